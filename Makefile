@@ -1,0 +1,86 @@
+# make engine   install the ClickHouse engine library (needs npm, nothing else)
+# make build    bin/whence (needs Go, nothing else)
+# make demo     both, and an incident to look at; KEEP=1 leaves it running
+# make test     everything that can be tested on this machine
+# make lint     go vet, staticcheck, govulncheck, direction of dependencies
+# make bench    the benchmarks, ten samples each; BENCH=regexp chooses
+# make fuzz     every fuzz target for FUZZTIME (20s)
+# make generate what is generated from the code
+# make clean    what the above made, but for the engine
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+.PHONY: engine build demo test lint bench fuzz generate clean help
+
+VERSION ?= 0.1.0-dev
+COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# Linters are pinned here and not in go.mod: what they depend on is none of the
+# product's business.
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+FUZZTIME ?= 20s
+BENCH ?= .
+
+# Packages that start other processes and kill them: the race detector sees
+# nothing there, and makes them slow.
+PROCESS_TESTS := ./pipeline/pipelinetest/...
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
+
+engine: deploy/engine/node_modules/.package-lock.json
+
+deploy/engine/node_modules/.package-lock.json: deploy/engine/package.json deploy/engine/package-lock.json
+	cd deploy/engine && npm ci --no-audit --no-fund
+	touch $@
+
+build:
+	go build -ldflags '$(LDFLAGS)' -o bin/whence ./cmd/whence
+
+demo: engine build
+	bin/whence demo $(if $(KEEP),--keep)
+
+# The race detector needs a C compiler, which nothing else here does.
+test: engine build
+	@if command -v java >/dev/null && command -v mvn >/dev/null; \
+	then echo "real Kafka: java and mvn are installed, its tests run"; \
+	else echo "real Kafka: java or mvn is not installed, its tests do not run"; fi
+	@race=-race; if ! command -v "$$(go env CC)" >/dev/null; \
+	then race=; echo "race detector: no C compiler, tests run without it"; fi; \
+	packages=$$(go list ./... | grep -v '/pipelinetest/'); \
+	echo "go test $$race -shuffle=on (all packages but pipelinetest)"; \
+	go test $$race -shuffle=on -timeout 20m $$packages
+	go test -shuffle=on -timeout 25m $(PROCESS_TESTS)
+
+lint:
+	@test -z "$$(gofmt -l $$(go list -f '{{.Dir}}' ./...) | tee /dev/stderr)" || { echo "gofmt -w these files" >&2; exit 1; }
+	go vet ./...
+	$(STATICCHECK) ./...
+	@echo '$(GOVULNCHECK) ./...'; out=$$($(GOVULNCHECK) ./... 2>&1) && echo "$$out" || \
+	{ if grep -q 'fetching vulnerabilities' <<<"$$out"; \
+	then echo "govulncheck: the vulnerability database can't be reached, nothing was checked"; \
+	else echo "$$out"; exit 1; fi; }
+	go test -count=1 -run 'Layers|Processors|Clients' ./pipeline
+
+bench:
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count=10 ./bench/...
+
+fuzz:
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r file; do \
+	  sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file" | while read -r name; do \
+	    echo "$$(dirname "$$file") $$name"; \
+	    go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null; \
+	  done; \
+	done
+
+generate:
+	go generate ./...
+
+clean:
+	rm -rf bin
+	go clean -testcache

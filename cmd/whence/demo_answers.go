@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/whencehq/whence/cmd/whence/demo"
+)
+
+// answer prints what the tables know, in the order in which a person asks.
+func (d *demonstration) answer(ctx context.Context, s *demo.Scenario) error {
+	for _, part := range []func(context.Context, *demo.Scenario) error{
+		d.deployed, d.users, d.incident, d.waiting, d.queries,
+	} {
+		if err := part(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *demonstration) heading(text string) { d.say("\n%s", d.bold(text)) }
+
+// table prints rows under a header, aligned.
+func (d *demonstration) table(header string, rows [][]string) {
+	w := tabwriter.NewWriter(d.out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "  "+strings.ReplaceAll(header, ",", "\t"))
+	for _, row := range rows {
+		fmt.Fprintln(w, "  "+strings.Join(row, "\t"))
+	}
+	_ = w.Flush()
+}
+
+func (d *demonstration) deployed(ctx context.Context, s *demo.Scenario) error {
+	rows, err := d.ask(ctx, fmt.Sprintf(`
+SELECT formatDateTime(started_at, '%%H:%%i'), ifNull(formatDateTime(ended_at, '%%H:%%i'), ''), service, version, previous_version, state
+FROM deployments FINAL
+WHERE started_at >= toDateTime64('%s', 3, 'UTC')
+ORDER BY started_at`, s.Start.Format("2006-01-02 15:04:05")))
+	if err != nil {
+		return err
+	}
+	d.heading("What was deployed in that hour")
+	d.table("start,end,service,version,before,state", rows)
+	return nil
+}
+
+// byVersion is the first question of every incident.
+const byVersion = `SELECT deployed_version AS version, count() AS payments,
+    round(100 * countIf(NOT ok) / count(), 1) AS failed_percent,
+    round(quantile(0.95)(duration_ms)) AS p95_ms,
+    round(100 * uniqExactIf(session, session IN (
+        SELECT session FROM observations FINAL WHERE name = 'order.placed' AND ok)) / uniqExact(session), 1) AS visits_with_order_percent
+FROM observations FINAL
+WHERE name = 'payment.submitted'
+GROUP BY version
+ORDER BY min(time)`
+
+func (d *demonstration) users(ctx context.Context, s *demo.Scenario) error {
+	rows, err := d.ask(ctx, byVersion)
+	if err != nil {
+		return err
+	}
+	d.heading("What users saw, by the version of payments that served them")
+	d.table("version,payments,failed %,p95 ms,visits that ended in an order %", rows)
+	series, err := d.ask(ctx, `
+SELECT intDiv(toUnixTimestamp(time), 120) AS at, countIf(NOT ok) / count()
+FROM observations FINAL WHERE name = 'payment.submitted'
+GROUP BY at ORDER BY at`)
+	if err != nil {
+		return err
+	}
+	values := make([]float64, len(series))
+	for i, row := range series {
+		if values[i], err = strconv.ParseFloat(row[1], 64); err != nil {
+			return err
+		}
+	}
+	marks, err := d.marks(ctx, s, len(values))
+	if err != nil {
+		return err
+	}
+	highest := 0.0
+	for _, v := range values {
+		highest = max(highest, v)
+	}
+	d.say("\n  failed payments, every two minutes from %s, up to %.0f %%\n  %s\n  %s", s.Start.Format("15:04"), 100*highest, d.red(spark(values)), marks)
+	return nil
+}
+
+// marks puts what happened below the bars: where payments 4.2.0 began, where
+// the incident was opened, and where the rollout ended.
+func (d *demonstration) marks(ctx context.Context, s *demo.Scenario, width int) (string, error) {
+	rows, err := d.ask(ctx, `
+SELECT toUnixTimestamp(started_at), toUnixTimestamp(ifNull(ended_at, started_at)), (SELECT toUnixTimestamp(min(opened_at)) FROM incidents FINAL)
+FROM deployments FINAL WHERE state = 'rolled_back' ORDER BY started_at LIMIT 1`)
+	if err != nil || len(rows) == 0 {
+		return "", err
+	}
+	line := []rune(strings.Repeat("─", width))
+	for i, mark := range []rune{'▲', '△', '!'} {
+		at, err := strconv.ParseInt(rows[0][i], 10, 64)
+		if err != nil {
+			return "", err
+		}
+		if place := int(at-s.Start.Unix()) / 120; place >= 0 && place < width {
+			line[place] = mark
+		}
+	}
+	return string(line) + "   ▲ rollout starts   ! incident opened   △ rolled back", nil
+}
+
+// spark draws values as bars from zero to the highest.
+func spark(values []float64) string {
+	highest := 0.0
+	for _, v := range values {
+		highest = max(highest, v)
+	}
+	bars := []rune("▁▂▃▄▅▆▇█")
+	var b strings.Builder
+	for _, v := range values {
+		level := 0
+		if highest > 0 {
+			level = int(math.Round(v / highest * float64(len(bars)-1)))
+		}
+		b.WriteRune(bars[level])
+	}
+	return b.String()
+}
+
+func (d *demonstration) incident(ctx context.Context, _ *demo.Scenario) error {
+	rows, err := d.ask(ctx, `
+SELECT incident_id, title, severity, formatDateTime(started_at, '%H:%i'), formatDateTime(opened_at, '%H:%i'),
+    ifNull(formatDateTime(ended_at, '%H:%i'), ''), arrayStringConcat(services, ', ')
+FROM incidents FINAL ORDER BY started_at`)
+	if err != nil {
+		return err
+	}
+	d.heading("The incident")
+	d.table("incident,title,severity,began,opened,ended,services", rows)
+	if rows, err = d.ask(ctx, candidates); err != nil {
+		return err
+	}
+	d.heading("Its candidate changes: everything live or in progress around it")
+	d.table(candidatesHeader, rows)
+	d.say("  %s", d.faint("Candidates, not causes: a later release ranks them, with probabilities and evidence."))
+	return nil
+}
+
+// waiting says which rows were stored before what explains them was known.
+func (d *demonstration) waiting(ctx context.Context, _ *demo.Scenario) error {
+	rows, err := d.ask(ctx, `
+WITH
+    (SELECT groupArray((service, environment, deployment_id, started_at, ifNull(ended_at, toDateTime64('2100-01-01 00:00:00', 3, 'UTC')))) FROM deployments FINAL) AS rollouts,
+    (SELECT groupArray((services, environment, incident_id, started_at, ifNull(ended_at, toDateTime64('2100-01-01 00:00:00', 3, 'UTC')))) FROM incidents FINAL) AS incidents
+SELECT count() FROM observations FINAL
+WHERE arrayExists(r -> r.1 = service AND r.2 = environment AND r.4 <= time AND time < r.5 AND NOT has(rollout_ids, r.3), rollouts)
+   OR arrayExists(i -> has(i.1, service) AND i.2 = environment AND i.4 <= time AND time < i.5 AND NOT has(incident_ids, i.3), incidents)`)
+	if err != nil {
+		return err
+	}
+	if n, err := strconv.ParseInt(rows[0][0], 10, 64); err != nil || n == 0 {
+		return err
+	} else {
+		d.heading("Late truth")
+		d.say("  %s rows were stored before their rollout or incident was known: some of its facts came\n"+
+			"  late. They lack it until corrections come, with a later release; the facts are all there.", counted(n))
+	}
+	return nil
+}
+
+// shown are the queries that a reader can repeat.
+func shown() []struct{ title, sql string } {
+	return []struct{ title, sql string }{
+		{"Payments by version", byVersion},
+		{"What was in force on payments, every ten minutes", `SELECT toStartOfInterval(time, INTERVAL 10 MINUTE) AS at, count() AS payments, round(100 * countIf(NOT ok) / count(), 1) AS failed_percent,
+    arraySort(groupUniqArrayArray(rollout_ids)) AS rollouts, max(rollout_percent) AS percent,
+    arraySort(groupUniqArrayArray(incident_ids)) AS incidents, any(owner) AS team
+FROM observations FINAL
+WHERE name = 'payment.submitted'
+GROUP BY at
+ORDER BY at`},
+		{"The experiment, which is innocent", `SELECT variant, count() AS visits,
+    round(100 * countIf(unit_id IN (SELECT session FROM observations FINAL WHERE name = 'order.placed' AND ok)) / count(), 1) AS with_order_percent
+FROM observations FINAL
+WHERE type = 'io.whence.experiment.exposed' AND experiment = 'free-shipping-banner'
+GROUP BY variant
+ORDER BY variant`},
+	}
+}
+
+func (d *demonstration) queries(ctx context.Context, _ *demo.Scenario) error {
+	d.heading("Ask yourself")
+	for _, q := range shown() {
+		d.say("\n%s\n%s", d.bold("-- "+q.title), q.sql)
+		ask := query{sql: q.sql, format: "PrettyCompactMonoBlock", color: bool(d.style)}
+		if err := ask.run(ctx, clickHouseFlags{url: d.at.ClickHouse}, d.out); err != nil {
+			return err
+		}
+		d.say("%s", d.green(curl(q.sql)))
+	}
+	if !d.keep {
+		d.say("\n%s", d.faint("The curl lines work while the demo is kept running: make demo KEEP=1"))
+	}
+	return nil
+}
+
+// curl is the line that repeats a query while the demo runs on its default
+// ports: on one line, whatever the SQL's layout.
+func curl(sql string) string {
+	oneLine := strings.Join(strings.Fields(sql), " ")
+	return fmt.Sprintf("curl 'http://127.0.0.1:8123/?database=whence&default_format=PrettyCompactMonoBlock' --data-binary %q", oneLine)
+}
+
+// candidates lists what was live or in progress around the incidents.
+const (
+	candidates       = `SELECT * FROM incident_candidates`
+	candidatesHeader = `candidates`
+)

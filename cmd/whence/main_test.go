@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/whencehq/whence/pipeline/embedded/engine"
+)
+
+func TestMain(m *testing.M) {
+	// `whence up` starts the engine as a child of its own executable, which
+	// here is the test's.
+	if len(os.Args) > 1 && os.Args[1] == "engine" {
+		main()
+	}
+	testscript.Main(m, map[string]func(){"whence": main})
+}
+
+// Every command's use, as a person types it: testdata/COMMAND.txtar.
+func TestCommands(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			broker, err := kfake.NewCluster(kfake.NumBrokers(1))
+			if err != nil {
+				return err
+			}
+			env.Defer(broker.Close)
+			house := httptest.NewServer(http.HandlerFunc(echoHouse))
+			env.Defer(house.Close)
+			env.Setenv("KAFKA", broker.ListenAddrs()[0])
+			env.Setenv("HOUSE", house.URL)
+			engineAt, err := freeAddress()
+			if err != nil {
+				return err
+			}
+			env.Setenv("ENGINE", engineAt)
+			return setEngine(env)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"answers": answers},
+		Condition: func(name string) (bool, error) {
+			if name == "engine" {
+				_, err := engine.FindLibrary()
+				return err == nil, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
+		},
+	})
+}
+
+// answers URL waits until a server answers there.
+func answers(ts *testscript.TestScript, _ bool, args []string) {
+	deadline := time.After(time.Minute)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		reply, err := http.Get(args[0])
+		if err == nil {
+			_ = reply.Body.Close()
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("%s does not answer: %v", args[0], err)
+		}
+	}
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// setEngine names the library: scripts run in folders of their own.
+func setEngine(env *testscript.Env) error {
+	library, err := engine.FindLibrary()
+	if err != nil {
+		fmt.Println("the engine library is not installed: scripts that need it say so and stop (make engine)")
+		return nil
+	}
+	env.Setenv(engine.LibraryEnv, library)
+	return nil
+}
+
+// echoHouse answers as ClickHouse does and tells what it was asked.
+func echoHouse(w http.ResponseWriter, r *http.Request) {
+	text, _ := io.ReadAll(r.Body)
+	sql := string(text)
+	switch {
+	case strings.Contains(sql, "FAIL LATE"):
+		w.Header().Set("X-ClickHouse-Exception-Tag", "abcd")
+		fmt.Fprint(w, "1\n2\n\r\n__exception__\r\nabcd\r\nCode: 395. DB::Exception: too late\n (FUNCTION_THROW)\r\n47 abcd\r\n__exception__\r\n")
+	case strings.Contains(sql, "FAIL"):
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintln(w, "Code: 62. DB::Exception: Syntax error. (SYNTAX_ERROR)")
+	default:
+		fmt.Fprintf(w, "sql=%s format=%s database=%s user=%s key=%s\n", sql,
+			r.URL.Query().Get("default_format"), r.URL.Query().Get("database"),
+			r.Header.Get("X-ClickHouse-User"), r.Header.Get("X-ClickHouse-Key"))
+	}
+}
+
+func TestEveryCommandHasAnExampleAndAScript(t *testing.T) {
+	root := newRoot()
+	for _, c := range root.Commands() {
+		if !c.Runnable() {
+			continue // a help topic
+		}
+		if c.Short == "" || c.Example == "" {
+			t.Errorf("%s has no description or no example", c.Name())
+		}
+		if c.Name() == "demo" || c.Name() == "up" {
+			continue // pipelinetest and make demo run them
+		}
+		if _, err := os.Stat(filepath.Join("testdata", c.Name()+".txtar")); err != nil {
+			t.Errorf("%s: %v", c.Name(), err)
+		}
+	}
+}
+
+func TestFlagsOfTheContractAreThere(t *testing.T) {
+	for command, flags := range map[string][]string{
+		"up":      {"data", "listen-kafka", "listen-clickhouse", "kafka", "clickhouse", "config"},
+		"worker":  {"config"},
+		"engine":  {"data", "listen"},
+		"publish": {"kafka", "topic", "as"},
+		"query":   {"clickhouse", "format"},
+	} {
+		cmd, _, err := newRoot().Find([]string{command})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range flags {
+			if cmd.Flags().Lookup(name) == nil {
+				t.Errorf("whence %s has no --%s", command, name)
+			}
+		}
+	}
+}
+
+func TestNumbersAreGroupedByThousands(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1234: "-1,234", -123: "-123"} {
+		if got := counted(n); got != want {
+			t.Errorf("%d is written %s, want %s", n, got, want)
+		}
+	}
+}
+
+func TestAPlotReachesFromZeroToTheHighest(t *testing.T) {
+	if got := spark([]float64{0, 0.5, 1}); got != "▁▅█" {
+		t.Error(got)
+	}
+	if got := spark([]float64{0, 0}); got != "▁▁" {
+		t.Error(got)
+	}
+}
+
+func TestACurlLineHoldsItsQueryOnOneLine(t *testing.T) {
+	for _, q := range shown() {
+		line := curl(q.sql)
+		if strings.Contains(line, "\n") || strings.ContainsAny(q.sql, "\"$`\\!") {
+			t.Errorf("a shell would not take this as it is: %s", line)
+		}
+	}
+}
+
+func TestTheJSONOfVersionsNamesThemAll(t *testing.T) {
+	var out strings.Builder
+	if code := run(context.Background(), []string{"version", "--json"}, strings.NewReader(""), &out, &out); code != exitOK {
+		t.Fatal(code, out.String())
+	}
+	var v versions
+	if err := json.Unmarshal([]byte(out.String()), &v); err != nil || v.Go == "" || v.Version == "" || v.Platform == "" {
+		t.Errorf("%v: %s", err, out.String())
+	}
+}

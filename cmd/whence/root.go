@@ -1,0 +1,46 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+const about = `whence tells what came from which change.
+
+Producers publish events to Kafka: deployments, flags, incidents, findings, and
+what users and services do. whence keeps one timeline of everything that
+changed, stamps it onto every observation, and stores both in ClickHouse, where
+SQL answers.
+
+  whence up        runs everything in one command, Kafka and ClickHouse included
+  whence demo      shows it on an incident of a small web shop`
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "whence",
+		Short:         "whence tells what came from which change",
+		Long:          about,
+		SilenceErrors: true, // report prints them, with their hints and exit codes
+		SilenceUsage:  true,
+		Args:          noArguments,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SuggestionsMinimumDistance = 2
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	root.AddGroup(
+		&cobra.Group{ID: "run", Title: "Run:"},
+		&cobra.Group{ID: "use", Title: "Use:"},
+		&cobra.Group{ID: "operate", Title: "Operate:"},
+	)
+	for group, commands := range map[string][]*cobra.Command{
+		"run":     {newUp(), newWorker(), newEngine(), newDemo()},
+		"use":     {newPublish(), newQuery()},
+		"operate": {newTopics(), newMigrate(), newValidate()},
+	} {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(newVersion(), newExitCodes())
+	return root
+}

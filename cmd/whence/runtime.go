@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/pipeline/clickhouse"
+	"github.com/whencehq/whence/pipeline/config"
+	"github.com/whencehq/whence/pipeline/kafka"
+	"github.com/whencehq/whence/pipeline/observe"
+	"github.com/whencehq/whence/processors"
+	"github.com/whencehq/whence/processors/timeline"
+	tables "github.com/whencehq/whence/schemas/clickhouse"
+	"github.com/whencehq/whence/schemas/event"
+)
+
+// worker is one process's part in the work: a timeline fed by the context log,
+// a consumer of the input topics, and one of the context log that stores what
+// it holds.
+type worker struct {
+	cfg      *config.Config
+	log      *zap.Logger
+	metrics  *observe.Metrics
+	health   *observe.Health
+	kafka    kafka.Connection
+	store    *clickhouse.Client
+	timeline *timeline.Timeline
+	producer *kafka.Producer
+	epoch    uint64
+}
+
+// runWorker works until ctx is done and calls ready when events are being
+// taken. Topics and tables must be there. It returns an error only if an
+// operator has to act.
+func runWorker(ctx context.Context, cfg *config.Config, log *zap.Logger, metrics *observe.Metrics, health *observe.Health, ready func()) error {
+	w := &worker{cfg: cfg, log: log, metrics: metrics, health: health, timeline: timeline.New()}
+	err := w.run(ctx, ready)
+	if ctx.Err() != nil && pipeline.ClassOf(err) != pipeline.Fatal {
+		return nil
+	}
+	if err != nil {
+		health.Broken(err)
+	}
+	return err
+}
+
+func (w *worker) run(ctx context.Context, ready func()) error {
+	if err := w.connect(ctx); err != nil {
+		return err
+	}
+	defer w.store.Close()
+	var topic kafka.ContextTopic
+	err := w.persist(ctx, "kafka", func(ctx context.Context) (err error) {
+		topic, err = kafka.DescribeContext(ctx, w.kafka, w.cfg.Kafka.Topics.ContextName())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if w.epoch, err = w.store.Epoch(ctx, topic.ID); err != nil {
+		return err
+	}
+	topics := w.cfg.Kafka.Topics
+	w.producer, err = kafka.NewProducer(w.kafka, topics.ContextName(), topics.DeadLetterName(), w.epoch, processors.EncodeFact)
+	if err != nil {
+		return err
+	}
+	defer w.producer.Close()
+
+	group, ctx := errgroup.WithContext(ctx)
+	caughtUp := make(chan struct{})
+	group.Go(func() error { return w.tail().Run(ctx, topic.End, func() { close(caughtUp) }) })
+	group.Go(func() error {
+		// Observations wait until everything that was known is known here.
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-caughtUp:
+		}
+		w.log.Info("context log folded", zap.Int("facts", w.timeline.Len()), zap.Uint64("revision", w.timeline.Revision()))
+		group.Go(func() error { return w.facts().Run(ctx) })
+		return w.events(ready).Run(ctx)
+	})
+	return group.Wait()
+}
+
+func (w *worker) connect(ctx context.Context) (err error) {
+	if w.kafka, err = kafka.Configured(w.cfg.Kafka, w.log); err != nil {
+		return err
+	}
+	if w.store, err = clickhouse.Open(ctx, storeConfig(w.cfg.ClickHouse)); err != nil {
+		return err
+	}
+	return w.persist(ctx, "clickhouse", w.store.Ping)
+}
+
+// storeConfig is what the client needs of the configuration.
+func storeConfig(c config.ClickHouse) clickhouse.Config {
+	return clickhouse.Config{
+		URL: c.URL, User: c.User, PasswordFile: c.PasswordFile, InsertTimeout: time.Duration(c.InsertTimeout),
+	}
+}
+
+// persist tries until it works, saying what it waits for.
+func (w *worker) persist(ctx context.Context, what string, try func(context.Context) error) error {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 250*time.Millisecond, 5*time.Second
+	for {
+		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
+		err := try(attempt)
+		cancel()
+		if err == nil || pipeline.ClassOf(err) == pipeline.Fatal {
+			return err
+		}
+		next := pause.NextBackOff()
+		w.health.Waiting(fmt.Sprintf("waiting for %s: %v", what, err))
+		w.log.Warn("waiting for "+what, zap.Error(err), zap.String("hint", pipeline.HintOf(err)), zap.Duration("next_try_in", next))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(next):
+		}
+	}
+}
+
+func (w *worker) tail() *kafka.Tail {
+	return &kafka.Tail{
+		Connection: w.kafka, Topic: w.cfg.Kafka.Topics.ContextName(), Epoch: w.epoch,
+		Decode: processors.DecodeFact,
+		Fold: func(facts []event.Fact, revision uint64) {
+			w.timeline.Apply(facts)
+			w.timeline.Advance(revision)
+			w.metrics.Context(revision, w.timeline.Len())
+		},
+	}
+}
+
+// events consumes the input topics.
+func (w *worker) events(ready func()) *kafka.Consumer {
+	c := w.consumer("events", w.cfg.Kafka.Group, w.cfg.Kafka.Topics.InputNames())
+	c.Stages = processors.Events(processors.Dependencies{
+		MaxEventBytes: int(w.cfg.Limits.MaxEventBytes), MaxDepth: w.cfg.Limits.MaxDepth,
+		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer,
+	})
+	once := sync.OnceFunc(ready)
+	c.Joined = func() {
+		w.health.Ready()
+		once()
+	}
+	return c
+}
+
+// facts consumes the context log, and stores it.
+func (w *worker) facts() *kafka.Consumer {
+	topics := w.cfg.Kafka.Topics
+	c := w.consumer("context", w.cfg.Kafka.Group+"-context", []string{topics.ContextName()})
+	c.FetchMinBytes, c.FetchMaxWait = 64<<10, 200*time.Millisecond // facts are few, and awaited
+	c.Joined = w.health.Ready
+	c.Stages = processors.Facts(processors.Dependencies{
+		Sink: w.sink(), Graveyard: w.producer, Deriver: w.store,
+		Revision: func(offset int64) uint64 { return kafka.Revision(w.epoch, offset) },
+	})
+	return c
+}
+
+func (w *worker) consumer(role, group string, topics []string) *kafka.Consumer {
+	k := w.cfg.Kafka
+	return &kafka.Consumer{
+		Connection: w.kafka, Role: role, Group: group, Topics: topics,
+		SessionTimeout: time.Duration(k.SessionTimeout), RebalanceTimeout: time.Duration(k.RebalanceTimeout),
+		FetchMinBytes: int32(k.Fetch.MinBytes), FetchMaxWait: time.Duration(k.Fetch.MaxWait),
+		FetchMaxBytes: int32(k.Fetch.MaxBytes), FetchMaxPartitionBytes: int32(k.Fetch.MaxPartitionBytes),
+		MaxPollRecords: maxPollRecords,
+		OnLost:         kafka.LostOffsets(w.cfg.Offsets.OnLost),
+		Ledger:         w.store,
+		Healthy:        w.store.Ping,
+		Revision:       w.timeline.Revision,
+		Observer:       observer{w.metrics, w.health},
+	}
+}
+
+// observer counts, and says in /readyz when a session has ended; the next one
+// says that it has joined.
+type observer struct {
+	*observe.Metrics
+	health *observe.Health
+}
+
+func (o observer) SessionEnded(role string, err error) {
+	o.Metrics.SessionEnded(role, err)
+	o.health.Waiting(fmt.Sprintf("%s: %v", role, err))
+}
+
+// maxPollRecords bounds the memory of one round: an observation takes about a
+// kilobyte while it is worked on.
+const maxPollRecords = 50_000
+
+func (w *worker) sink() sink { return sink{w.store, w.metrics} }
+
+// sink counts what it passes on.
+type sink struct {
+	store   *clickhouse.Client
+	metrics *observe.Metrics
+}
+
+func (s sink) Insert(ctx context.Context, block tables.Block, token string) error {
+	begun := time.Now()
+	rows := block.Rows()
+	if err := s.store.Insert(ctx, block, token); err != nil {
+		s.metrics.InsertFailed(block.Table())
+		return err
+	}
+	s.metrics.Inserted(block.Table(), rows, time.Since(begun))
+	return nil
+}

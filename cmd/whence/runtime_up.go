@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/whencehq/whence/pipeline/config"
+	"github.com/whencehq/whence/pipeline/embedded"
+	"github.com/whencehq/whence/pipeline/embedded/engine"
+	"github.com/whencehq/whence/pipeline/kafka"
+	"github.com/whencehq/whence/pipeline/observe"
+)
+
+// runUp brings up what is embedded, makes topics and tables where missing, and
+// works until ctx is done: then the worker drains first, and the servers it
+// drains into stop last.
+func runUp(ctx context.Context, cfg *config.Config, o upOptions, log *zap.Logger, metrics *observe.Metrics, health *observe.Health, ready func(addresses)) error {
+	inputRetention := time.Duration(cfg.Kafka.Topics.Retention)
+	if o.Kafka == "" {
+		broker, err := embedded.StartKafka(filepath.Join(o.Data, "kafka"), o.ListenKafka, log)
+		if err != nil {
+			return err
+		}
+		defer broker.Close()
+		cfg.Kafka.Seeds = []string{broker.Addr()}
+		inputRetention = kafka.Forever // the embedded broker keeps producers' timestamps
+		shrink(&cfg.Kafka.Topics)
+	}
+	if o.ClickHouse == "" {
+		child, err := engine.Start(context.WithoutCancel(ctx), engine.ChildConfig{
+			Data: filepath.Join(o.Data, "clickhouse"), Listen: o.ListenClickHouse, Logger: log.Named("engine"),
+		})
+		if err != nil {
+			return err
+		}
+		defer child.Stop()
+		cfg.ClickHouse.URL = "http://" + child.Addr()
+	}
+	w := &worker{cfg: cfg, log: log, metrics: metrics, health: health}
+	if err := w.prepare(ctx, inputRetention); err != nil {
+		return err
+	}
+	return runWorker(ctx, cfg, log, metrics, health, func() {
+		ready(addresses{Kafka: strings.Join(cfg.Kafka.Seeds, ","), ClickHouse: cfg.ClickHouse.URL})
+	})
+}
+
+// shrink gives an embedded broker few partitions: each costs an insert a
+// flush, and one process has nothing to scale out to.
+func shrink(t *config.Topics) {
+	for i := range t.Inputs {
+		t.Inputs[i].Partitions = min(t.Inputs[i].Partitions, 2)
+	}
+}
+
+// prepare makes topics and tables where they are missing.
+func (w *worker) prepare(ctx context.Context, inputRetention time.Duration) error {
+	if err := w.connect(ctx); err != nil {
+		return err
+	}
+	defer w.store.Close()
+	if err := w.store.Migrate(ctx, w.log); err != nil {
+		return err
+	}
+	topics := w.cfg.Kafka.Topics
+	return w.persist(ctx, "kafka", func(ctx context.Context) error {
+		states, err := kafka.EnsureTopics(ctx, w.kafka, kafka.TopicSpecs(topics, inputRetention), topics.Replication)
+		for _, s := range states {
+			for _, d := range s.Differences {
+				w.log.Warn("a topic is not as it should be", zap.String("topic", s.Name), zap.Stringer("difference", d))
+			}
+		}
+		return err
+	})
+}

@@ -1,0 +1,232 @@
+// Package config is the configuration of a worker: one YAML file, its
+// defaults, and errors that say where.
+//
+//	cfg, err := config.Load("worker.yaml")
+//
+// Every key has a default but clickhouse.url and kafka.seeds, which Default
+// points at the addresses of the embedded pair. A key that is unknown, given
+// twice or of the wrong kind is an error; all errors of a file come at once,
+// each with file:line:column, the key's path and where it helps a hint.
+// Secrets are never in the file: it names a file or an environment variable.
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// Config is the whole configuration.
+type Config struct {
+	Kafka      Kafka      `yaml:"kafka"`
+	ClickHouse ClickHouse `yaml:"clickhouse"`
+	Limits     Limits     `yaml:"limits"`
+	Observe    Observe    `yaml:"observe"`
+	Offsets    Offsets    `yaml:"offsets"`
+	// Stages of this worker, in the order of the chain.
+	Stages []string `yaml:"stages"`
+	// Horizon is how long closed facts stay in memory, by event time.
+	Horizon Duration `yaml:"horizon"`
+}
+
+// Kafka says where events come from and how.
+type Kafka struct {
+	Seeds            []string `yaml:"seeds"` // host:port each
+	Group            string   `yaml:"group"`
+	Topics           Topics   `yaml:"topics"`
+	TLS              TLS      `yaml:"tls"`
+	SASL             SASL     `yaml:"sasl"`
+	SessionTimeout   Duration `yaml:"session_timeout"`
+	RebalanceTimeout Duration `yaml:"rebalance_timeout"`
+	Fetch            Fetch    `yaml:"fetch"`
+}
+
+// Topics names the topics. Every name is Prefix and what the key says, so that
+// two installations share a cluster by differing in one word.
+type Topics struct {
+	Prefix     string  `yaml:"prefix"`
+	Inputs     []Topic `yaml:"inputs"`
+	Context    string  `yaml:"context"`    // the context log: always one partition
+	DeadLetter string  `yaml:"deadletter"` // records that could not be taken
+	// Replication of topics that are created; 0 is the broker's default.
+	Replication int16 `yaml:"replication"`
+	// Retention of input topics that are created; negative is forever.
+	Retention Duration `yaml:"retention"`
+}
+
+// Topic is one input topic and the partitions it is created with.
+type Topic struct {
+	Name       string `yaml:"name"`
+	Partitions int32  `yaml:"partitions"`
+}
+
+// InputNames are the full names of the input topics.
+func (t Topics) InputNames() []string {
+	names := make([]string, len(t.Inputs))
+	for i, in := range t.Inputs {
+		names[i] = t.Prefix + in.Name
+	}
+	return names
+}
+
+// ContextName is the full name of the context log.
+func (t Topics) ContextName() string { return t.Prefix + t.Context }
+
+// DeadLetterName is the full name of the dead-letter topic.
+func (t Topics) DeadLetterName() string { return t.Prefix + t.DeadLetter }
+
+// TLS is on when Enabled or when a file is named.
+type TLS struct {
+	Enabled    bool   `yaml:"enabled"`
+	CAFile     string `yaml:"ca_file"`   // empty: the system's roots
+	CertFile   string `yaml:"cert_file"` // a client certificate, with KeyFile
+	KeyFile    string `yaml:"key_file"`
+	ServerName string `yaml:"server_name"`
+}
+
+// Config reads the files. It is nil where TLS is off.
+func (t TLS) Config() (*tls.Config, error) {
+	if !t.Enabled && t.CAFile == "" && t.CertFile == "" {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+	if t.CAFile != "" {
+		pem, err := os.ReadFile(t.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("kafka.tls.ca_file: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("kafka.tls.ca_file: no certificate in %s", t.CAFile)
+		}
+	}
+	if t.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("kafka.tls.cert_file: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
+
+// The SASL mechanisms.
+const (
+	Plain       = "PLAIN"
+	ScramSHA256 = "SCRAM-SHA-256"
+	ScramSHA512 = "SCRAM-SHA-512"
+)
+
+// SASL is off while Mechanism is empty.
+type SASL struct {
+	Mechanism    string `yaml:"mechanism"`
+	Username     string `yaml:"username"`
+	PasswordFile string `yaml:"password_file"`
+	PasswordEnv  string `yaml:"password_env"`
+}
+
+// Password reads the secret. One newline at a file's end is not part of it:
+// every editor adds it.
+func (s SASL) Password() (string, error) {
+	if s.PasswordFile != "" {
+		b, err := os.ReadFile(s.PasswordFile)
+		if err != nil {
+			return "", fmt.Errorf("kafka.sasl.password_file: %w", err)
+		}
+		return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), nil
+	}
+	v, ok := os.LookupEnv(s.PasswordEnv)
+	if !ok {
+		return "", fmt.Errorf("kafka.sasl.password_env: the environment has no %q", s.PasswordEnv)
+	}
+	return v, nil
+}
+
+// Fetch sizes what one poll brings, and with it the inserts: few big ones
+// cost a fraction of many small ones.
+type Fetch struct {
+	MinBytes          Bytes    `yaml:"min_bytes"` // the broker waits for so much, or for MaxWait
+	MaxWait           Duration `yaml:"max_wait"`
+	MaxBytes          Bytes    `yaml:"max_bytes"`
+	MaxPartitionBytes Bytes    `yaml:"max_partition_bytes"`
+}
+
+// ClickHouse says where results go.
+type ClickHouse struct {
+	URL           string   `yaml:"url"` // http:// or https://, no credentials in it
+	User          string   `yaml:"user"`
+	PasswordFile  string   `yaml:"password_file"`
+	InsertTimeout Duration `yaml:"insert_timeout"`
+}
+
+// Limits bound what one record may be; beyond them it is a dead letter.
+type Limits struct {
+	MaxEventBytes Bytes `yaml:"max_event_bytes"`
+	MaxDepth      int   `yaml:"max_depth"` // nesting of data
+}
+
+// Observe says how the worker can be watched.
+type Observe struct {
+	Listen string `yaml:"listen"` // /metrics, /livez, /readyz; empty: none
+	Pprof  bool   `yaml:"pprof"`  // /debug/pprof on the same address
+	Log    Log    `yaml:"log"`
+}
+
+// Log goes to standard error.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn, error
+	Format string `yaml:"format"` // console, json
+}
+
+// What to do when committed offsets of an input are gone (expired, deleted):
+// an operator's choice, because each answer but fail can repeat or skip work.
+const (
+	OnLostFail     = "fail"     // stop with an error
+	OnLostLedger   = "ledger"   // go on where the batches ledger in ClickHouse ends
+	OnLostEarliest = "earliest" // from the log's beginning
+)
+
+// Offsets is about lost ones.
+type Offsets struct {
+	OnLost string `yaml:"on_lost"`
+}
+
+// AllStages are the stages of a worker, in the order of the chain.
+func AllStages() []string { return []string{"decode", "validate", "timeline", "enrich", "store"} }
+
+// Default is the configuration of an empty file.
+func Default() *Config {
+	return &Config{
+		Kafka: Kafka{
+			Seeds: []string{"127.0.0.1:9092"},
+			Group: "whence",
+			Topics: Topics{
+				Prefix: "whence.",
+				Inputs: []Topic{
+					{"delivery", 3}, {"incidents", 1}, {"audit", 1}, {"behavior", 6}, {"measurements", 6},
+				},
+				Context:    "context",
+				DeadLetter: "deadletter",
+				Retention:  Duration(7 * 24 * time.Hour),
+			},
+			SessionTimeout:   Duration(45 * time.Second),
+			RebalanceTimeout: Duration(60 * time.Second),
+			Fetch: Fetch{
+				MinBytes: 256 << 10, MaxWait: Duration(500 * time.Millisecond),
+				MaxBytes: 64 << 20, MaxPartitionBytes: 8 << 20,
+			},
+		},
+		ClickHouse: ClickHouse{
+			URL: "http://127.0.0.1:8123", User: "default",
+			InsertTimeout: Duration(30 * time.Second),
+		},
+		Limits:  Limits{MaxEventBytes: 1 << 20, MaxDepth: 64},
+		Observe: Observe{Listen: "127.0.0.1:9464", Log: Log{Level: "info", Format: "console"}},
+		Offsets: Offsets{OnLost: OnLostFail},
+		Stages:  AllStages(),
+		Horizon: Duration(35 * 24 * time.Hour),
+	}
+}

@@ -1,0 +1,329 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// User may query over HTTP.
+type User struct {
+	Name     string
+	Password string // empty: none is asked for, which [Run] allows on loopback only
+	// ReadOnly users read tables and nothing else: no writes, no settings that matter, nothing outside the engine.
+	// They are what BI tools get.
+	ReadOnly bool
+}
+
+// Config says where the engine keeps its data and who may talk to it.
+type Config struct {
+	Data   string // directory, made where missing; one engine at a time
+	Listen string // HOST:PORT; port 0 picks a free one
+	Users  []User // none: the user default without a password
+	// AllowOutside lets users who may write also use what reaches outside the engine: file(), url(), s3(), tables and
+	// dictionaries with such sources, BACKUP. Never read-only users.
+	AllowOutside bool
+	Logger       *zap.Logger       // nil: silent
+	Ready        func(addr string) // called once, when queries can be sent to addr
+}
+
+// Bounds on stopping, together under five seconds.
+const (
+	drainTime = 2 * time.Second // for running requests to end by themselves
+	killTime  = time.Second     // for cancelled ones
+	closeTime = time.Second     // for the engine, which may hang on close (26.7 with MergeTree tables is said to)
+)
+
+// Validate says what is wrong with the configuration.
+func (c *Config) Validate() error {
+	if c.Data == "" {
+		return errors.New("engine: no data directory")
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("engine: listen address %q is not HOST:PORT: %w", c.Listen, err)
+	}
+	seen := map[string]bool{}
+	for _, u := range c.users() {
+		if u.Name == "" || seen[u.Name] {
+			return fmt.Errorf("engine: user name %q is empty or there twice", u.Name)
+		}
+		seen[u.Name] = true
+		if u.Password == "" && !loopback(host) {
+			return fmt.Errorf("engine: user %s has no password and %s is not a loopback address "+
+				"(hint: listen on 127.0.0.1 or give a password)", u.Name, c.Listen)
+		}
+	}
+	return nil
+}
+
+func (c *Config) users() []User {
+	if len(c.Users) == 0 {
+		return []User{{Name: "default"}}
+	}
+	return c.Users
+}
+
+func loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// ReadPassword reads a password from a file (its first line), or else from an environment variable. It is empty when
+// neither is named or the variable is not set. A password never comes as a flag's value: every user of the machine reads those.
+func ReadPassword(file, env string) (string, error) {
+	if file != "" {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return "", fmt.Errorf("engine: password: %w", err)
+		}
+		line, _, _ := strings.Cut(string(data), "\n")
+		if line = strings.TrimSuffix(line, "\r"); line == "" {
+			return "", fmt.Errorf("engine: password: the first line of %s is empty", file)
+		}
+		return line, nil
+	}
+	if env == "" {
+		return "", nil
+	}
+	return os.Getenv(env), nil
+}
+
+// Run serves until ctx is done, then stops within five seconds: running requests get a moment to end, then they are
+// cancelled, and an engine that hangs on close is left behind. What was acknowledged is on disk before it is
+// acknowledged, so leaving is as safe as kill -9 is.
+//
+// The engine is one a process and a directory: Run is meant for a process of its own ([Start]). It takes SIGPIPE from the process.
+func Run(ctx context.Context, cfg Config) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	log := cfg.Logger
+	if log == nil {
+		log = zap.NewNop()
+	}
+	data, err := filepath.Abs(cfg.Data)
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	if err := os.MkdirAll(data, 0o755); err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	unlock, err := lockDirectory(data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	defer listener.Close()
+	// A client that goes away closes the pipe which the engine writes its result to.
+	signal.Ignore(syscall.SIGPIPE)
+
+	began := time.Now()
+	s, err := newServer(data, cfg, log)
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	// Requests outlive ctx by the drain time; then this cancels them.
+	requests, cancelRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelRequests()
+	web := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 30 * time.Second,
+		// Longer than any client keeps an idle connection, so that it is never the server that closes one
+		// just as the next request is on its way.
+		IdleTimeout: 30 * time.Minute,
+		BaseContext: func(net.Listener) context.Context { return requests },
+		ErrorLog:    zap.NewStdLog(log.Named("http")),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- web.Serve(listener) }()
+	log.Info("the engine is ready", zap.String("address", listener.Addr().String()), zap.String("data", data),
+		zap.String("version", s.version), zap.Duration("opened in", time.Since(began)))
+	if cfg.Ready != nil {
+		cfg.Ready(listener.Addr().String())
+	}
+
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		err = nil
+	}
+	drain, cancelDrain := context.WithTimeout(requests, drainTime)
+	defer cancelDrain()
+	if stopErr := web.Shutdown(drain); stopErr != nil {
+		cancelRequests()
+		late, cancelLate := context.WithTimeout(context.Background(), killTime)
+		defer cancelLate()
+		if stopErr = web.Shutdown(late); stopErr != nil {
+			log.Warn("requests did not end in time", zap.Error(stopErr))
+		}
+		web.Close()
+	}
+	if !within(closeTime, s.close) {
+		log.Warn("the engine hangs on close; leaving it: what was acknowledged is on disk")
+	}
+	if err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("engine: %w", err)
+	}
+	return nil
+}
+
+// within runs f and reports whether it ended in time.
+func within(limit time.Duration, f func()) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+		return true
+	case <-time.After(limit):
+		return false
+	}
+}
+
+// lockDirectory keeps a second engine off the data: two of them would corrupt each other's tables.
+func lockDirectory(data string) (unlock func(), err error) {
+	path := filepath.Join(data, "engine.lock")
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	// The kernel drops the lock with the process, however it ends.
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer file.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			holder, _ := os.ReadFile(path)
+			return nil, fmt.Errorf("engine: the data directory %s is in use by another engine (process %s)",
+				data, strings.TrimSpace(string(holder)))
+		}
+		return nil, fmt.Errorf("engine: lock %s: %w", path, err)
+	}
+	if err := file.Truncate(0); err == nil {
+		fmt.Fprintf(file, "%d\n", os.Getpid())
+	}
+	return func() { file.Close() }, nil
+}
+
+// server answers HTTP requests out of the engine.
+type server struct {
+	cfg      Config
+	log      *zap.Logger
+	api      *api
+	data     string
+	users    map[string]*User
+	guard    *guard
+	settings map[string]bool // every setting the engine knows
+
+	version, timezone, displayName string
+
+	mu       sync.Mutex
+	control  *connection // for the server's own statements, and to keep the engine open
+	slots    chan struct{}
+	sessions *sessions
+}
+
+// parallel bounds the requests inside the engine at one time: each holds a thread.
+const parallel = 128
+
+// connectionArguments hold for every connection. The library's defaults are those of an interactive tool:
+// implicit_select makes any word a query. async_insert is on by default in 26.7 and would acknowledge in batches.
+var connectionArguments = []string{"--implicit_select=0", "--allow_introspection_functions=0", "--async_insert=0"}
+
+func newServer(data string, cfg Config, log *zap.Logger) (*server, error) {
+	a, err := load()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{cfg: cfg, log: log, api: a, data: data, users: map[string]*User{}, settings: map[string]bool{},
+		slots: make(chan struct{}, parallel), sessions: newSessions()}
+	for _, u := range cfg.users() {
+		s.users[u.Name] = &u
+	}
+	if s.control, err = open(a, data, connectionArguments...); err != nil {
+		return nil, err
+	}
+	if err := s.prepare(); err != nil {
+		s.control.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *server) prepare() error {
+	if err := s.replaceDefaultDatabase(); err != nil {
+		return err
+	}
+	out, _, err := s.control.exec("SELECT version(), timezone(), displayName()", "TabSeparatedRaw", nil)
+	if err != nil {
+		return err
+	}
+	fields := strings.Split(strings.TrimSuffix(string(out), "\n"), "\t")
+	if len(fields) != 3 {
+		return fmt.Errorf("the engine's answer to its version is %q", out)
+	}
+	s.version, s.timezone, s.displayName = fields[0], fields[1], fields[2]
+	if out, _, err = s.control.exec("SELECT name FROM system.settings", "TabSeparatedRaw", nil); err != nil {
+		return err
+	}
+	for name := range strings.FieldsSeq(string(out)) {
+		s.settings[name] = true
+	}
+	s.guard, err = newGuard(s.control)
+	return err
+}
+
+// replaceDefaultDatabase makes default an ordinary database. The library's own is an overlay over the file system,
+// in which SELECT * FROM `/etc/passwd` reads the file.
+func (s *server) replaceDefaultDatabase() error {
+	statements := []string{"DETACH DATABASE IF EXISTS default"}
+	if _, err := os.Stat(filepath.Join(s.data, "metadata", "default.sql")); err == nil {
+		statements = append(statements, "ATTACH DATABASE default")
+	} else {
+		statements = append(statements, "CREATE DATABASE default ENGINE = Atomic")
+	}
+	for _, sql := range statements {
+		if _, _, err := s.control.exec(sql, "TabSeparated", nil); err != nil {
+			return fmt.Errorf("database default: %w", err)
+		}
+	}
+	return nil
+}
+
+// ask runs a statement of the server's own.
+func (s *server) ask(sql string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.control == nil {
+		return nil, errors.New("the engine is closed")
+	}
+	out, _, err := s.control.exec(sql, "TabSeparatedRaw", nil)
+	return out, err
+}
+
+func (s *server) close() {
+	s.sessions.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.control.close()
+	s.control = nil
+}

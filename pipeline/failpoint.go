@@ -1,0 +1,96 @@
+package pipeline
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// FailpointsVariable names the environment variable that arms failpoints, for
+// tests that must stop a worker at one exact step of the commit protocol:
+//
+//	WHENCE_FAILPOINTS="events/after-intent=kill@3,context/before-commit=stop"
+//
+// The actions are kill (SIGKILL to the own process), stop (SIGSTOP), and a
+// duration (the step takes that much longer). "@n" acts on the n-th passing
+// and on no other; without it the first.
+const FailpointsVariable = "WHENCE_FAILPOINTS"
+
+// Failpoint is passed at a step; it does nothing unless a test has armed it.
+func Failpoint(name string) {
+	if armed := failpoints(); armed != nil {
+		armed.pass(name)
+	}
+}
+
+type failpoint struct {
+	action string
+	at     int
+}
+
+type failpointSet struct {
+	mu     sync.Mutex
+	points map[string]failpoint
+	passed map[string]int
+}
+
+var failpoints = sync.OnceValue(func() *failpointSet {
+	set, err := parseFailpoints(os.Getenv(FailpointsVariable))
+	if err != nil {
+		panic(err) // armed by a test, wrongly
+	}
+	return set
+})
+
+func parseFailpoints(spec string) (*failpointSet, error) {
+	if spec == "" {
+		return nil, nil
+	}
+	set := &failpointSet{points: map[string]failpoint{}, passed: map[string]int{}}
+	for entry := range strings.SplitSeq(spec, ",") {
+		name, action, ok := strings.Cut(entry, "=")
+		if !ok {
+			return nil, fmt.Errorf("%s: %q: want name=action[@n]", FailpointsVariable, entry)
+		}
+		point := failpoint{action: action, at: 1}
+		if action, at, ok := strings.Cut(action, "@"); ok {
+			n, err := strconv.Atoi(at)
+			if err != nil || n < 1 {
+				return nil, fmt.Errorf("%s: %q: want a positive number after @", FailpointsVariable, entry)
+			}
+			point = failpoint{action: action, at: n}
+		}
+		if point.action != "kill" && point.action != "stop" {
+			if _, err := time.ParseDuration(point.action); err != nil {
+				return nil, fmt.Errorf("%s: %q: want kill, stop or a duration", FailpointsVariable, entry)
+			}
+		}
+		set.points[name] = point
+	}
+	return set, nil
+}
+
+func (s *failpointSet) pass(name string) {
+	s.mu.Lock()
+	s.passed[name]++
+	point, armed := s.points[name]
+	now := armed && s.passed[name] == point.at
+	s.mu.Unlock()
+	if !now {
+		return
+	}
+	switch point.action {
+	case "kill":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // the signal is on its way
+	case "stop":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+	default:
+		d, _ := time.ParseDuration(point.action) // parsed once already
+		time.Sleep(d)
+	}
+}

@@ -1,0 +1,74 @@
+package kafka
+
+import (
+	"fmt"
+
+	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/schemas/event"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// partition is what a session knows of a partition it owns.
+type partition struct {
+	topic   string
+	topicID [16]byte
+	id      int32
+
+	next      int64 // the committed offset: the next batch begins here
+	announced intent
+	held      []pipeline.Record // fetched and in no batch yet
+	stopped   bool
+}
+
+// hold takes fetched records over.
+func (p *partition) hold(records []*kgo.Record) {
+	for _, r := range records {
+		p.held = append(p.held, record(r))
+	}
+}
+
+// cut takes the next batch off the held records: exactly the announced one
+// where there is one, else all of them. It returns nil where an announced
+// batch is not complete yet.
+func (p *partition) cut() (*pipeline.Batch, error) {
+	if p.stopped || len(p.held) == 0 {
+		return nil, nil
+	}
+	n := len(p.held)
+	to := p.held[n-1].Offset + 1
+	if end := p.announced.End; end > 0 {
+		if to < end {
+			return nil, nil
+		}
+		for n > 0 && p.held[n-1].Offset >= end {
+			n--
+		}
+		to = end
+	}
+	b := &pipeline.Batch{
+		Topic: p.topic, TopicID: p.topicID, Partition: p.id,
+		From: p.next, To: to, Records: p.held[:n:n],
+	}
+	b.Hash = pipeline.HashRecords(b.Records)
+	p.held = p.held[n:]
+	if p.announced.End > 0 {
+		if err := p.announced.keep(b); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+func (p *partition) String() string { return fmt.Sprintf("%s/%d", p.topic, p.id) }
+
+func record(r *kgo.Record) pipeline.Record {
+	out := pipeline.Record{Key: r.Key, Value: r.Value, Timestamp: event.MillisOf(r.Timestamp), Offset: r.Offset}
+	if len(r.Headers) > 0 {
+		out.Headers = make([]pipeline.Header, len(r.Headers))
+		for i, h := range r.Headers {
+			out.Headers[i] = pipeline.Header{Key: h.Key, Value: h.Value}
+		}
+	}
+	return out
+}

@@ -1,0 +1,496 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/whencehq/whence/pipeline"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+)
+
+// session is one membership in the group. It ends with the first error that
+// leaves a doubt, and all it knew ends with it.
+type session struct {
+	*Consumer
+	log    *zap.Logger
+	client *kgo.Client
+	ids    map[string][16]byte // topic ids
+
+	mu         sync.Mutex // callbacks and rounds never overlap by design; the race detector should see it too
+	partitions map[topicPartition]*partition
+}
+
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+func (c *Consumer) session(ctx context.Context, log *zap.Logger) error {
+	s := &session{Consumer: c, log: log, partitions: map[topicPartition]*partition{}}
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	defer s.client.CloseAllowingRebalance()
+	work, release := drain(ctx)
+	defer release()
+	for {
+		fetches := s.client.PollRecords(ctx, c.MaxPollRecords)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := s.take(fetches); err != nil {
+			return err
+		}
+		if err := s.round(work); err != nil {
+			return err
+		}
+		s.client.AllowRebalance()
+	}
+}
+
+// open joins the group. The client begins at once, and its callbacks need the
+// topics' ids and the client: hence an admin client first, and the lock.
+func (s *session) open(ctx context.Context) (err error) {
+	if s.ids, err = s.topicIDs(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.client, err = kgo.NewClient(s.options(
+		kgo.ConsumerGroup(s.Group),
+		kgo.ConsumeTopics(s.Topics...),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(s.SessionTimeout),
+		kgo.HeartbeatInterval(s.SessionTimeout/10),
+		kgo.RebalanceTimeout(s.RebalanceTimeout),
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(),
+		// A commit is sent once. One without an answer ends the session:
+		// sent again on a new connection, its first copy might still be
+		// processed after a later commit and erase that one's intent.
+		kgo.RequestRetries(0),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtCommitted()),
+		kgo.OnOffsetsFetched(s.fetched),
+		kgo.AdjustFetchOffsetsFn(s.seed),
+		kgo.OnPartitionsAssigned(s.assigned),
+		kgo.OnPartitionsRevoked(s.revoked),
+		kgo.OnPartitionsLost(s.revoked),
+		kgo.FetchMinBytes(s.FetchMinBytes),
+		kgo.FetchMaxWait(s.FetchMaxWait),
+		kgo.FetchMaxBytes(s.FetchMaxBytes),
+		kgo.FetchMaxPartitionBytes(s.FetchMaxPartitionBytes),
+	)...)
+	return clientError(err)
+}
+
+func clientError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return pipeline.Fatalf("check the kafka section of the configuration", "kafka client: %w", err)
+}
+
+func (c *Consumer) topicIDs(ctx context.Context) (map[string][16]byte, error) {
+	client, err := kgo.NewClient(c.options()...)
+	if err != nil {
+		return nil, clientError(err)
+	}
+	defer client.Close()
+	details, err := kadm.NewClient(client).ListTopics(ctx, c.Topics...)
+	if err != nil {
+		return nil, fmt.Errorf("topics: %w", err)
+	}
+	ids := make(map[string][16]byte, len(c.Topics))
+	for _, topic := range c.Topics {
+		d := details[topic]
+		if d.Err != nil {
+			return nil, &pipeline.Error{
+				Err:  fmt.Errorf("topic %s: %w", topic, d.Err),
+				Hint: "whence topics creates what is missing",
+			}
+		}
+		ids[topic] = d.ID
+	}
+	return ids, nil
+}
+
+// fetched learns, before the first fetch of newly assigned partitions, where
+// they stand and which batches former owners have announced.
+func (s *session) fetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, group := range resp.Groups {
+		for _, t := range group.Topics {
+			topic := t.Topic
+			if topic == "" {
+				topic = s.topicOf(t.TopicID)
+			}
+			for _, tp := range t.Partitions {
+				if tp.ErrorCode != 0 {
+					continue // franz-go surfaces or retries it
+				}
+				p, err := s.standing(topic, tp.Partition, tp.Offset, tp.Metadata)
+				if err != nil {
+					return err
+				}
+				s.partitions[topicPartition{topic, tp.Partition}] = p
+			}
+		}
+	}
+	return nil
+}
+
+func (s *session) standing(topic string, id int32, offset int64, metadata *string) (*partition, error) {
+	p := &partition{topic: topic, topicID: s.ids[topic], id: id, next: offset}
+	if offset < 0 || metadata == nil {
+		return p, nil
+	}
+	in, err := parseIntent(*metadata)
+	if err != nil {
+		return nil, pipeline.Fatalf("another program commits under this group: give whence a group of its own",
+			"%s: %w", p, err)
+	}
+	switch {
+	case in == intent{}: // an operator has set the offset
+	case in.Topic != p.topicID:
+		p.next = -1 // a commit for a topic that is gone
+	case in.End > 0:
+		p.announced = in
+	}
+	return p, nil
+}
+
+func (s *session) topicOf(id [16]byte) string {
+	for topic, other := range s.ids {
+		if other == id {
+			return topic
+		}
+	}
+	return ""
+}
+
+// seed gives a first offset to the partitions that have none.
+func (s *session) seed(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var starts kadm.ListedOffsets
+	for topic, partitions := range offsets {
+		for id := range partitions {
+			p := s.partitions[topicPartition{topic, id}]
+			if p == nil || p.next >= 0 {
+				continue
+			}
+			if starts == nil {
+				var err error
+				if starts, err = kadm.NewClient(s.client).ListStartOffsets(ctx, s.Topics...); err != nil {
+					return nil, fmt.Errorf("start of the log: %w", err)
+				}
+			}
+			start, ok := starts.Lookup(topic, id)
+			if !ok || start.Err != nil {
+				return nil, fmt.Errorf("start of the log of %s: %w", p, errors.Join(start.Err, errUnlisted))
+			}
+			next, err := s.firstOffset(ctx, p, start.Offset)
+			if err != nil {
+				if pipeline.ClassOf(err) != pipeline.Fatal {
+					return nil, err
+				}
+				s.stop(p, err)
+				continue
+			}
+			p.next = next
+			offsets[topic][id] = kgo.NewOffset().At(next)
+		}
+	}
+	return offsets, nil
+}
+
+var errUnlisted = errors.New("not listed")
+
+// firstOffset decides where a partition without a commit begins.
+func (s *session) firstOffset(ctx context.Context, p *partition, logStart int64) (int64, error) {
+	end, found, err := s.Ledger.LedgerEnd(ctx, p.topicID, p.id)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("ledger of %s: %w", p, err)
+	case !found, s.OnLost == LostEarliest:
+		return logStart, nil
+	case s.OnLost == LostLedger:
+		return end, nil
+	}
+	return 0, pipeline.Fatalf(
+		"offsets.on_lost: ledger goes on at that offset, earliest reads the log again",
+		"%s: the group %s has no committed offset, yet the ledger says it is stored up to %d: the offset has expired or was deleted",
+		p, s.Group, end)
+}
+
+func (s *session) assigned(_ context.Context, _ *kgo.Client, added map[string][]int32) {
+	if len(added) > 0 {
+		s.log.Info("partitions assigned", zap.Any("partitions", added))
+	}
+	if s.Joined != nil {
+		s.Joined()
+	}
+}
+
+// revoked forgets partitions: what was fetched of them and is in no batch yet
+// is read again by their next owner.
+func (s *session) revoked(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for topic, ids := range gone {
+		for _, id := range ids {
+			delete(s.partitions, topicPartition{topic, id})
+			s.Observer.Lost(topic, id)
+		}
+	}
+	if len(gone) > 0 {
+		s.log.Info("partitions revoked", zap.Any("partitions", gone))
+	}
+}
+
+// stop gives one partition up, alone.
+func (s *session) stop(p *partition, err error) {
+	p.stopped, p.held = true, nil
+	s.Observer.PartitionStopped(p.topic, p.id, err)
+	s.log.Error("partition stopped", zap.Stringer("partition", p), zap.Error(err), zap.String("hint", pipeline.HintOf(err)))
+	s.client.PauseFetchPartitions(map[string][]int32{p.topic: {p.id}})
+}
+
+// take files fetched records under their partitions.
+func (s *session) take(fetches kgo.Fetches) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var failed error
+	fetches.EachPartition(func(ft kgo.FetchTopicPartition) {
+		p := s.partitions[topicPartition{ft.Topic, ft.Partition}]
+		if err := ft.Err; err != nil {
+			failed = errors.Join(failed, s.fetchError(p, ft.Topic, ft.Partition, err))
+		}
+		if p == nil || p.stopped || len(ft.Records) == 0 {
+			return
+		}
+		size := 0
+		for _, r := range ft.Records {
+			size += len(r.Value)
+		}
+		p.hold(ft.Records)
+		s.Observer.Consumed(p.topic, len(ft.Records), size)
+		s.Observer.Lag(p.topic, p.id, ft.HighWatermark-p.held[len(p.held)-1].Offset-1)
+	})
+	return failed
+}
+
+// fetchError stops the partition whose records are gone, and ends the session
+// for everything else that franz-go doesn't retry by itself.
+func (s *session) fetchError(p *partition, topic string, id int32, err error) error {
+	switch {
+	case p != nil && p.stopped:
+		return nil
+	case p != nil && errors.Is(err, kerr.OffsetOutOfRange):
+		s.stop(p, pipeline.Fatalf(
+			"the topic's retention is shorter than the outage was, or the log was truncated: set the group's offset by hand to go on",
+			"%s: offset %d is not in the log any more: %w", p, p.next, err))
+		return nil
+	case topic == "":
+		return err
+	}
+	return fmt.Errorf("fetch %s/%d: %w", topic, id, err)
+}
+
+// round works off what is held: batch by batch where an announced one comes
+// before newer records. Rebalances are blocked meanwhile.
+func (s *session) round(ctx context.Context) error {
+	for {
+		batches := s.cut()
+		if len(batches) == 0 {
+			return nil
+		}
+		if err := s.store(ctx, batches); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) cut() []*pipeline.Batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var batches []*pipeline.Batch
+	for _, p := range s.partitions {
+		b, err := p.cut()
+		if err != nil {
+			s.stop(p, err)
+		} else if b != nil {
+			batches = append(batches, b)
+		}
+	}
+	return batches
+}
+
+// store takes batches of different partitions through the protocol.
+func (s *session) store(ctx context.Context, batches []*pipeline.Batch) error {
+	begun := time.Now()
+	s.failpoint("before-intent")
+	if err := s.announce(ctx, batches); err != nil {
+		return err
+	}
+	s.failpoint("after-intent")
+	// Stage by stage over all batches, so that facts which were fetched
+	// together with observations of other partitions are known to these.
+	for _, stage := range s.Stages {
+		if err := s.stage(ctx, stage, batches); err != nil {
+			return err
+		}
+		s.failpoint("after-" + stage.Name())
+	}
+	s.failpoint("before-commit")
+	if err := s.complete(ctx, batches); err != nil {
+		return err
+	}
+	s.failpoint("after-commit")
+	for _, b := range batches {
+		s.Observer.Stored(b, time.Since(begun))
+	}
+	return nil
+}
+
+func (s *session) failpoint(step string) { pipeline.Failpoint(s.Role + "/" + step) }
+
+func (s *session) stage(ctx context.Context, stage pipeline.Processor, batches []*pipeline.Batch) error {
+	// A stage may retry for a third of what the group grants a round.
+	ctx, cancel := context.WithTimeout(ctx, s.RebalanceTimeout/3)
+	defer cancel()
+	var all errgroup.Group
+	all.SetLimit(4)
+	for _, b := range batches {
+		all.Go(func() error { return s.process(ctx, stage, b) })
+	}
+	return all.Wait()
+}
+
+func (s *session) process(ctx context.Context, stage pipeline.Processor, b *pipeline.Batch) error {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, 2*time.Second
+	for {
+		err := stage.Process(ctx, b)
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("%s: %s/%d [%d, %d): %w", stage.Name(), b.Topic, b.Partition, b.From, b.To, err)
+		if pipeline.ClassOf(err) == pipeline.Fatal || !sleep(ctx, pause.NextBackOff()) {
+			return err
+		}
+		s.log.Warn("trying again", zap.Error(err))
+	}
+}
+
+// announce commits the intents of the batches that don't have one yet.
+func (s *session) announce(ctx context.Context, batches []*pipeline.Batch) error {
+	var commits []commit
+	revision := s.Revision()
+	s.mu.Lock()
+	for _, b := range batches {
+		p := s.partitions[topicPartition{b.Topic, b.Partition}]
+		if p.announced.End == 0 {
+			p.announced = announce(b, revision)
+			commits = append(commits, commit{b.Topic, b.Partition, b.From, p.announced})
+		}
+	}
+	s.mu.Unlock()
+	return s.commit(ctx, commits)
+}
+
+// complete commits the batches' ends.
+func (s *session) complete(ctx context.Context, batches []*pipeline.Batch) error {
+	commits := make([]commit, len(batches))
+	for i, b := range batches {
+		commits[i] = commit{b.Topic, b.Partition, b.To, intent{Topic: b.TopicID, Revision: b.Revision}}
+	}
+	if err := s.commit(ctx, commits); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range batches {
+		p := s.partitions[topicPartition{b.Topic, b.Partition}]
+		p.next, p.announced = b.To, intent{}
+	}
+	return nil
+}
+
+type commit struct {
+	topic     string
+	partition int32
+	offset    int64
+	intent    intent
+}
+
+// commit sends offsets with their metadata and waits for the answer. Any error
+// is in doubt, and the caller ends the session.
+func (s *session) commit(ctx context.Context, commits []commit) error {
+	if len(commits) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.SessionTimeout)
+	defer cancel()
+	offsets := map[string]map[int32]kgo.EpochOffset{}
+	metadata := map[topicPartition]string{}
+	for _, c := range commits {
+		if offsets[c.topic] == nil {
+			offsets[c.topic] = map[int32]kgo.EpochOffset{}
+		}
+		offsets[c.topic][c.partition] = kgo.EpochOffset{Epoch: -1, Offset: c.offset}
+		metadata[topicPartition{c.topic, c.partition}] = c.intent.metadata()
+	}
+	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
+		for i := range req.Topics {
+			for j := range req.Topics[i].Partitions {
+				text := metadata[topicPartition{req.Topics[i].Topic, req.Topics[i].Partitions[j].Partition}]
+				req.Topics[i].Partitions[j].Metadata = &text
+			}
+		}
+		return nil
+	})
+	failed := errUnanswered
+	s.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+		failed = errors.Join(err, refusals(resp, len(metadata)))
+	})
+	if failed != nil {
+		return fmt.Errorf("commit of %s: %w", slices.Sorted(maps.Keys(offsets)), failed)
+	}
+	return nil
+}
+
+var errUnanswered = errors.New("no answer")
+
+// refusals returns what an answer to a commit of n partitions refuses.
+func refusals(resp *kmsg.OffsetCommitResponse, n int) error {
+	if resp == nil {
+		return errUnanswered
+	}
+	var failed error
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			n--
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				failed = errors.Join(failed, fmt.Errorf("partition %d: %w", p.Partition, err))
+			}
+		}
+	}
+	if failed == nil && n > 0 {
+		return fmt.Errorf("%d partitions are missing in the answer", n)
+	}
+	return failed
+}

@@ -1,0 +1,198 @@
+package observe
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/schemas/event"
+)
+
+// Metrics are a worker's counters and gauges. Its methods may be called from
+// any goroutine. It is the Observer of a kafka.Consumer.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	recordsConsumed *prometheus.CounterVec
+	bytesConsumed   *prometheus.CounterVec
+	lag             *prometheus.GaugeVec
+	sessionsEnded   *prometheus.CounterVec
+	stopped         *prometheus.GaugeVec
+
+	eventsStored *prometheus.CounterVec
+	enriched     prometheus.Counter
+	deadLettered *prometheus.CounterVec
+	eventsAhead  prometheus.Counter
+	batchRecords prometheus.Histogram
+	batchSeconds prometheus.Histogram
+	eventDelay   prometheus.Histogram
+
+	rowsInserted  *prometheus.CounterVec
+	insertSeconds *prometheus.HistogramVec
+	insertErrors  *prometheus.CounterVec
+
+	revision prometheus.Gauge
+	facts    prometheus.Gauge
+}
+
+// Delays of events reach from milliseconds to the weeks of a back-fill.
+var delayBuckets = []float64{.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 6 * 3600, 86400, 7 * 86400, 35 * 86400}
+
+// Seconds of a batch or an insert: 1 ms to 15 s and more.
+var secondsBuckets = prometheus.ExponentialBuckets(.001, 2, 15)
+
+// NewMetrics makes a set with a registry of its own, the Go runtime's and the
+// process's metrics among them.
+func NewMetrics() *Metrics {
+	m := &Metrics{registry: prometheus.NewRegistry()}
+	m.registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registerConsumer()
+	m.registerBatches()
+	m.registerInserts()
+	m.registerContext()
+	return m
+}
+
+func (m *Metrics) registerConsumer() {
+	m.recordsConsumed = m.counters("records_consumed_total", "Records fetched from Kafka.", "topic")
+	m.bytesConsumed = m.counters("bytes_consumed_total", "Bytes of those records' values.", "topic")
+	m.lag = m.gauges("lag_records", "Records of a partition that were not fetched yet, as of the last fetch.", "topic", "partition")
+	m.sessionsEnded = m.counters("sessions_ended_total", "Memberships in the group that ended with an error; a new one begins.", "role")
+	m.stopped = m.gauges("partition_stopped", "1 for a partition that an operator has to look after.", "topic", "partition")
+}
+
+func (m *Metrics) registerBatches() {
+	m.eventsStored = m.counters("events_stored_total", "Events in committed batches; those of the context topic are there a second time.", "topic", "kind")
+	m.enriched = m.counter("observations_enriched_total", "Observations stored with their context.")
+	m.deadLettered = m.counters("records_dead_lettered_total", "Records that could not be taken.", "reason")
+	m.eventsAhead = m.counter("events_ahead_total", "Observations whose time lies after their log-append time.")
+	m.batchRecords = m.histogram("batch_records", "Records in a committed batch.", prometheus.ExponentialBuckets(1, 4, 11))
+	m.batchSeconds = m.histogram("batch_seconds", "From a batch's intent to its acknowledged commit.", secondsBuckets)
+	m.eventDelay = m.histogram("event_delay_seconds", "From the time of a batch's latest observation to its log-append time.", delayBuckets)
+}
+
+func (m *Metrics) registerInserts() {
+	m.rowsInserted = m.counters("rows_inserted_total", "Rows in inserts that ClickHouse acknowledged, repeated ones among them.", "table")
+	m.insertSeconds = register(m, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: "whence", Name: "insert_seconds", Help: "One acknowledged insert into a table.", Buckets: secondsBuckets,
+	}, []string{"table"}))
+	m.insertErrors = m.counters("insert_errors_total", "Inserts that failed; they are tried again.", "table")
+}
+
+func (m *Metrics) registerContext() {
+	m.revision = m.gauge("context_revision", "The last revision of the context log that is folded in.")
+	m.facts = m.gauge("context_facts", "Facts that the timeline holds.")
+}
+
+// Consumed counts fetched records, and bytes of their values.
+func (m *Metrics) Consumed(topic string, records, bytes int) {
+	m.recordsConsumed.WithLabelValues(topic).Add(float64(records))
+	m.bytesConsumed.WithLabelValues(topic).Add(float64(bytes))
+}
+
+// Lag is how many records of a partition are not fetched yet.
+func (m *Metrics) Lag(topic string, partition int32, records int64) {
+	m.lag.WithLabelValues(topic, number(partition)).Set(float64(records))
+}
+
+// Lost forgets what was said of a partition that another worker owns now:
+// two workers reporting its lag would double it in a sum.
+func (m *Metrics) Lost(topic string, partition int32) {
+	m.lag.DeleteLabelValues(topic, number(partition))
+	m.stopped.DeleteLabelValues(topic, number(partition))
+}
+
+// SessionEnded counts a membership in the group that ended with an error.
+func (m *Metrics) SessionEnded(role string, _ error) { m.sessionsEnded.WithLabelValues(role).Inc() }
+
+// PartitionStopped marks a partition that waits for an operator.
+func (m *Metrics) PartitionStopped(topic string, partition int32, _ error) {
+	m.stopped.WithLabelValues(topic, number(partition)).Set(1)
+}
+
+// Stored counts a committed batch and what was in it; took is from its intent
+// to its commit.
+func (m *Metrics) Stored(b *pipeline.Batch, took time.Duration) {
+	m.batchRecords.Observe(float64(len(b.Records)))
+	m.batchSeconds.Observe(took.Seconds())
+	for kind, n := range map[string]int{"fact": len(b.Facts), "observation": len(b.Observations), "other": len(b.Others)} {
+		if n > 0 {
+			m.eventsStored.WithLabelValues(b.Topic, kind).Add(float64(n))
+		}
+	}
+	m.enriched.Add(float64(len(b.Enrichments)))
+	for i := range b.Dead {
+		m.deadLettered.WithLabelValues(string(b.Dead[i].Reason)).Inc()
+	}
+	m.observeDelay(b.Observations)
+}
+
+// observeDelay takes the latest observation for its batch: the mean of a batch
+// says nothing about freshness, and one sample an observation would cost more
+// than it tells.
+func (m *Metrics) observeDelay(observations []event.Observation) {
+	latest, ahead := -1, 0
+	for i := range observations {
+		o := &observations[i]
+		if o.Time > o.ReceivedAt {
+			ahead++
+		}
+		if latest < 0 || o.Time > observations[latest].Time {
+			latest = i
+		}
+	}
+	m.eventsAhead.Add(float64(ahead))
+	if latest >= 0 {
+		delay := observations[latest].ReceivedAt - observations[latest].Time
+		m.eventDelay.Observe(max(float64(delay)/1000, 0))
+	}
+}
+
+// Inserted counts an acknowledged insert and how long it took.
+func (m *Metrics) Inserted(table string, rows int, took time.Duration) {
+	m.rowsInserted.WithLabelValues(table).Add(float64(rows))
+	m.insertSeconds.WithLabelValues(table).Observe(took.Seconds())
+}
+
+// InsertFailed counts an insert that will be tried again.
+func (m *Metrics) InsertFailed(table string) { m.insertErrors.WithLabelValues(table).Inc() }
+
+// Context is the revision folded in, and how many facts the timeline holds.
+func (m *Metrics) Context(revision uint64, facts int) {
+	m.revision.Set(float64(revision))
+	m.facts.Set(float64(facts))
+}
+
+// Registry takes the metrics of libraries.
+func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
+
+func number(partition int32) string { return strconv.Itoa(int(partition)) }
+
+func (m *Metrics) counter(name, help string) prometheus.Counter {
+	return register(m, prometheus.NewCounter(prometheus.CounterOpts{Namespace: "whence", Name: name, Help: help}))
+}
+
+func (m *Metrics) counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return register(m, prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "whence", Name: name, Help: help}, labels))
+}
+
+func (m *Metrics) gauge(name, help string) prometheus.Gauge {
+	return register(m, prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "whence", Name: name, Help: help}))
+}
+
+func (m *Metrics) gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	return register(m, prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "whence", Name: name, Help: help}, labels))
+}
+
+func (m *Metrics) histogram(name, help string, buckets []float64) prometheus.Histogram {
+	return register(m, prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "whence", Name: name, Help: help, Buckets: buckets}))
+}
+
+func register[C prometheus.Collector](m *Metrics, c C) C {
+	m.registry.MustRegister(c)
+	return c
+}

@@ -1,0 +1,104 @@
+package oracle_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"testing"
+
+	"go.uber.org/zap"
+
+	"github.com/whencehq/whence/pipeline/clickhouse"
+	"github.com/whencehq/whence/pipeline/embedded/engine"
+	"github.com/whencehq/whence/pipeline/pipelinetest/oracle"
+)
+
+// The embedded engine with whence's tables; url is empty where the engine's
+// library is not installed.
+var url string
+
+func TestMain(m *testing.M) {
+	code, err := withEngine(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func withEngine(m *testing.M) (int, error) {
+	if _, err := engine.FindLibrary(); err != nil {
+		return m.Run(), nil
+	}
+	dir, err := os.MkdirTemp("", "whence-oracle")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	ctx, stop := context.WithCancel(context.Background())
+	ready, done := make(chan string, 1), make(chan error, 1)
+	go func() {
+		done <- engine.Run(ctx, engine.Config{Data: dir, Listen: "127.0.0.1:0", Ready: func(addr string) { ready <- addr }})
+	}()
+	defer func() { stop(); <-done }()
+	select {
+	case err := <-done:
+		done <- nil
+		return 0, err
+	case addr := <-ready:
+		url = "http://" + addr
+	}
+	client, err := clickhouse.Open(ctx, clickhouse.Config{URL: url})
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	if err := client.Migrate(ctx, zap.NewNop()); err != nil {
+		return 0, err
+	}
+	if err := devView(); err != nil {
+		return 0, err
+	}
+	return m.Run(), nil
+}
+
+// engineQuery is the query function of the engine.
+func engineQuery(t *testing.T) oracle.Query {
+	if _, err := engine.FindLibrary(); err != nil {
+		t.Skip(err)
+	}
+	return oracle.HTTP(url)
+}
+
+func do(t *testing.T, query oracle.Query, statement string) []byte {
+	t.Helper()
+	body, err := query(t.Context(), statement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+// empty forgets what other tests have stored.
+func empty(t *testing.T, query oracle.Query) {
+	for _, table := range []string{"whence.facts", "whence.observations", "whence.other_events", "whence.dead_letters", "whence_state.batches"} {
+		do(t, query, "TRUNCATE TABLE "+table)
+	}
+}
+
+func insert(t *testing.T, query oracle.Query, table string, rows []map[string]any) {
+	t.Helper()
+	if len(rows) == 0 {
+		return
+	}
+	var statement bytes.Buffer
+	fmt.Fprintf(&statement, "INSERT INTO %s FORMAT JSONEachRow\n", table)
+	for _, row := range rows {
+		if err := json.NewEncoder(&statement).Encode(row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(t, query, statement.String())
+}

@@ -1,0 +1,77 @@
+// Package processors lists what a worker runs: the explicit catalog of stages,
+// in their order, with what each needs passed in.
+package processors
+
+import (
+	"sync"
+
+	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/processors/decode"
+	"github.com/whencehq/whence/processors/enrich"
+	"github.com/whencehq/whence/processors/store"
+	"github.com/whencehq/whence/processors/timeline"
+	"github.com/whencehq/whence/processors/validate"
+	"github.com/whencehq/whence/schemas/codec"
+	"github.com/whencehq/whence/schemas/event"
+)
+
+// Dependencies is what the stages need of the world around them.
+type Dependencies struct {
+	MaxEventBytes, MaxDepth int
+
+	Timeline   *timeline.Timeline
+	ContextLog timeline.Log
+	Sink       store.Sink
+	Graveyard  store.Graveyard
+	Deriver    store.Deriver
+	Revision   func(offset int64) uint64
+}
+
+// Events is the chain of the input topics.
+func Events(d Dependencies) []pipeline.Processor {
+	return []pipeline.Processor{
+		decode.New(decode.Config{MaxEventBytes: d.MaxEventBytes, MaxDepth: d.MaxDepth}),
+		validate.New(validate.Config{}),
+		&timeline.Processor{Log: d.ContextLog, Timeline: d.Timeline},
+		&enrich.Processor{Timeline: d.Timeline},
+		&store.Events{Sink: d.Sink, Graveyard: d.Graveyard},
+	}
+}
+
+// Facts is the chain of the context log's writer.
+func Facts(d Dependencies) []pipeline.Processor {
+	return []pipeline.Processor{
+		&store.Facts{Sink: d.Sink, Graveyard: d.Graveyard, Deriver: d.Deriver, Decode: DecodeFact, Revision: d.Revision},
+	}
+}
+
+var (
+	encoders = sync.Pool{New: func() any { return new(codec.Encoder) }}
+	decoders = sync.Pool{New: func() any { return new(codec.Decoder) }}
+)
+
+// EncodeFact lays a fact out as a record of the context log.
+func EncodeFact(f *event.Fact) ([]byte, []pipeline.Header, error) {
+	encoder := encoders.Get().(*codec.Encoder)
+	defer encoders.Put(encoder)
+	m, err := encoder.EncodeFact(f)
+	if err != nil {
+		return nil, nil, err
+	}
+	headers := make([]pipeline.Header, len(m.Headers))
+	for i, h := range m.Headers {
+		headers[i] = pipeline.Header(h)
+	}
+	return m.Value, headers, nil
+}
+
+// DecodeFact reads a record of the context log back.
+func DecodeFact(r pipeline.Record) (event.Fact, error) {
+	decoder := decoders.Get().(*codec.Decoder)
+	defer decoders.Put(decoder)
+	headers := make([]codec.Header, len(r.Headers))
+	for i, h := range r.Headers {
+		headers[i] = codec.Header(h)
+	}
+	return decoder.DecodeFact(r.Value, headers)
+}

@@ -1,0 +1,38 @@
+package decode
+
+import (
+	"fmt"
+
+	"github.com/whencehq/whence/schemas/value"
+)
+
+// Config bounds what one event may cost.
+type Config struct {
+	// MaxEventBytes is the greatest size of a record's value and headers.
+	MaxEventBytes int `yaml:"max_event_bytes"`
+	// MaxDepth is how deep an event's data may nest.
+	MaxDepth int `yaml:"max_depth"`
+}
+
+// DefaultConfig is 1 MiB, 64 levels.
+func DefaultConfig() Config {
+	return Config{MaxEventBytes: 1 << 20, MaxDepth: value.DefaultDepth}
+}
+
+// The bounds of the bounds: a record that doesn't fit a Kafka batch can't come,
+// and each level is a frame of the scanner's stack.
+const (
+	mostEventBytes = 64 << 20
+	mostDepth      = 1000
+)
+
+// Validate names the key that can't be.
+func (c Config) Validate() error {
+	if c.MaxEventBytes < 1 || c.MaxEventBytes > mostEventBytes {
+		return fmt.Errorf("max_event_bytes: %d is not within 1 to %d", c.MaxEventBytes, mostEventBytes)
+	}
+	if c.MaxDepth < 1 || c.MaxDepth > mostDepth {
+		return fmt.Errorf("max_depth: %d is not within 1 to %d", c.MaxDepth, mostDepth)
+	}
+	return nil
+}

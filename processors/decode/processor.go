@@ -1,0 +1,90 @@
+package decode
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/schemas/codec"
+)
+
+// Processor decodes records. Use New.
+type Processor struct {
+	config  Config
+	workers sync.Pool
+}
+
+// New makes the processor. Fields of config that are 0 have their defaults.
+func New(config Config) *Processor {
+	defaults := DefaultConfig()
+	if config.MaxEventBytes == 0 {
+		config.MaxEventBytes = defaults.MaxEventBytes
+	}
+	if config.MaxDepth == 0 {
+		config.MaxDepth = defaults.MaxDepth
+	}
+	p := &Processor{config: config}
+	p.workers.New = func() any {
+		return &worker{decoder: codec.Decoder{MaxDepth: config.MaxDepth}, mapper: newMapper(config.MaxDepth)}
+	}
+	return p
+}
+
+// Name of the stage.
+func (p *Processor) Name() string { return "decode" }
+
+// Process moves each record of b to its events or the dead letters. It never
+// fails.
+func (p *Processor) Process(_ context.Context, b *pipeline.Batch) error {
+	w := p.workers.Get().(*worker)
+	defer p.workers.Put(w)
+	events := codec.Events{Facts: b.Facts, Observations: b.Observations, Others: b.Others}
+	for i := range b.Records {
+		if err := p.decode(w, &events, b, i); err != nil {
+			bury(b, i, err)
+		}
+	}
+	b.Facts, b.Observations, b.Others = events.Facts, events.Observations, events.Others
+	return nil
+}
+
+// worker is what one goroutine decodes with.
+type worker struct {
+	decoder codec.Decoder
+	mapper  mapper
+	headers []codec.Header
+}
+
+func (p *Processor) decode(w *worker, events *codec.Events, b *pipeline.Batch, i int) error {
+	r := &b.Records[i]
+	size := len(r.Value)
+	w.headers = w.headers[:0]
+	for _, h := range r.Headers {
+		size += len(h.Key) + len(h.Value)
+		w.headers = append(w.headers, codec.Header(h))
+	}
+	if size > p.config.MaxEventBytes {
+		return &codec.Fault{Reason: codec.TooLarge, Detail: fmt.Sprintf("the event has %d bytes, %d are allowed", size, p.config.MaxEventBytes)}
+	}
+	others := len(events.Others)
+	if err := w.decoder.Decode(events, b.Provenance(i), r.Value, w.headers); err != nil {
+		return err
+	}
+	if len(events.Others) > others && strings.HasPrefix(events.Others[others].Type, codec.CDEventsPrefix) {
+		if fact, ok := w.mapper.fact(&events.Others[others]); ok {
+			events.Others = events.Others[:others]
+			events.Facts = append(events.Facts, fact)
+		}
+	}
+	return nil
+}
+
+// bury makes record i of b a dead letter, with what could be read of it.
+func bury(b *pipeline.Batch, i int, err error) {
+	f := codec.FaultOf(err)
+	b.Bury(i, pipeline.Reason(f.Reason), f.Detail)
+	dead := &b.Dead[len(b.Dead)-1]
+	dead.Source, dead.ID, dead.Type, dead.Time = f.Source, f.ID, f.Type, f.Time
+}

@@ -1,0 +1,157 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/whencehq/whence/pipeline"
+	tables "github.com/whencehq/whence/schemas/clickhouse"
+	"github.com/whencehq/whence/schemas/event"
+)
+
+// Events stores batches of the input topics.
+type Events struct {
+	Sink      Sink
+	Graveyard Graveyard
+}
+
+// Name is "store".
+func (*Events) Name() string { return "store" }
+
+// Process inserts the batch. It returns an error when a sink is away; calling
+// it again with the same batch is right then.
+func (s *Events) Process(ctx context.Context, b *pipeline.Batch) error {
+	if err := s.observations(ctx, b); err != nil {
+		return err
+	}
+	pipeline.Failpoint("store/after-observations")
+	if err := s.others(ctx, b); err != nil {
+		return err
+	}
+	if err := bury(ctx, s.Sink, s.Graveyard, b); err != nil {
+		return err
+	}
+	pipeline.Failpoint("store/before-ledger")
+	stored, dead := b.Census()
+	return enter(ctx, s.Sink, b, stored, dead)
+}
+
+var observationBlocks = sync.Pool{New: func() any { return tables.NewObservations() }}
+
+func (s *Events) observations(ctx context.Context, b *pipeline.Batch) error {
+	if len(b.Observations) == 0 {
+		return nil
+	}
+	block := observationBlocks.Get().(*tables.Observations)
+	defer func() { block.Reset(); observationBlocks.Put(block) }()
+	for i := range b.Observations {
+		block.Append(&b.Observations[i], &b.Enrichments[i])
+	}
+	return insert(ctx, s.Sink, block, b)
+}
+
+func (s *Events) others(ctx context.Context, b *pipeline.Batch) error {
+	block := tables.NewOthers()
+	for i := range b.Others {
+		block.Append(&b.Others[i])
+	}
+	return insert(ctx, s.Sink, block, b)
+}
+
+// insert leaves out blocks without rows.
+func insert(ctx context.Context, sink Sink, block tables.Block, b *pipeline.Batch) error {
+	if block.Rows() == 0 {
+		return nil
+	}
+	return sink.Insert(ctx, block, b.Token(block.Table()))
+}
+
+func bury(ctx context.Context, sink Sink, graveyard Graveyard, b *pipeline.Batch) error {
+	if len(b.Dead) == 0 {
+		return nil
+	}
+	if err := graveyard.Bury(ctx, b.Dead); err != nil {
+		return err
+	}
+	block := tables.NewDeadLetters()
+	for i := range b.Dead {
+		d := &b.Dead[i]
+		headers := make([]event.Pair, len(d.Headers))
+		for j, h := range d.Headers {
+			headers[j] = event.Pair{Key: h.Key, Value: string(h.Value)}
+		}
+		block.Append(&tables.DeadLetter{
+			Provenance: d.Provenance, TopicID: d.TopicID, Key: d.Key, Value: d.Value, Headers: headers,
+			Reason: string(d.Reason), Detail: d.Detail, Source: d.Source, ID: d.ID, Type: d.Type, Time: d.Time,
+		})
+	}
+	return insert(ctx, sink, block, b)
+}
+
+// enter writes the batch into the ledger, and refuses one that does not add
+// up: a record that is neither stored nor a dead letter would be lost unseen.
+func enter(ctx context.Context, sink Sink, b *pipeline.Batch, stored, dead int) error {
+	if total := stored + dead; total != len(b.Records) {
+		return pipeline.Fatalf("this is a bug: please report it with the records of that range",
+			"%s/%d [%d, %d): %d records, of which %d are stored and %d dead", b.Topic, b.Partition, b.From, b.To, len(b.Records), stored, dead)
+	}
+	block := tables.NewBatches()
+	block.Append(&tables.Batch{
+		Topic: b.Topic, TopicID: b.TopicID, Partition: b.Partition, From: b.From, To: b.To,
+		Records: uint64(len(b.Records)), Stored: uint64(stored), Dead: uint64(dead),
+		Facts: uint64(len(b.Facts)), Observations: uint64(len(b.Observations)), Others: uint64(len(b.Others)),
+		Hash: b.Hash, Revision: b.Revision,
+	})
+	return insert(ctx, sink, block, b)
+}
+
+// Facts stores batches of the context log.
+type Facts struct {
+	Sink      Sink
+	Graveyard Graveyard
+	Deriver   Deriver
+	// Decode reads a fact back from its record, Revision gives the place of an
+	// offset in the order of everything known.
+	Decode   func(pipeline.Record) (event.Fact, error)
+	Revision func(offset int64) uint64
+}
+
+// Name is "store".
+func (*Facts) Name() string { return "store" }
+
+// Process inserts the batch's facts and computes anew what follows from them.
+// Like that of [Events], it may be called again.
+func (s *Facts) Process(ctx context.Context, b *pipeline.Batch) error {
+	s.decode(b)
+	block := tables.NewFacts()
+	for i := range b.Facts {
+		block.Append(&b.Facts[i])
+	}
+	if err := insert(ctx, s.Sink, block, b); err != nil {
+		return err
+	}
+	pipeline.Failpoint("store/after-facts")
+	if err := s.Deriver.Derive(ctx, b.Revision, b.Facts); err != nil {
+		return fmt.Errorf("derive: %w", err)
+	}
+	if err := bury(ctx, s.Sink, s.Graveyard, b); err != nil {
+		return err
+	}
+	return enter(ctx, s.Sink, b, len(b.Facts), len(b.Dead))
+}
+
+// decode fills the batch once, also when Process is called again.
+func (s *Facts) decode(b *pipeline.Batch) {
+	b.Revision = s.Revision(b.To - 1)
+	b.Facts, b.Dead = b.Facts[:0], b.Dead[:0]
+	for i, r := range b.Records {
+		fact, err := s.Decode(r)
+		if err != nil {
+			b.Bury(i, pipeline.ReasonMalformed, err.Error())
+			continue
+		}
+		fact.Revision = s.Revision(r.Offset)
+		b.Facts = append(b.Facts, fact)
+	}
+}

@@ -1,0 +1,207 @@
+package timeline_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/whencehq/whence/processors/timeline"
+	"github.com/whencehq/whence/schemas/event"
+)
+
+// The alphabets are so small that everything collides: names, ids, times.
+var (
+	anyTime        = rapid.Map(rapid.IntRange(1, 14), func(i int) event.Millis { return event.Millis(i) })
+	anyTimeOrNone  = rapid.Map(rapid.IntRange(-14, 14), func(i int) event.Millis { return event.Millis(max(i, 0)) })
+	anySource      = rapid.SampledFrom([]string{"s", "t"})
+	anyID          = rapid.SampledFrom([]string{"1", "2", "3", "4", "5"})
+	anyService     = rapid.SampledFrom([]string{"a", "b", "c", "d", ""})
+	anyEnvironment = rapid.SampledFrom([]string{"p", "p", "q", ""})
+	anyVersion     = rapid.SampledFrom([]string{"v1", "v2", "", ""})
+	anyRevision    = rapid.SampledFrom([]string{"r1", "r2", "r3", ""})
+	anyRepository  = rapid.SampledFrom([]string{"x", "y", ""})
+	anyInstance    = rapid.SampledFrom([]string{"i1", "i2", ""})
+	anySeverity    = rapid.SampledFrom([]string{"critical", "high", "low", "sev2", "sev1", "", ""})
+	anyPercent     = rapid.SampledFrom([]float64{event.Unknown, event.Unknown, 0, 20, 99.5, 100, 150})
+	anyOutcome     = rapid.SampledFrom([]string{"success", "success", "failure", "cancelled", "rolled_back", "other"})
+	anyEntity      = rapid.SampledFrom([]string{"e1", "e2", "e3"})
+	anyWord        = rapid.SampledFrom([]string{"w1", "w2", ""})
+)
+
+func some[T any](g *rapid.Generator[T]) *rapid.Generator[[]T] { return rapid.SliceOfN(g, 0, 2) }
+
+// anyFact draws a fact whose hash is a function of its content, as a real one's.
+func anyFact(t *rapid.T) event.Fact {
+	f := event.Fact{}
+	f.Time, f.Source, f.ID = anyTime.Draw(t, "time"), anySource.Draw(t, "source"), anyID.Draw(t, "id")
+	f.Type, f.Payload = anyPayload(t)
+	if d, ok := f.Payload.(*event.Deployment); ok && d.Percent != d.Percent {
+		f.Hash = contentHash(f, "unstated")
+	} else {
+		f.Hash = contentHash(f, f.Payload)
+	}
+	return f
+}
+
+func contentHash(f event.Fact, payload any) uint64 {
+	said := fmt.Sprintf("%v", f.Payload)
+	if text, err := json.Marshal(payload); err == nil {
+		said += string(text)
+	}
+	h := fnv.New64a()
+	fmt.Fprint(h, f.Time, f.Source, f.ID, f.Type, said)
+	return h.Sum64()
+}
+
+func anyPayload(t *rapid.T) (typ string, payload any) {
+	switch rapid.IntRange(0, 15).Draw(t, "kind") {
+	case 0, 1:
+		return "declared", &event.Declaration{
+			Service: anyService.Draw(t, "service"), Environment: anyEnvironment.Draw(t, "environment"),
+			Owner: anyWord.Draw(t, "owner"), Tier: anyWord.Draw(t, "tier"),
+			Repositories: some(anyRepository).Draw(t, "repositories"), Aliases: some(anyService).Draw(t, "aliases"),
+		}
+	case 2:
+		return "identity", &event.Identity{
+			Kind:      rapid.SampledFrom([]string{"service", "service", "person"}).Draw(t, "kind of name"),
+			Canonical: anyService.Draw(t, "canonical"), Alias: anyService.Draw(t, "alias"),
+		}
+	case 3:
+		return "change", &event.Change{
+			ChangeID: anyEntity.Draw(t, "change"), Revision: anyRevision.Draw(t, "revision"), Commits: some(anyRevision).Draw(t, "commits"),
+		}
+	case 4, 5, 6, 7, 8:
+		return anyDeployment(t)
+	case 9:
+		return "flag", &event.Flag{
+			Flag: anyEntity.Draw(t, "flag"), Environment: anyEnvironment.Draw(t, "environment"),
+			Services: some(anyService).Draw(t, "services"), Rules: anyWord.Draw(t, "rules"),
+		}
+	case 10, 11, 12:
+		return anyIncident(t)
+	case 13:
+		return anyFinding(t)
+	case 14:
+		return "retracted", &event.Retraction{Source: anySource.Draw(t, "retracted source"), ID: anyID.Draw(t, "retracted id")}
+	}
+	return "build", nil
+}
+
+func anyDeployment(t *rapid.T) (string, any) {
+	d := &event.Deployment{
+		Stage:        event.Stage(rapid.IntRange(1, 3).Draw(t, "stage")),
+		DeploymentID: anyEntity.Draw(t, "deployment"), Service: anyService.Draw(t, "service"), Environment: anyEnvironment.Draw(t, "environment"),
+		Version: anyVersion.Draw(t, "version"), PreviousVersion: anyVersion.Draw(t, "previous"),
+		Revisions: some(anyRevision).Draw(t, "revisions"), InstancesAdded: some(anyInstance).Draw(t, "instances"),
+		Percent: anyPercent.Draw(t, "percent"),
+	}
+	if d.Stage == event.Finished {
+		d.Outcome = anyOutcome.Draw(t, "outcome")
+	}
+	return fmt.Sprint("deployment", d.Stage), d
+}
+
+func anyIncident(t *rapid.T) (string, any) {
+	i := &event.Incident{
+		Stage:      event.IncidentStage(rapid.IntRange(1, 6).Draw(t, "stage")),
+		IncidentID: anyEntity.Draw(t, "incident"), Service: anyService.Draw(t, "service"), Services: some(anyService).Draw(t, "services"),
+		Environment: anyEnvironment.Draw(t, "environment"), Severity: anySeverity.Draw(t, "severity"),
+		StartedAt: anyTimeOrNone.Draw(t, "started"), EndedAt: anyTimeOrNone.Draw(t, "ended"),
+	}
+	return fmt.Sprint("incident", i.Stage), i
+}
+
+func anyFinding(t *rapid.T) (string, any) {
+	f := &event.Finding{
+		Stage:     event.FindingStage(rapid.IntRange(1, 3).Draw(t, "stage")),
+		FindingID: anyEntity.Draw(t, "finding"), Service: anyService.Draw(t, "service"), Environment: anyEnvironment.Draw(t, "environment"),
+		Repository: anyRepository.Draw(t, "repository"), RevisionIntroduced: anyRevision.Draw(t, "introduced"),
+		FirstSeen: anyTimeOrNone.Draw(t, "first seen"),
+	}
+	return fmt.Sprint("finding", f.Stage), f
+}
+
+// everyObservation asks of every service and environment at every time, also of
+// such that no fact names.
+func everyObservation() []event.Observation {
+	var all []event.Observation
+	for _, service := range []string{"a", "b", "c", "d", "", "stranger"} {
+		for _, environment := range []string{"p", "q", "", "elsewhere"} {
+			for t := event.Millis(0); t <= 15; t++ {
+				for _, says := range [][2]string{{"", ""}, {"v1", ""}, {"v2", "i1"}, {"", "i1"}, {"", "i2"}, {"v9", "i9"}} {
+					o := event.Observation{Service: service, Environment: environment, Version: says[0], Instance: says[1]}
+					o.Time = t
+					all = append(all, o)
+				}
+			}
+		}
+	}
+	return all
+}
+
+var asked = everyObservation()
+
+// differs asks tl what the facts should answer and describes the first
+// difference, if any.
+func differs(tl *timeline.Timeline, facts []event.Fact, obs []event.Observation) string {
+	m := newModel(facts)
+	got := make([]event.Enrichment, len(obs))
+	tl.Enrich(obs, got)
+	for i := range obs {
+		want := m.answer(obs[i])
+		if g, w := said(got[i]), said(want); g != w {
+			return fmt.Sprintf("%s/%s at %d, version %q, instance %q:\n got %s\nwant %s",
+				obs[i].Service, obs[i].Environment, obs[i].Time, obs[i].Version, obs[i].Instance, g, w)
+		}
+	}
+	return ""
+}
+
+// said writes an enrichment without its revision, empty and absent lists alike.
+func said(e event.Enrichment) string {
+	e.Revision = 0
+	return fmt.Sprintf("%+v", e)
+}
+
+func sample(t *rapid.T) []event.Observation {
+	from := rapid.IntRange(0, len(asked)-1).Draw(t, "first observation")
+	step := rapid.SampledFrom([]int{37, 53, 101}).Draw(t, "step")
+	var some []event.Observation
+	for i := range 40 {
+		some = append(some, asked[(from+i*step)%len(asked)])
+	}
+	return some
+}
+
+func TestTheTimelineAnswersAsTheModelForAnyOrderDuplicationAndBatching(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		facts := rapid.SliceOfN(rapid.Custom(anyFact), 1, 30).Draw(t, "facts")
+		again := rapid.SliceOfN(rapid.SampledFrom(facts), 0, 10).Draw(t, "duplicates")
+		arriving := rapid.Permutation(append(slices.Clone(facts), again...)).Draw(t, "order of arrival")
+		tl := timeline.New()
+		for rest := arriving; len(rest) > 0; {
+			n := rapid.IntRange(1, len(rest)).Draw(t, "batch")
+			tl.Apply(rest[:n])
+			rest = rest[n:]
+			if d := differs(tl, arriving[:len(arriving)-len(rest)], sample(t)); d != "" {
+				t.Fatalf("after %d facts: %s", len(arriving)-len(rest), d)
+			}
+		}
+	})
+}
+
+func TestEveryObservationOfAFullSetIsAnsweredAsTheModelDoes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		facts := rapid.SliceOfN(rapid.Custom(anyFact), 1, 60).Draw(t, "facts")
+		tl := timeline.New()
+		tl.Apply(facts)
+		obs := sample(t)
+		if d := differs(tl, facts, obs); d != "" {
+			t.Fatal(d)
+		}
+	})
+}

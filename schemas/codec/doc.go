@@ -1,0 +1,32 @@
+// Package codec turns records into events and back.
+//
+// A [Decoder] reads every form that Whence takes: CloudEvents 1.0 in structured
+// mode (application/cloudevents+json and +msgpack) and in binary mode (ce_
+// headers, data as JSON or msgpack), and CDEvents as they are, bare or in a
+// CloudEvents envelope. What comes out is the same event whatever it was
+// written in, down to its hash.
+//
+//	var events codec.Events
+//	var dec codec.Decoder
+//	if err := dec.Decode(&events, provenance, record.Value, headers); err != nil {
+//		fault := codec.FaultOf(err) // fault.Reason, fault.Detail
+//	}
+//
+// An [Encoder] writes events as structured JSON or, compact, as binary mode
+// msgpack. [EncodeFact] and [Decoder.DecodeFact] are the form of the context log.
+//
+// # Where the rules are
+//
+// Decode checks the form: syntax, the envelope, the time, that an own type
+// exists, that an observation's fields hold what they must. [Check] and
+// [CheckObservation] check the rest of the registry's rules (package event):
+// required fields, allowed values, the fields of facts. Decode does not call
+// them; processors/validate and [CheckLine] do.
+//
+// # Headers are taken as they are
+//
+// The Kafka protocol binding (1.0.2, section 3.2.3) has header values in UTF-8,
+// and no percent-encoding; that is the HTTP binding's. Decoding %-escapes here
+// would change package URLs (pkg:oci/app@sha256%3A0b31...), and an event's
+// identity with them.
+package codec
