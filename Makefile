@@ -58,7 +58,8 @@ test: engine build
 	go test -shuffle=on -timeout 25m $(PROCESS_TESTS)
 
 lint:
-	@test -z "$$(gofmt -l $$(go list -f '{{.Dir}}' ./...) | tee /dev/stderr)" || { echo "gofmt -w these files" >&2; exit 1; }
+	@unformatted=$$(gofmt -l cmd pipeline processors schemas bench deploy/compose); \
+	if [ -n "$$unformatted" ]; then echo "$$unformatted"; echo "lint: gofmt -w these files"; exit 1; fi
 	go vet ./...
 	$(STATICCHECK) ./...
 	@echo '$(GOVULNCHECK) ./...'; out=$$($(GOVULNCHECK) ./... 2>&1) && echo "$$out" || \

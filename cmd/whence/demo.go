@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -101,7 +102,10 @@ func (d *demonstration) steps(ctx context.Context, scenario *demo.Scenario) erro
 	if err := d.publish(ctx, scenario.Start); err != nil {
 		return err
 	}
-	if err := d.waitStored(ctx); err != nil {
+	bar := progress(d.progressTo, -1, "storing")
+	err := d.waitStored(ctx, d.events)
+	_ = bar.Close()
+	if err != nil {
 		return err
 	}
 	d.say("published %s events and found every one of them stored, in %s", counted(int64(len(d.events))), seconds(begun))
@@ -164,12 +168,18 @@ func (d *demonstration) publish(ctx context.Context, start time.Time) error {
 	defer bar.Close()
 	for from := 0; from < len(d.events); {
 		to := d.minute(from, start)
+		if slices.ContainsFunc(d.events[from:to], func(e demo.Event) bool { return e.Late }) {
+			// In life minutes go by: what was said before is stored by now.
+			if err := d.waitStored(ctx, d.events[:from]); err != nil {
+				return err
+			}
+		}
 		if err := d.publishTogether(ctx, producers, d.events[from:to]); err != nil {
 			return err
 		}
 		_ = bar.Add(to - from)
 		if d.events[from].Published.Before(start) {
-			if err := d.waitFor(ctx, "SELECT count() FROM facts FINAL", int64(to), func(int64) {}); err != nil {
+			if err := d.waitStored(ctx, d.events[:to]); err != nil {
 				return err
 			}
 		}
@@ -257,9 +267,9 @@ func (p *producer) flush(ctx context.Context) error {
 }
 
 // waitStored waits until the tables hold what was published.
-func (d *demonstration) waitStored(ctx context.Context) error {
-	facts, stages := int64(0), int64(0)
-	for _, e := range d.events {
+func (d *demonstration) waitStored(ctx context.Context, published []demo.Event) error {
+	facts, stages := 0, 0
+	for _, e := range published {
 		if e.Fact {
 			facts++
 		}
@@ -267,36 +277,41 @@ func (d *demonstration) waitStored(ctx context.Context) error {
 			stages++
 		}
 	}
-	observations := int64(len(d.events)) - facts
-	bar := progress(d.progressTo, observations, "storing")
-	defer bar.Close()
-	return errors.Join(
-		d.waitFor(ctx, "SELECT count() FROM facts FINAL", facts, func(int64) {}),
-		d.waitFor(ctx, "SELECT sum(facts) FROM (SELECT facts FROM deployments FINAL UNION ALL SELECT facts FROM incidents FINAL)", stages, func(int64) {}),
-		d.waitFor(ctx, "SELECT count() FROM observations FINAL", observations, func(n int64) { _ = bar.Set64(n) }),
-	)
+	for _, want := range []struct {
+		sql  string
+		rows int
+	}{
+		{"SELECT count() FROM facts FINAL", facts},
+		{"SELECT sum(facts) FROM (SELECT facts FROM deployments FINAL UNION ALL SELECT facts FROM incidents FINAL)", stages},
+		{"SELECT count() FROM observations FINAL", len(published) - facts},
+	} {
+		if err := d.waitFor(ctx, want.sql, want.rows); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // storeTime is how long a demo waits for its rows before it gives up.
 const storeTime = 2 * time.Minute
 
-func (d *demonstration) waitFor(ctx context.Context, sql string, want int64, seen func(int64)) error {
+func (d *demonstration) waitFor(ctx context.Context, sql string, want int) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	have := int64(-1)
 	for {
 		rows, err := d.ask(ctx, sql)
+		have := "no answer"
 		if err == nil && len(rows) == 1 {
-			have, _ = strconv.ParseInt(rows[0][0], 10, 64)
-			if seen(have); have >= want {
+			have = rows[0][0]
+			if n, err := strconv.Atoi(have); err == nil && n >= want {
 				return nil
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for %d rows, have %d: %s: %w", want, have, sql, errors.Join(context.Cause(ctx), err))
+			return fmt.Errorf("waiting for %d rows, have %s: %s: %w", want, have, sql, errors.Join(context.Cause(ctx), err))
 		case <-tick.C:
 		}
 	}

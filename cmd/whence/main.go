@@ -12,9 +12,9 @@ import (
 )
 
 func main() {
-	// The first signal drains; the second finds the default handler and ends
+	// The first signal drains, that of a closed terminal too; the second finds the default handler and ends
 	// the process at once.
-	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, restore)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	restore()

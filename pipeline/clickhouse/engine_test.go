@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -109,7 +110,8 @@ func connect(t testing.TB) *Client {
 	if engineURL == "" {
 		t.Skip("the engine library is not installed: run `make engine`")
 	}
-	client, err := Open(t.Context(), Config{URL: engineURL})
+	// Generous, because tests share the machine.
+	client, err := Open(t.Context(), Config{URL: engineURL, InsertTimeout: 5 * time.Minute, QueryTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

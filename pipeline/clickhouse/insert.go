@@ -128,6 +128,8 @@ func (b *Body) params(token string) url.Values {
 		"max_insert_block_size":           {strconv.Itoa(oneBlock)},
 		"min_insert_block_size_rows":      {strconv.Itoa(oneBlock)},
 		"min_insert_block_size_bytes":     {strconv.Itoa(oneBlock)},
+		// Through a table over shards: acknowledged when the shards have it.
+		"distributed_foreground_insert": {"1"},
 		// The status says whether it was stored, and the summary how much.
 		"wait_end_of_query": {"1"},
 		"session_timezone":  {"UTC"},

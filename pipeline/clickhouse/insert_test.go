@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -72,6 +73,30 @@ func TestWorkersMigrateAtTheSameMoment(t *testing.T) {
 		if err := <-errs; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestEveryStatementForAClusterIsOneThatTheEngineCanRead(t *testing.T) {
+	client := connect(t)
+	files, err := fs.Glob(tables.Migrations, "migrations/cluster/*.sql")
+	must(t, err)
+	statements := 0
+	for _, file := range files {
+		text, err := fs.ReadFile(tables.Migrations, file)
+		must(t, err)
+		for statement := range strings.SplitSeq(string(text), ";\n") {
+			if !strings.Contains(statement, "ON CLUSTER") {
+				continue
+			}
+			statements++
+			// It can't run here, for want of a cluster.
+			if got := answer[string](t, client, "SELECT formatQuery(?)", statement); got == "" {
+				t.Errorf("%s: %s", file, statement)
+			}
+		}
+	}
+	if statements < 60 {
+		t.Errorf("only %d statements", statements)
 	}
 }
 
@@ -201,10 +226,13 @@ func TestABatchOver400DaysIsStoredAndItsRetryToo(t *testing.T) {
 func TestOneBodyIsOneBlock(t *testing.T) {
 	client := connect(t)
 	const rows = 1_100_000 // more than max_insert_block_size is by default
-	block := observations("one-block", rows, 0)
+	block := tables.NewBatches()
+	for i := range int64(rows) {
+		block.Append(&tables.Batch{Topic: "one-block", TopicID: [16]byte{9}, From: i, To: i + 1})
+	}
 	must(t, client.Insert(t.Context(), block, "one-block"))
 	must(t, client.Insert(t.Context(), block, "one-block"))
-	if got := answer[uint64](t, client, "SELECT count() FROM whence.observations WHERE source = 'one-block'"); got != rows {
+	if got := answer[uint64](t, client, "SELECT count() FROM whence_state.batches WHERE topic = 'one-block'"); got != rows {
 		t.Errorf("%d rows, want %d", got, rows)
 	}
 }

@@ -36,7 +36,7 @@ func OpenPublisher(c Connection, timeout time.Duration) (*Publisher, error) {
 		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()),
 		kgo.ProducerLinger(20*time.Millisecond),
 		kgo.MaxBufferedRecords(20_000),
-		kgo.MaxBufferedBytes(64<<20), // with the line above: what a file of any size costs in memory
+		kgo.MaxBufferedBytes(64<<20),                         // with the line above: what a file of any size costs in memory
 		kgo.RecordDeliveryTimeout(max(timeout, time.Second)), // franz-go's least
 		kgo.UnknownTopicRetries(1),
 	)...)

@@ -19,6 +19,12 @@ type mapping struct {
 	from string // subject.predicate, the version left out
 	when string // content.decision has this value; empty: always
 	to   string // our type without its prefix
+	// mark is put behind the id, after a #. Where several CDEvents become one
+	// type of ours, all but the first have one, since source, id and our type
+	// are the fact's identity: a deployed and an upgraded of one id, two events
+	// until here (the specification's own examples are), would be two contents
+	// of one fact, and the lesser lost.
+	mark string
 	// fields of the fact's data. One that comes out empty is left out; without
 	// a required one there is no fact.
 	fields []fieldMapping
@@ -34,7 +40,7 @@ type fieldMapping struct {
 func mappings() []mapping {
 	deployment := func(reason string) []fieldMapping {
 		return []fieldMapping{
-			derived("deployment_id", "service/environment/ and 16 hex digits of SHA-256 over subject.source, subject.id, environment, artifactId and context.chainId (without one: context.source and context.id)", deploymentID),
+			derived("deployment_id", "service/environment/ and 16 hex digits of SHA-256 over subject.source, subject.id, environment, artifactId, whether it is a rollback, and context.chainId (without one: context.source and context.id)", deploymentID),
 			path("service", "subject.id"), path("environment", "subject.content.environment.id"),
 			derived("version", "the version of the package URL in subject.content.artifactId, else all of it", func(e value.Value) string {
 				return packageVersion(at(e, "subject.content.artifactId"))
@@ -55,10 +61,10 @@ func mappings() []mapping {
 	}
 	return []mapping{
 		{from: "service.deployed", to: "deployment.finished", fields: deployment("deployed")},
-		{from: "service.upgraded", to: "deployment.finished", fields: deployment("upgraded")},
+		{from: "service.upgraded", to: "deployment.finished", mark: "upgraded", fields: deployment("upgraded")},
 		// A rollback is the deployment of the version it goes back to; which
 		// deployment it takes back, the event doesn't say.
-		{from: "service.rolledback", to: "deployment.finished", fields: deployment("rolled back")},
+		{from: "service.rolledback", to: "deployment.finished", mark: "rolledback", fields: deployment("rolled back")},
 		{from: "change.merged", to: "change.merged", fields: []fieldMapping{
 			path("change_id", "subject.id"), path("repository", "subject.content.repository.id"),
 			derived("revision", "subject.content.revision, else subject.id where it is a git hash", changeRevision),
@@ -68,16 +74,17 @@ func mappings() []mapping {
 			path("build_id", "subject.id"), path("revision", "subject.content.revision"), path("outcome", "subject.content.outcome"),
 			path("artifact", "subject.content.artifactId"),
 		}},
-		{from: "testcaserun.finished", to: "test.finished", fields: append([]fieldMapping{
-			path("suite", "subject.content.testSuiteRun.id"), path("case", "subject.content.testCase.name")}, test...)},
 		{from: "testsuiterun.finished", to: "test.finished", fields: append([]fieldMapping{
 			path("suite", "subject.content.testSuite.name")}, test...)},
+		{from: "testcaserun.finished", to: "test.finished", mark: "testcaserun", fields: append([]fieldMapping{
+			path("suite", "subject.content.testSuiteRun.id"), path("case", "subject.content.testCase.name")}, test...)},
 		{from: "artifact.published", to: "artifact.published", fields: []fieldMapping{
 			path("artifact", "subject.id"),
 			derived("revision", "the commit in the package URL's vcs_url", func(e value.Value) string { return packageCommit(at(e, "subject.id")) }),
 		}},
-		{from: "incident.detected", to: "incident.opened", fields: append([]fieldMapping{path("detected_at", "context.timestamp")}, incident...)},
 		{from: "incident.reported", to: "incident.opened", fields: incident},
+		{from: "incident.detected", to: "incident.opened", mark: "detected", fields: append([]fieldMapping{
+			path("detected_at", "context.timestamp")}, incident...)},
 		{from: "incident.resolved", to: "incident.resolved", fields: incident},
 		{from: "approval.closed", when: "approved", to: "approval.granted", fields: approval},
 		{from: "approval.closed", when: "rejected", to: "approval.refused", fields: approval},
@@ -104,13 +111,18 @@ func at(e value.Value, dotted string) string {
 
 // deploymentID names a deployment that has no name of its own. The chain tells
 // one deployment of a version from the next; without a chain the event has to,
-// or going back to v1 would be the first deployment of v1 again.
+// or going back to v1 would be the first deployment of v1 again. For the same
+// reason a rollback is never the deployment it goes back to, chain or not.
 func deploymentID(e value.Value) string {
 	service, environment := at(e, "subject.id"), at(e, "subject.content.environment.id")
 	if service == "" || environment == "" {
 		return ""
 	}
-	parts := []string{at(e, "subject.source"), service, environment, at(e, "subject.content.artifactId")}
+	kind := "forward"
+	if subjectAndPredicate(at(e, "context.type")) == "service.rolledback" {
+		kind = "rollback"
+	}
+	parts := []string{at(e, "subject.source"), service, environment, at(e, "subject.content.artifactId"), kind}
 	if chain := at(e, "context.chainId"); chain != "" {
 		parts = append(parts, "chain", chain)
 	} else {
@@ -188,7 +200,8 @@ func newMapper(maxDepth int) mapper {
 
 // fact is the fact that a CDEvent states; false where no type of ours fits, or
 // the event doesn't say all that the type requires. Its identity is the
-// CDEvent's with our type, and its data has the CDEvent whole as `cdevent`.
+// CDEvent's with our type (and the mapping's mark), and its data has the
+// CDEvent whole as `cdevent`.
 func (m *mapper) fact(other *event.Other) (event.Fact, bool) {
 	rules := m.mappings[subjectAndPredicate(other.Type)]
 	if len(rules) == 0 || m.doc.ParseJSON([]byte(other.Data)) != nil {
@@ -201,6 +214,9 @@ func (m *mapper) fact(other *event.Other) (event.Fact, bool) {
 		}
 		envelope := other.Event
 		envelope.Type = event.Prefix + rules[i].to
+		if rules[i].mark != "" {
+			envelope.ID += "#" + rules[i].mark
+		}
 		fact, err := m.decoder.NewFact(envelope, rules[i].data(cdevent, other.Data))
 		fact.Provenance = other.Provenance
 		return fact, err == nil

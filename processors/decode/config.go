@@ -19,8 +19,9 @@ func DefaultConfig() Config {
 	return Config{MaxEventBytes: 1 << 20, MaxDepth: value.DefaultDepth}
 }
 
-// The bounds of the bounds: a record that doesn't fit a Kafka batch can't come,
-// and each level is a frame of the scanner's stack.
+// The bounds of the bounds: a record that doesn't fit a Kafka batch can't come;
+// each level is a frame of the scanner's stack, and the context log is read to
+// 2000 levels.
 const (
 	mostEventBytes = 64 << 20
 	mostDepth      = 1000

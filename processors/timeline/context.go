@@ -14,7 +14,8 @@ import (
 type constants struct {
 	from, to event.Millis
 
-	last     *card // of the deployment completed last; nothing: no deployment
+	last     *card   // of the deployment completed last; nothing: no deployment
+	likely   []*card // what R13 answers for the versions that most rows state
 	rollouts []string
 	percent  float64
 
@@ -34,6 +35,7 @@ func (t *Timeline) constantsAt(sc *scope, at event.Millis) *constants {
 	if s := sc.completed.last(at); s != nil {
 		c.last = t.cardOf(s.of)
 	}
+	c.likely = t.likelyAt(sc, c.last, at)
 	c.rollouts, c.percent = sc.rolloutsAt(at)
 	c.incidents, c.severity = t.incidentsAt(sc, at)
 	c.findings = sc.findingsAt(at)
@@ -55,6 +57,29 @@ func (sc *scope) segment(t event.Millis) (from, to event.Millis) {
 		from, to = max(from, f), min(to, u)
 	}
 	return from, to
+}
+
+// mostLikely bounds how many versions a row's is compared with before it is
+// looked up among all.
+const mostLikely = 4
+
+// likelyAt answers R13 for the versions that run at t: the one completed last,
+// the one before it and those being rolled out. Starts and failures are
+// boundaries, so an answer holds for the whole context.
+func (t *Timeline) likelyAt(sc *scope, last *card, at event.Millis) (cards []*card) {
+	add := func(version string) {
+		known := slices.ContainsFunc(cards, func(c *card) bool { return c.version == version })
+		if known || len(cards) == mostLikely {
+			return
+		}
+		if d := sc.versions.at(version, at); d != nil {
+			cards = append(cards, t.cardOf(d))
+		}
+	}
+	add(last.version)
+	add(last.previous)
+	sc.started.holding(at, func(d *deployment) { add(t.texts.word(d.version)) })
+	return cards
 }
 
 func (sc *scope) rolloutsAt(t event.Millis) (ids []string, percent float64) {

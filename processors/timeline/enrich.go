@@ -74,6 +74,11 @@ func (r *reader) enrich(o *event.Observation, e *event.Enrichment) {
 // cardFor is the choice between R13, R14 and R15.
 func (t *Timeline) cardFor(sc *scope, c *constants, o *event.Observation) *card {
 	if o.Version != "" {
+		for _, k := range c.likely {
+			if k.version == o.Version {
+				return k
+			}
+		}
 		if d := sc.versions.at(o.Version, o.Time); d != nil {
 			return t.cardOf(d)
 		}

@@ -58,7 +58,7 @@ func contentHash(f event.Fact, payload any) uint64 {
 }
 
 func anyPayload(t *rapid.T) (typ string, payload any) {
-	switch rapid.IntRange(0, 15).Draw(t, "kind") {
+	switch rapid.IntRange(0, 17).Draw(t, "kind") {
 	case 0, 1:
 		return "declared", &event.Declaration{
 			Service: anyService.Draw(t, "service"), Environment: anyEnvironment.Draw(t, "environment"),
@@ -83,9 +83,9 @@ func anyPayload(t *rapid.T) (typ string, payload any) {
 		}
 	case 10, 11, 12:
 		return anyIncident(t)
-	case 13:
+	case 13, 14, 15:
 		return anyFinding(t)
-	case 14:
+	case 16:
 		return "retracted", &event.Retraction{Source: anySource.Draw(t, "retracted source"), ID: anyID.Draw(t, "retracted id")}
 	}
 	return "build", nil

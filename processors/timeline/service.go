@@ -197,9 +197,10 @@ func (d *declaration) lists(t *Timeline) (owner, tier *spans[*declaration], boun
 	return &sc.owner, &sc.tier, &sc.boundaries
 }
 
-// without removes one v from s; the order of s does not matter.
+// without removes one v from s; the order of s does not matter. What changes is
+// mostly what came last, so it looks from the end.
 func without[T comparable](s []T, v T) []T {
-	for i := range s {
+	for i := len(s) - 1; i >= 0; i-- {
 		if s[i] == v {
 			last := len(s) - 1
 			s[i] = s[last]

@@ -15,6 +15,10 @@ const (
 	headerReceivedAt = "whence-received-at" // milliseconds since 1970
 )
 
+// acceptedDepth is deeper than any limit that decode may have: what was
+// accepted once is not refused on the way back.
+const acceptedDepth = 2000
+
 // EncodeFact writes a fact as a record of the context log, its key source|id.
 // DecodeFact gives it back whole but for Revision, which is the record's
 // offset. The error says that Data is no JSON.
@@ -42,7 +46,14 @@ func (e *Encoder) EncodeFact(f *event.Fact) (Message, error) {
 // Strings of the fact alias the record, and so keep it (and whatever it was
 // fetched with) alive; Data is its own.
 func (d *Decoder) DecodeFact(val []byte, headers []Header) (event.Fact, error) {
-	if f := d.open(val, headers); f != nil {
+	limit := d.MaxDepth
+	d.MaxDepth = acceptedDepth
+	f := d.open(val, headers)
+	if f == nil {
+		f = d.complete()
+	}
+	d.MaxDepth = limit
+	if f != nil {
 		return event.Fact{}, f
 	}
 	t := event.Lookup(d.in.event.Type)

@@ -76,25 +76,33 @@ func (d *Decoder) place(out *Events, from event.Provenance) *Fault {
 	switch {
 	case t == nil && strings.HasPrefix(name, event.Prefix):
 		return fault(UnknownType, "type: %s is not known", quote(name))
-	case t == nil:
-		out.Others = append(out.Others, event.Other{Event: d.in.event, Provenance: from, Data: d.in.data.JSON()})
-	case t.Observation:
+	case t != nil && t.Observation:
 		n := len(out.Observations)
 		out.Observations = append(out.Observations, event.Observation{})
 		o := &out.Observations[n]
 		o.Event, o.Provenance = d.in.event, from
-		if f := d.fillObservation(o, t); f != nil {
+		f := d.fillObservation(o, t)
+		if f != nil {
 			out.Observations = out.Observations[:n]
-			return f
 		}
-	default:
-		out.Facts = append(out.Facts, newFact(d.in.event, t, d.in.data))
-		out.Facts[len(out.Facts)-1].Provenance = from
+		return f
 	}
+	if f := d.complete(); f != nil {
+		return f
+	}
+	if t == nil {
+		out.Others = append(out.Others, event.Other{Event: d.in.event, Provenance: from, Data: d.in.data.JSON()})
+		return nil
+	}
+	fact := newFact(d.in.event, t, d.in.data)
+	fact.Provenance = from
+	out.Facts = append(out.Facts, fact)
 	return nil
 }
 
-// open reads a record into d.in: the envelope whole and checked, with its hash.
+// open reads a record into d.in: the envelope whole and checked. What data
+// says for any event, and the hash, complete adds (and fillObservation, which
+// goes over data anyway).
 func (d *Decoder) open(val []byte, headers []Header) *Fault {
 	d.in = envelope{extensions: d.in.extensions[:0]}
 	contentType, binaryMode := "", false
@@ -182,6 +190,9 @@ func (in *envelope) attribute(name, text string) {
 		in.time = text
 	case "datacontenttype":
 		in.dataType = text
+	case "traceid", "trace_id":
+		// Two names of one thing: of both the greater, so that order doesn't count.
+		e.TraceID = max(e.TraceID, text)
 	default:
 		if shared := sharedField(e, name); shared != nil {
 			*shared = text
@@ -197,7 +208,8 @@ func (in *envelope) attribute(name, text string) {
 	}
 }
 
-// sharedField returns where an event keeps what any event may carry.
+// sharedField returns where an event keeps what any event may carry, by its
+// name in data.
 func sharedField(e *event.Event, name string) *string {
 	switch name {
 	case "tenant":
@@ -208,7 +220,7 @@ func sharedField(e *event.Event, name string) *string {
 		return &e.Cluster
 	case "cell":
 		return &e.Cell
-	case "trace_id", "traceid":
+	case "trace_id":
 		return &e.TraceID
 	case "sequence":
 		return &e.Sequence
@@ -290,8 +302,8 @@ func (d *Decoder) openEncoded(encoded value.Value) *Fault {
 	return nil
 }
 
-// settle checks the envelope and finishes the event: its time, what data says
-// for any event, extensions in order, the hash.
+// settle checks the envelope and finishes what is of it alone: its time and
+// the extensions, in order.
 func (d *Decoder) settle() *Fault {
 	in := &d.in
 	e := &in.event
@@ -308,12 +320,8 @@ func (d *Decoder) settle() *Fault {
 	if timeFault != nil {
 		return timeFault
 	}
-	if f := d.sharedFromData(); f != nil {
-		return f
-	}
 	e.Extensions = d.pairs.copy(in.extensions)
 	sortPairs(e.Extensions)
-	e.Hash = hashEvent(e, in.data)
 	return nil
 }
 
@@ -337,23 +345,29 @@ func (in *envelope) checkAttributes() *Fault {
 	return nil
 }
 
-// sharedFromData reads the fields that any event may carry in its data, where
-// no attribute states them.
-func (d *Decoder) sharedFromData() *Fault {
-	if d.in.data.Kind() != value.Object {
-		return nil
-	}
+// complete finishes an opened event: what data says for any event, and the hash.
+func (d *Decoder) complete() *Fault {
 	e := &d.in.event
 	for name, v := range d.in.data.Members() {
-		field := sharedField(e, name)
-		if field == nil || *field != "" {
-			continue
+		if field := sharedField(e, name); field != nil {
+			if f := d.fillShared(e, field, name, v); f != nil {
+				return f
+			}
 		}
-		if holds(v, event.TokenField) {
-			*field = d.plain(v)
-		} else if strings.HasPrefix(e.Type, event.Prefix) {
-			return wrongType("data."+name, event.TokenField, v)
-		}
+	}
+	e.Hash = hashEvent(e, d.in.data)
+	return nil
+}
+
+// fillShared takes what data says of a field that any event may carry, where
+// no attribute has stated it.
+func (d *Decoder) fillShared(e *event.Event, field *string, name string, v value.Value) *Fault {
+	switch {
+	case *field != "":
+	case holds(v, event.TokenField):
+		*field = d.plain(v)
+	case strings.HasPrefix(e.Type, event.Prefix):
+		return wrongType("data."+name, event.TokenField, v)
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func (e *Encoder) parse(data []byte) (value.Value, error) {
 	if len(data) == 0 {
 		return value.Value{}, nil
 	}
-	e.doc.MaxDepth = e.dec.depth() + 1
+	e.doc.MaxDepth = acceptedDepth
 	if err := e.doc.ParseJSON(data); err != nil {
 		return value.Value{}, unreadable("data", err)
 	}

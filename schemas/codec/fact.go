@@ -79,7 +79,7 @@ func payloadOf(name string) reader {
 	case "deployment":
 		return &deployment{Stage: deploymentStages[stage], Percent: event.Unknown}
 	case "flag":
-		return &flag{}
+		return &flagChange{}
 	case "incident":
 		return &incident{Stage: incidentStages[stage]}
 	case "alert":
@@ -110,7 +110,7 @@ type (
 	identity    event.Identity
 	change      event.Change
 	deployment  event.Deployment
-	flag        event.Flag
+	flagChange  event.Flag
 	incident    event.Incident
 	alert       event.Alert
 	finding     event.Finding
@@ -121,7 +121,7 @@ func (p *declaration) payload() any { return (*event.Declaration)(p) }
 func (p *identity) payload() any    { return (*event.Identity)(p) }
 func (p *change) payload() any      { return (*event.Change)(p) }
 func (p *deployment) payload() any  { return (*event.Deployment)(p) }
-func (p *flag) payload() any        { return (*event.Flag)(p) }
+func (p *flagChange) payload() any  { return (*event.Flag)(p) }
 func (p *incident) payload() any    { return (*event.Incident)(p) }
 func (p *alert) payload() any       { return (*event.Alert)(p) }
 func (p *finding) payload() any     { return (*event.Finding)(p) }
@@ -230,7 +230,7 @@ func (p *deployment) read(key string, v value.Value) {
 	}
 }
 
-func (p *flag) read(key string, v value.Value) {
+func (p *flagChange) read(key string, v value.Value) {
 	switch key {
 	case "flag":
 		p.Flag = textOf(v)

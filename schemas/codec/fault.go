@@ -55,17 +55,19 @@ func fault(reason Reason, format string, args ...any) *Fault {
 func missing(path string) *Fault { return fault(Missing, "%s: missing", path) }
 
 func wrongType(path string, want event.FieldKind, got value.Value) *Fault {
-	return fault(WrongType, "%s: must be a %s, is %s", path, want, describe(got))
+	return fault(WrongType, "%s: must be %s, is %s", path, want, describe(got))
 }
 
 // describe names what was found instead, with scalars as they are.
 func describe(v value.Value) string {
 	switch k := v.Kind(); k {
-	case value.Array, value.Object, value.Null:
+	case value.Array, value.Object:
 		return "an " + k.String()
 	case value.String:
 		s, _ := v.Text()
 		return "the string " + quote(s)
+	case value.Null:
+		return "null"
 	default:
 		return "the " + k.String() + " " + v.JSON()
 	}

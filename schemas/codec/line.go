@@ -28,6 +28,9 @@ func (d *Decoder) CheckLine(line []byte) (Parsed, error) {
 	if f := d.open(line, nil); f != nil {
 		return Parsed{}, f
 	}
+	if f := d.complete(); f != nil {
+		return Parsed{}, f
+	}
 	e := &d.in.event
 	p := Parsed{
 		Type: strings.Clone(e.Type), Source: strings.Clone(e.Source), ID: strings.Clone(e.ID),

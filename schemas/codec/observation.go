@@ -202,7 +202,8 @@ type member struct {
 	v   value.Value
 }
 
-// fillObservation reads data into o, which has its envelope already.
+// fillObservation reads data into o, which has its envelope already, and
+// completes it.
 func (d *Decoder) fillObservation(o *event.Observation, t *event.Type) *Fault {
 	for s := slotDurationMS; s <= slotMemoryRatio; s++ {
 		*numberSlot(o, s) = event.Unknown
@@ -212,8 +213,10 @@ func (d *Decoder) fillObservation(o *event.Observation, t *event.Type) *Fault {
 	for key, v := range d.in.data.Members() {
 		s := slotOf(key)
 		if known&(1<<s) == 0 {
-			if sharedField(&o.Event, key) == nil {
+			if field := sharedField(&o.Event, key); field == nil {
 				d.extra = append(d.extra, member{key, v})
+			} else if f := d.fillShared(&o.Event, field, key, v); f != nil {
+				return f
 			}
 			continue
 		}
@@ -221,6 +224,7 @@ func (d *Decoder) fillObservation(o *event.Observation, t *event.Type) *Fault {
 			return f
 		}
 	}
+	o.Hash = hashEvent(&o.Event, d.in.data)
 	if known&(1<<slotName) == 0 {
 		o.Name = t.Name[len(event.Prefix):]
 	}

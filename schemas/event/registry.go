@@ -26,10 +26,10 @@ const (
 	AnyField
 )
 
-// String names the kind as the error messages do.
+// String says the kind with its article, for messages.
 func (k FieldKind) String() string {
-	return [...]string{"string", "number", "integer", "boolean", "RFC 3339 time", "list of strings",
-		"object", "list of objects", "list", "string or whole number", "value"}[k]
+	return [...]string{"a string", "a number", "an integer", "a boolean", "an RFC 3339 time", "a list of strings",
+		"an object", "a list of objects", "a list", "a string or whole number", "a value"}[k]
 }
 
 // Field is one field of a type's data.
@@ -80,7 +80,7 @@ func Lookup(name string) *Type { return byName[name] }
 func Types() []*Type { return types }
 
 // Shared are the fields that every event may carry, in data or as an extension
-// attribute (trace_id there without the underscore too, as CloudEvents has no
+// attribute (trace_id there as traceid too, since CloudEvents has no
 // underscores in names). Where both state one, the attribute wins.
 func Shared() []Field { return shared }
 

@@ -15,13 +15,14 @@ import (
 // (ECMAScript's, as in RFC 8785, section 3.2.2.3), strings escaped only where
 // JSON demands it. Equal values give equal bytes; reading them gives v again.
 func (v Value) AppendJSON(dst []byte) []byte {
-	w := jx.Writer{Buf: dst}
 	if v.doc == nil {
-		w.Null()
-		return w.Buf
+		return append(dst, "null"...)
 	}
-	v.doc.writeJSON(&w, v.at)
-	return w.Buf
+	w := &v.doc.out
+	w.Buf = dst
+	v.doc.writeJSON(w, v.at)
+	dst, w.Buf = w.Buf, nil
+	return dst
 }
 
 // JSON is the canonical form as a string of its own; empty where v does not
@@ -30,8 +31,13 @@ func (v Value) JSON() string {
 	if !v.Exists() {
 		return ""
 	}
-	var buf [512]byte
-	return string(v.AppendJSON(buf[:0]))
+	d := v.doc
+	d.text = v.AppendJSON(d.text[:0])
+	text := string(d.text)
+	if cap(d.text) > keepText {
+		d.text = nil
+	}
+	return text
 }
 
 func (d *Doc) writeJSON(w *jx.Writer, at uint32) {

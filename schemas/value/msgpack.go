@@ -10,7 +10,8 @@ import (
 
 // The scanner is our own, over vmihailenco's codes, and fuzzed against that
 // library: its Decoder reads through an io.Reader, so it copies every string,
-// and makes room for what a length declares before the bytes are there.
+// and makes room for what a length declares before the bytes are there (ten
+// bytes made it ask for 58 GB).
 
 // code is what a msgpack byte starts.
 type code uint8

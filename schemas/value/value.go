@@ -3,6 +3,8 @@ package value
 import (
 	"iter"
 	"math"
+
+	"github.com/go-faster/jx"
 )
 
 // Kind is what a value is.
@@ -42,6 +44,9 @@ const DefaultDepth = 64
 // that one 10 MB record doesn't stay with a decoder for ever.
 const keepNodes = 1 << 14
 
+// keepText bounds the scratch for canonical forms in the same way, in bytes.
+const keepText = 1 << 17
+
 // Doc is a parsed value on a reusable tape. The zero Doc is ready for use.
 type Doc struct {
 	// MaxDepth is how deep arrays and objects may nest; 0 means DefaultDepth.
@@ -49,8 +54,12 @@ type Doc struct {
 
 	nodes []node
 	arena arena
-	order []uint32 // scratch: the members of an object being sorted
 	json  jsonScanner
+	// Scratch of the canonical form: members being sorted, the writer (on the
+	// heap once and not for each value), what it wrote.
+	order []uint32
+	out   jx.Writer
+	text  []byte
 }
 
 func (d *Doc) reset() {

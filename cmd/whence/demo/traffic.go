@@ -16,6 +16,7 @@ type Event struct {
 	Producer  string
 	Published time.Time // in the scenario's time: producers buffer, and pipelines report late
 	Fact      bool
+	Late      bool   // published minutes after it happened
 	JSON      []byte // CloudEvents, structured mode
 }
 
@@ -71,7 +72,7 @@ func (t *traffic) add(producer, id, kind string, at time.Time, late time.Duratio
 		Time: stamp(at), ContentType: "application/json", Data: data,
 	})
 	t.err = cmp.Or(t.err, err)
-	t.events = append(t.events, Event{Producer: producer, Published: at.Add(late), Fact: fact, JSON: text})
+	t.events = append(t.events, Event{Producer: producer, Published: at.Add(late), Fact: fact, Late: fact && late > 0, JSON: text})
 }
 
 func stamp(at time.Time) string { return at.UTC().Format("2006-01-02T15:04:05.000Z") }

@@ -267,17 +267,19 @@ func TestTenMillionRowsStreamInBoundedMemory(t *testing.T) {
 	child := start(t, t.TempDir())
 	c := client{addr: child.Addr()}
 	const count = 10_000_000
-	for name, method := range map[string]clickhouse.CompressionMethod{"none": methods["none"], "lz4": methods["lz4"], "gzip": methods["gzip"]} {
-		conn := dial(t, c, method)
+	for _, name := range []string{"lz4", "gzip", "none"} {
+		if testing.Short() && name != "lz4" {
+			continue
+		}
+		conn := dial(t, c, methods[name])
 		peak := watchMemory(t, child.PID())
-		rows, err := conn.Query(t.Context(), "SELECT number, toString(number) FROM numbers({n:UInt64})", clickhouse.Named("n", strconv.Itoa(count)))
+		rows, err := conn.Query(t.Context(), "SELECT number FROM numbers({n:UInt64})", clickhouse.Named("n", strconv.Itoa(count)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		var n, sum, number uint64
-		var text string
 		for rows.Next() {
-			if err := rows.Scan(&number, &text); err != nil {
+			if err := rows.Scan(&number); err != nil {
 				t.Fatal(err)
 			}
 			n++

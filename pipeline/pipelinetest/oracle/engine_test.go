@@ -58,9 +58,6 @@ func withEngine(m *testing.M) (int, error) {
 	if err := client.Migrate(ctx, zap.NewNop()); err != nil {
 		return 0, err
 	}
-	if err := devView(); err != nil {
-		return 0, err
-	}
 	return m.Run(), nil
 }
 

@@ -83,7 +83,9 @@ func text(name string) string {
 
 // Column says how the stored rows differ from the computed ones in one column.
 type Column struct {
-	Name      string    `json:"column"` // "row": rows that only one side has
+	// Name of the column; "row": rows that only one side has, "any column":
+	// rows that differ in one at least.
+	Name      string    `json:"column"`
 	Differing int       `json:"differing"`
 	Examples  []Example `json:"examples"` // three at most
 }
@@ -92,7 +94,7 @@ type Column struct {
 type Example struct{ Row, Expected, Stored string }
 
 // Compare sets whence.observations FINAL against what Compute has computed,
-// one Column each, in the table's order.
+// one Column each, in the table's order. The last is "any column".
 func Compare(ctx context.Context, query Query) ([]Column, error) {
 	return rows[Column](ctx, query, text("compare.sql"))
 }

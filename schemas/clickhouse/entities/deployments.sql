@@ -26,6 +26,8 @@ SELECT
     minOrNullIf(time, live
         AND ((type = 'io.whence.deployment.finished' AND JSONExtractString(data, 'outcome') = 'success') OR JSONExtractFloat(data, 'percent') >= 100)) AS completed_at,
     minOrNullIf(time, type = 'io.whence.deployment.finished' AND JSONExtractString(data, 'outcome') IN ('failure', 'cancelled', 'rolled_back')) AS failed_at,
+    arrayMap(p -> p.2, arraySort(p -> p.1, groupArrayIf((ord, JSONExtractFloat(data, 'percent')), JSONExtract(data, 'percent', 'Nullable(Float64)') IS NOT NULL))) AS percents,
+    arrayMap(p -> p.1.1, arraySort(p -> p.1, groupArrayIf((ord, 0), JSONExtract(data, 'percent', 'Nullable(Float64)') IS NOT NULL))) AS percent_times,
     every('instances_added') AS instances_added,
     every('instances_removed') AS instances_removed,
     said('rollback_of') AS rollback_of,

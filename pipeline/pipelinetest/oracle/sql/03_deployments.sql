@@ -85,7 +85,7 @@ FROM
 INNER JOIN whence_oracle.deployments AS d ON d.service = m.service AND d.environment = m.environment
 GROUP BY service, environment, since;
 
--- R17: changes and deployments meet in their revisions; no time is compared.
+-- R17: changes of every kind and deployments meet in their revisions; no time is compared.
 CREATE TABLE whence_oracle.deployment_changes ENGINE = Memory AS
 WITH changes AS
 (
@@ -95,7 +95,7 @@ WITH changes AS
             arrayMap(c -> JSONExtractString(c, 'revision'), JSONExtractArrayRaw(data, 'commits')),
             JSONExtractString(data, 'revision'))) AS revision
     FROM whence_oracle.facts
-    WHERE type = 'change.merged'
+    WHERE type IN ('change.merged', 'configuration.changed', 'migration.applied', 'infrastructure.changed')
 )
 SELECT d.deployment_id AS deployment_id, arraySort(groupUniqArray(c.change_id)) AS change_ids
 FROM (SELECT deployment_id, arrayJoin(revisions) AS revision FROM whence_oracle.deployments) AS d

@@ -1,12 +1,13 @@
 -- Rows of whence.observations FINAL against whence_oracle.expected: for every column the number of rows that differ
--- and three of them with both values, and the rows that only one side has.
+-- and three of them with both values; for "row" the rows that only one side has, for "any column" those that differ in
+-- one at least, with the first of them.
 WITH
 columns AS
 (
     SELECT arrayJoin([
         'row', 'deployment_id', 'deployed_version', 'previous_version', 'deployment_age_ms', 'rollout_ids', 'rollout_percent',
         'change_ids', 'flags', 'incident_ids', 'incident_severity', 'finding_ids', 'owner', 'tier', 'canonical_service',
-        'experiments']) AS name
+        'experiments', 'any column']) AS name
 ),
 rows AS
 (
@@ -57,7 +58,8 @@ LEFT JOIN
 (
     SELECT row, column.1 AS name, column.2 AS expected, column.3 AS stored
     FROM rows
-    ARRAY JOIN differing AS column
+    ARRAY JOIN if(empty(differing) OR differing[1].1 = 'row', differing,
+        arrayPushBack(differing, ('any column', differing[1].2, differing[1].3))) AS column
 ) AS d ON d.name = c.name
 GROUP BY column
 ORDER BY indexOf((SELECT groupArray(name) FROM columns), column)

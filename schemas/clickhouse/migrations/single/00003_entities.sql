@@ -85,6 +85,8 @@ CREATE TABLE IF NOT EXISTS whence.deployments
     ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'null: in progress',
     completed_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Success, or 100 percent; null: neither',
     failed_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Ended as failure, cancelled or rolled_back',
+    percents Array(Float64) COMMENT 'The percents stated, in order of time',
+    percent_times Array(DateTime64(3, 'UTC')) COMMENT 'When each of them was stated',
     instances_added Array(String),
     instances_removed Array(String),
     rollback_of String COMMENT 'The deployment it takes back',

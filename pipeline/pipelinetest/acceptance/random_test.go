@@ -1,0 +1,202 @@
+package acceptance_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+var seed = flag.Uint64("seed", 1, "of the random worlds")
+
+// The recorded material has deployments and incidents only. This test makes
+// small worlds of every fact the timeline folds, crowded on purpose: few names,
+// few moments, shared ids, so that every tie, chain and overlap comes up.
+func TestInRandomWorldsWithAllFactsFirstEveryEnrichedColumnEqualsTheOracle(t *testing.T) {
+	const worlds, facts, observations = 150, 40, 60
+	random := rand.New(rand.NewPCG(*seed, 29))
+	m := &material{facts: map[string]bool{}, observations: map[string]bool{}}
+	for number := range worlds {
+		w := &randomWorld{Rand: random, prefix: fmt.Sprintf("w%d-", number), minutes: 5 + random.IntN(120)}
+		for range facts {
+			m.all = append(m.all, said{line: w.line(w.fact()), fact: true})
+		}
+		for range observations {
+			m.all = append(m.all, said{line: w.line(w.observation())})
+		}
+	}
+	s := up(t, t.TempDir())
+	s.publish(file(t, "facts.jsonl", m.only(true)))
+	s.awaitQuiet()
+	s.publish(file(t, "observations.jsonl", m.only(false)))
+	s.awaitQuiet()
+	s.holdsLaw2()
+	t.Logf("seed %d: %s facts, %s conflicts, %s observations", *seed, s.ask("SELECT count() FROM whence.facts FINAL"),
+		s.ask("SELECT count() FROM whence.conflicts FINAL"), s.ask("SELECT count() FROM whence.observations FINAL"))
+	s.equalsOracle()
+	s.stop()
+}
+
+// randomWorld makes events about names of its own.
+type randomWorld struct {
+	*rand.Rand
+	prefix  string
+	minutes int // all its moments lie within
+	number  int
+}
+
+type object = map[string]any
+
+func (w *randomWorld) line(e object) []byte {
+	line, err := json.Marshal(e)
+	if err != nil {
+		panic(err) // maps of strings and numbers
+	}
+	return append(line, '\n')
+}
+
+// one of n names of a kind.
+func (w *randomWorld) one(kind string, n int) string {
+	return fmt.Sprint(w.prefix, kind, w.IntN(n))
+}
+
+func (w *randomWorld) some(kind string, n int) []string {
+	names := make([]string, w.IntN(3))
+	for i := range names {
+		names[i] = w.one(kind, n)
+	}
+	return names
+}
+
+func (w *randomWorld) service() string { return w.one("service", 5) }
+func (w *randomWorld) environment() string {
+	return w.prefix + []string{"prod", "prod", "test"}[w.IntN(3)]
+}
+
+// moment is a whole minute, or now and then a millisecond beside it.
+func (w *randomWorld) moment() string {
+	at := time.Date(2024, 5, 1, 10, w.IntN(w.minutes), 0, 0, time.UTC)
+	if w.IntN(4) == 0 {
+		at = at.Add(time.Duration(w.IntN(3)-1) * time.Millisecond)
+	}
+	return at.Format("2006-01-02T15:04:05.000Z07:00")
+}
+
+// maybe states a field half of the time.
+func (w *randomWorld) maybe(data object, field string, value any) {
+	if w.IntN(2) == 0 {
+		data[field] = value
+	}
+}
+
+func (w *randomWorld) envelope(name string, data object) object {
+	w.number++
+	return object{"specversion": "1.0", "type": "io.whence." + name, "time": w.moment(), "data": data,
+		"source": w.prefix + []string{"A", "b", "é"}[w.IntN(3)], "id": fmt.Sprint(w.number)}
+}
+
+func (w *randomWorld) fact() object {
+	makers := []func() (string, object){
+		w.deployment, w.deployment, w.deployment, w.incident, w.incident, w.finding, w.flag, w.change, w.declaration, w.identity, w.retraction}
+	name, data := makers[w.IntN(len(makers))]()
+	e := w.envelope(name, data)
+	if w.IntN(2) == 0 { // some meet others of their id, for conflicts and retractions
+		e["id"] = fmt.Sprint("shared-", w.IntN(12))
+	}
+	return e
+}
+
+func (w *randomWorld) deployment() (string, object) {
+	data := object{"deployment_id": w.one("d", 8), "service": w.service(), "environment": w.environment(), "version": w.one("v", 4)}
+	w.maybe(data, "previous_version", w.one("v", 4))
+	w.maybe(data, "revisions", w.some("r", 6))
+	w.maybe(data, "percent", []float64{0, 12.5, 50, 100}[w.IntN(4)])
+	w.maybe(data, "instances_added", w.some("i", 4))
+	stage := []string{"started", "progressed", "finished"}[w.IntN(3)]
+	if stage == "finished" {
+		data["outcome"] = []string{"success", "success", "failure", "cancelled", "rolled_back"}[w.IntN(5)]
+	}
+	return "deployment." + stage, data
+}
+
+func (w *randomWorld) incident() (string, object) {
+	data := object{"incident_id": w.one("n", 4), "service": w.service(), "environment": w.environment()}
+	w.maybe(data, "services", w.some("service", 5))
+	w.maybe(data, "severity", []string{"critical", "high", "medium", "low", "info", "sev1", "sev2"}[w.IntN(7)])
+	if w.IntN(4) == 0 {
+		data["started_at"] = w.moment()
+	}
+	if w.IntN(4) == 0 {
+		data["ended_at"] = w.moment()
+	}
+	return "incident." + []string{"opened", "acknowledged", "updated", "merged", "resolved", "reopened"}[w.IntN(6)], data
+}
+
+func (w *randomWorld) finding() (string, object) {
+	data := object{"finding_id": w.one("g", 4), "kind": "audit", "rule": "rule", "severity": "low"}
+	w.maybe(data, "service", w.service())
+	w.maybe(data, "environment", w.environment())
+	w.maybe(data, "repository", w.one("p", 3))
+	w.maybe(data, "revision_introduced", w.one("r", 6))
+	w.maybe(data, "first_seen", w.moment())
+	return "finding." + []string{"opened", "opened", "remediated", "accepted"}[w.IntN(4)], data
+}
+
+func (w *randomWorld) flag() (string, object) {
+	data := object{"flag": w.one("f", 3), "environment": w.environment(),
+		"rules": object{"on": w.IntN(100), "ratio": w.Float64(), "a/b \"é\"": "staff", "nested": object{"z": 1e21, "a": []any{1.5, "x"}}}}
+	w.maybe(data, "services", w.some("service", 5))
+	return "flag.changed", data
+}
+
+func (w *randomWorld) change() (string, object) {
+	if w.IntN(4) == 0 {
+		return "configuration.changed", object{"change_id": w.one("c", 4), "environment": w.environment(), "summary": "a change", "revision": w.one("r", 6)}
+	}
+	data := object{"change_id": w.one("c", 4), "repository": w.one("p", 3), "revision": w.one("r", 6), "merged_at": w.moment()}
+	w.maybe(data, "commits", []object{{"revision": w.one("r", 6)}, {"author": "nobody"}})
+	return "change.merged", data
+}
+
+func (w *randomWorld) declaration() (string, object) {
+	data := object{"service": w.service()}
+	w.maybe(data, "environment", w.environment())
+	w.maybe(data, "owner", w.one("team", 3))
+	w.maybe(data, "tier", w.one("tier", 3))
+	w.maybe(data, "repositories", w.some("p", 3))
+	if w.IntN(4) == 0 {
+		data["aliases"] = w.some("service", 5)
+	}
+	return "service.declared", data
+}
+
+func (w *randomWorld) identity() (string, object) {
+	kind := []string{"service", "person"}[w.IntN(2)]
+	return "identity.declared", object{"kind": kind, "canonical": w.service(), "alias": w.service(), "source": "somewhere"}
+}
+
+func (w *randomWorld) retraction() (string, object) {
+	return "fact.retracted", object{"retracts": object{
+		"source": w.prefix + []string{"A", "b", "é"}[w.IntN(3)], "id": fmt.Sprint("shared-", w.IntN(12))}}
+}
+
+func (w *randomWorld) observation() object {
+	at := object{"service": w.service(), "environment": w.environment()}
+	switch w.IntN(8) {
+	case 0:
+		at["experiment"], at["variant"], at["unit_id"] = "e", w.one("variant", 2), "u"
+		return w.envelope([]string{"experiment.exposed", "experiment.assigned"}[w.IntN(2)], at)
+	case 1:
+		return w.envelope("user.identified", object{"anonymous_id": "a", "user": "u"})
+	case 2:
+		at["interval_ms"] = 60000
+		at["instance"] = w.one("i", 4)
+		return w.envelope("service.measured", at)
+	}
+	at["name"] = "buy"
+	w.maybe(at, "version", w.one("v", 5))
+	w.maybe(at, "instance", w.one("i", 5))
+	return w.envelope("behavior.recorded", at)
+}

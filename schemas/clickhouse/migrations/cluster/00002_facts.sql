@@ -1,0 +1,221 @@
+-- +goose Up
+
+-- One row a fact: of two contents under one (source, id, type) the greater hash wins, of one content said twice the
+-- earliest revision stays, so SELECT ... FROM whence.facts FINAL is exact whatever came first.
+-- Small granules, because lookups are by single identities.
+CREATE TABLE IF NOT EXISTS whence.facts ON CLUSTER '{cluster}'
+(
+    source LowCardinality(String) COMMENT 'Who published it (CloudEvents source)',
+    id String COMMENT 'Its id, unique within the source',
+    type LowCardinality(String) COMMENT 'io.whence. and what happened',
+    subject String COMMENT 'What it is about, as stated',
+    time DateTime64(3, 'UTC') COMMENT 'When it happened (event time)',
+    tenant LowCardinality(String),
+    region LowCardinality(String),
+    cluster LowCardinality(String),
+    cell LowCardinality(String),
+    trace_id String,
+    sequence String COMMENT 'Position in its source, as stated',
+    extensions Map(String, String) COMMENT 'Other CloudEvents extension attributes',
+    service LowCardinality(String) COMMENT 'As stated; empty: none',
+    environment LowCardinality(String) COMMENT 'As stated; empty: none',
+    entity_kind LowCardinality(String) COMMENT 'What it speaks of: deployment, incident, flag, ...',
+    entity_id String COMMENT 'Which one: its deployment_id, incident_id, flag, ...',
+    data String COMMENT 'The event''s data, canonical JSON' CODEC(ZSTD(1)),
+    content_hash UInt64 COMMENT 'Of the event as published; the greater of two contents wins',
+    revision UInt64 COMMENT 'Its place in the context log (epoch << 40 | offset)',
+    row_version UInt128 MATERIALIZED bitOr(bitShiftLeft(toUInt128(content_hash), 64), toUInt128(bitNot(revision)))
+        COMMENT 'content_hash << 64 | ~revision',
+    received_at DateTime64(3, 'UTC') COMMENT 'When Kafka took it',
+    topic LowCardinality(String) COMMENT 'Where it came from',
+    partition Int32,
+    offset Int64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/whence/facts', '{shard}-{replica}', row_version)
+ORDER BY (source, id, type)
+SETTINGS replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800, index_granularity = 256
+COMMENT 'What changed: deployments, flags, incidents, findings, ... as published. Read it with FINAL';
+
+-- Every distinct content ever said, losers too, by what it speaks of: entities are derived from here.
+-- The key ends with the hash, so FINAL forgets repetitions and nothing else. The contents of 100 entities among a
+-- million facts: 28 ms with granules of 256 rows, 18 ms with 64 (2 cores).
+CREATE TABLE IF NOT EXISTS whence_state.fact_contents ON CLUSTER '{cluster}'
+(
+    entity_kind LowCardinality(String),
+    entity_id String,
+    source LowCardinality(String),
+    id String,
+    type LowCardinality(String),
+    content_hash UInt64,
+    subject String,
+    time DateTime64(3, 'UTC'),
+    tenant LowCardinality(String),
+    region LowCardinality(String),
+    cluster LowCardinality(String),
+    cell LowCardinality(String),
+    trace_id String,
+    sequence String,
+    extensions Map(String, String),
+    service LowCardinality(String),
+    environment LowCardinality(String),
+    data String CODEC(ZSTD(1)),
+    revision UInt64,
+    first_said UInt64 MATERIALIZED bitNot(revision) COMMENT 'Greatest for the earliest revision',
+    received_at DateTime64(3, 'UTC'),
+    topic LowCardinality(String),
+    partition Int32,
+    offset Int64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/whence_state/fact_contents', '{shard}-{replica}', first_said)
+PRIMARY KEY (entity_kind, entity_id)
+ORDER BY (entity_kind, entity_id, source, id, type, content_hash)
+SETTINGS replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800, index_granularity = 64
+COMMENT 'Every distinct content of every fact';
+
+-- Fills fact_contents from each block of facts, before Replacing drops a loser that came in the same block.
+CREATE MATERIALIZED VIEW IF NOT EXISTS whence_state.fact_contents_feed ON CLUSTER '{cluster}' TO whence_state.fact_contents AS
+SELECT
+    entity_kind, entity_id, source, id, type, content_hash, subject, time, tenant, region, cluster, cell, trace_id,
+    sequence, extensions, service, environment, data, revision, received_at, topic, partition, offset
+FROM whence.facts;
+
+-- Which contents an identity has and what they speak of: who is touched by a fact, and which facts have twins.
+CREATE TABLE IF NOT EXISTS whence_state.identities ON CLUSTER '{cluster}'
+(
+    source LowCardinality(String),
+    id String,
+    type LowCardinality(String),
+    content_hash UInt64,
+    entity_kind LowCardinality(String),
+    entity_id String
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/whence_state/identities', '{shard}-{replica}')
+PRIMARY KEY (source, id)
+ORDER BY (source, id, type, content_hash)
+SETTINGS replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800, index_granularity = 64
+COMMENT 'Index of fact_contents by identity';
+
+-- Fills identities from each block of facts.
+CREATE MATERIALIZED VIEW IF NOT EXISTS whence_state.identities_feed ON CLUSTER '{cluster}' TO whence_state.identities AS
+SELECT source, id, type, content_hash, entity_kind, entity_id FROM whence.facts;
+
+-- What retractions name: a retraction unsays every fact of that source and id.
+CREATE TABLE IF NOT EXISTS whence_state.retractions ON CLUSTER '{cluster}'
+(
+    retracted_source String,
+    retracted_id String,
+    source LowCardinality(String),
+    id String,
+    time DateTime64(3, 'UTC'),
+    content_hash UInt64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/whence_state/retractions', '{shard}-{replica}')
+ORDER BY (retracted_source, retracted_id, source, id, content_hash)
+SETTINGS replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800, index_granularity = 256
+COMMENT 'Index of fact.retracted by what it names';
+
+-- Fills retractions from each block of facts.
+CREATE MATERIALIZED VIEW IF NOT EXISTS whence_state.retractions_feed ON CLUSTER '{cluster}' TO whence_state.retractions AS
+SELECT
+    JSONExtractString(data, 'retracts', 'source') AS retracted_source,
+    JSONExtractString(data, 'retracts', 'id') AS retracted_id,
+    source, id, time, content_hash
+FROM whence.facts
+WHERE type = 'io.whence.fact.retracted';
+
+-- One row a content that lost to a greater one under the same identity. A content never wins again once it has lost
+-- (facts only grow), so rows are never taken back; a still greater content replaces kept_*.
+CREATE TABLE IF NOT EXISTS whence.conflicts ON CLUSTER '{cluster}'
+(
+    source LowCardinality(String),
+    id String,
+    type LowCardinality(String),
+    time DateTime64(3, 'UTC') COMMENT 'Of the content that was kept',
+    kept_hash UInt64,
+    lost_hash UInt64,
+    kept_data String CODEC(ZSTD(1)),
+    lost_data String CODEC(ZSTD(1)),
+    lost_time DateTime64(3, 'UTC') COMMENT 'Of the content that lost',
+    revision UInt64 COMMENT 'At which the loser was first said',
+    received_at DateTime64(3, 'UTC') COMMENT 'When Kafka took the loser',
+    topic LowCardinality(String) COMMENT 'Where the loser came from',
+    partition Int32,
+    offset Int64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/whence/conflicts', '{shard}-{replica}', kept_hash)
+ORDER BY (source, id, type, lost_hash)
+SETTINGS index_granularity = 256
+COMMENT 'Facts that were said in two ways under one identity. Read it with FINAL';
+
+-- Which events are unsaid by a retraction that counts. A row that stopped counting is marked and hidden by FINAL.
+CREATE TABLE IF NOT EXISTS whence_state.unsaid ON CLUSTER '{cluster}'
+(
+    source String,
+    id String,
+    revision UInt64,
+    is_deleted UInt8
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/whence_state/unsaid', '{shard}-{replica}', revision, is_deleted)
+ORDER BY (source, id)
+COMMENT 'Events that were retracted. Derived like entities';
+
+-- The contents of every entity. Those that don't count, because they lost to a greater content or were retracted,
+-- have empty data and stay in sight, so that an entity with nothing left is seen to be gone.
+CREATE OR REPLACE VIEW whence_state.entity_facts ON CLUSTER '{cluster}' AS
+SELECT
+    entity_kind, entity_id, toString(source) AS source, id, toString(type) AS type, content_hash, time,
+    toString(service) AS service, toString(environment) AS environment,
+    (time, source, id, content_hash) AS ord,
+    (fact_contents.source, id, fact_contents.type, content_hash)
+        NOT IN (SELECT source, id, type, lost_hash FROM whence.conflicts)
+    AND (fact_contents.source, id) NOT IN (SELECT source, id FROM whence_state.unsaid FINAL) AS live,
+    fact_contents.data AS stated,
+    if(live, stated, '') AS data,
+    received_at, toString(topic) AS topic, partition, offset
+FROM whence_state.fact_contents FINAL;
+
+-- Accepted events of types that have no place of their own yet.
+CREATE TABLE IF NOT EXISTS whence_state.other_events_shard ON CLUSTER '{cluster}'
+(
+    source LowCardinality(String) COMMENT 'Who published it (CloudEvents source)',
+    id String COMMENT 'Its id, unique within the source' CODEC(ZSTD(1)),
+    type LowCardinality(String),
+    subject String COMMENT 'What it is about, as stated',
+    time DateTime64(3, 'UTC') COMMENT 'When it happened (event time)' CODEC(DoubleDelta, ZSTD(1)),
+    tenant LowCardinality(String),
+    region LowCardinality(String),
+    cluster LowCardinality(String),
+    cell LowCardinality(String),
+    trace_id String CODEC(ZSTD(1)),
+    sequence String COMMENT 'Position in its source, as stated',
+    extensions Map(String, String) COMMENT 'Other CloudEvents extension attributes',
+    data String COMMENT 'The event''s data, canonical JSON; empty: none' CODEC(ZSTD(1)),
+    content_hash UInt64 COMMENT 'Of the event as published; the greater of two contents wins',
+    received_at DateTime64(3, 'UTC') COMMENT 'When Kafka took it' CODEC(DoubleDelta, ZSTD(1)),
+    topic LowCardinality(String) COMMENT 'Where it came from',
+    partition Int32,
+    offset Int64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/whence/other_events', '{replica}', content_hash)
+ORDER BY (type, source, id)
+SETTINGS replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800
+COMMENT 'Accepted events that are neither facts nor observations. Read it with FINAL';
+
+-- The table over the shards: what reads and writes go through.
+CREATE TABLE IF NOT EXISTS whence.other_events ON CLUSTER '{cluster}' AS whence_state.other_events_shard
+ENGINE = Distributed('{cluster}', whence_state, other_events_shard, cityHash64(source, id));
+
+-- +goose Down
+
+DROP TABLE IF EXISTS whence.other_events ON CLUSTER '{cluster}' SYNC;
+DROP TABLE IF EXISTS whence_state.other_events_shard ON CLUSTER '{cluster}' SYNC;
+DROP VIEW IF EXISTS whence_state.entity_facts ON CLUSTER '{cluster}' SYNC;
+DROP TABLE IF EXISTS whence_state.unsaid ON CLUSTER '{cluster}' SYNC;
+DROP TABLE IF EXISTS whence.conflicts ON CLUSTER '{cluster}' SYNC;
+DROP TABLE IF EXISTS whence_state.retractions_feed ON CLUSTER '{cluster}' SYNC;
+DROP TABLE IF EXISTS whence_state.retractions ON CLUSTER '{cluster}' SYNC;
+DROP TABLE IF EXISTS whence_state.identities_feed ON CLUSTER '{cluster}' SYNC;
+DROP TABLE IF EXISTS whence_state.identities ON CLUSTER '{cluster}' SYNC;
+DROP TABLE IF EXISTS whence_state.fact_contents_feed ON CLUSTER '{cluster}' SYNC;
+DROP TABLE IF EXISTS whence_state.fact_contents ON CLUSTER '{cluster}' SYNC;
+DROP TABLE IF EXISTS whence.facts ON CLUSTER '{cluster}' SYNC;
