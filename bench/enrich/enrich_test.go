@@ -35,7 +35,9 @@ func folded(s generator.Shape) (*timeline.Timeline, *generator.Generator) {
 
 func enrich(b *testing.B, tl *timeline.Timeline, obs []event.Observation) {
 	out := make([]event.Enrichment, atOnce)
-	tl.Enrich(obs[:atOnce], out)
+	for warm := range slices.Chunk(obs[:8*atOnce], atOnce) {
+		tl.Enrich(warm, out)
+	}
 	b.ReportAllocs()
 	observations, before := 0, cpu()
 	for b.Loop() {
@@ -58,22 +60,31 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// A hundred services whose history grows.
 func BenchmarkEnrich(b *testing.B) {
 	for facts := 1000; facts <= million; facts *= 10 {
-		tl, g := folded(generator.Organisation(1, facts))
-		b.Run(fmt.Sprintf("live/facts=%d", facts), func(b *testing.B) {
-			enrich(b, tl, g.Observations(8*atOnce, generator.Now))
-		})
-		b.Run(fmt.Sprintf("anytime/facts=%d", facts), func(b *testing.B) {
-			enrich(b, tl, g.Observations(256*atOnce, generator.AnyTime))
-		})
+		shape := generator.Organisation(1, facts)
+		shape.Services = 100
+		enrichAll(b, fmt.Sprintf("facts=%d", facts), shape)
 	}
 }
 
+// A thousand services: what the observations touch no longer fits the caches of
+// the processor.
+func BenchmarkEnrichALargeOrganisation(b *testing.B) {
+	enrichAll(b, "services=1000", generator.Organisation(1, million))
+}
+
 func BenchmarkEnrichAHotKey(b *testing.B) {
-	tl, g := folded(generator.HotKey(1, 100_000))
-	b.Run("live", func(b *testing.B) { enrich(b, tl, g.Observations(8*atOnce, generator.Now)) })
-	b.Run("anytime", func(b *testing.B) { enrich(b, tl, g.Observations(256*atOnce, generator.AnyTime)) })
+	enrichAll(b, "facts=100000", generator.HotKey(1, 100_000))
+}
+
+// enrichAll measures live traffic, whose contexts are cached, and observations
+// of any time in no order, most of whose contexts are not.
+func enrichAll(b *testing.B, name string, shape generator.Shape) {
+	tl, g := folded(shape)
+	b.Run("live/"+name, func(b *testing.B) { enrich(b, tl, g.Observations(8*atOnce, generator.Now)) })
+	b.Run("anytime/"+name, func(b *testing.B) { enrich(b, tl, g.Observations(256*atOnce, generator.AnyTime)) })
 }
 
 // fold reports the seconds that Apply alone takes for the facts of a shape, and

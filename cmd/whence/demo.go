@@ -102,10 +102,7 @@ func (d *demonstration) steps(ctx context.Context, scenario *demo.Scenario) erro
 	if err := d.publish(ctx, scenario.Start); err != nil {
 		return err
 	}
-	bar := progress(d.progressTo, -1, "storing")
-	err := d.waitStored(ctx, d.events)
-	_ = bar.Close()
-	if err != nil {
+	if err := d.waitStored(ctx, d.events); err != nil {
 		return err
 	}
 	d.say("published %s events and found every one of them stored, in %s", counted(int64(len(d.events))), seconds(begun))

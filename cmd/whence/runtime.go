@@ -74,9 +74,13 @@ func (w *worker) run(ctx context.Context, ready func()) error {
 	}
 	defer w.producer.Close()
 
+	from, err := w.recall(ctx, topic)
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	caughtUp := make(chan struct{})
-	group.Go(func() error { return w.tail().Run(ctx, topic.End, func() { close(caughtUp) }) })
+	group.Go(func() error { return w.tail().Run(ctx, from, topic.End, func() { close(caughtUp) }) })
 	group.Go(func() error {
 		// Observations wait until everything that was known is known here.
 		select {
@@ -90,6 +94,31 @@ func (w *worker) run(ctx context.Context, ready func()) error {
 	})
 	return group.Wait()
 }
+
+// recall folds the facts that are stored already, those of former context logs
+// among them, and returns the offset from which the log has to be read.
+func (w *worker) recall(ctx context.Context, topic kafka.ContextTopic) (int64, error) {
+	from, stored, err := w.store.LedgerEnd(ctx, topic.ID, 0)
+	if err != nil {
+		return 0, err
+	}
+	if !stored {
+		from = topic.Start
+	}
+	if from < topic.Start {
+		return 0, pipeline.Fatalf("facts are lost: publish them again from their sources, then set the offset of the group "+w.contextGroup()+" by hand",
+			"the context log begins at offset %d, and facts are stored up to %d only", topic.Start, from)
+	}
+	if err := w.store.Snapshot(ctx, w.timeline.Apply); err != nil {
+		return 0, err
+	}
+	if from > 0 {
+		w.timeline.Advance(kafka.Revision(w.epoch, from-1))
+	}
+	return from, nil
+}
+
+func (w *worker) contextGroup() string { return w.cfg.Kafka.Group + "-context" }
 
 func (w *worker) connect(ctx context.Context) (err error) {
 	if w.kafka, err = kafka.Configured(w.cfg.Kafka, w.log); err != nil {
@@ -160,7 +189,7 @@ func (w *worker) events(ready func()) *kafka.Consumer {
 // facts consumes the context log, and stores it.
 func (w *worker) facts() *kafka.Consumer {
 	topics := w.cfg.Kafka.Topics
-	c := w.consumer("context", w.cfg.Kafka.Group+"-context", []string{topics.ContextName()})
+	c := w.consumer("context", w.contextGroup(), []string{topics.ContextName()})
 	c.FetchMinBytes, c.FetchMaxWait = 64<<10, 200*time.Millisecond // facts are few, and awaited
 	c.Joined = w.health.Ready
 	c.Stages = processors.Facts(processors.Dependencies{

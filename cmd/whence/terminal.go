@@ -38,7 +38,7 @@ func (s style) with(code, text string) string {
 // for a bar. total -1 means unknown; then it spins.
 func progress(w io.Writer, total int64, what string, more ...progressbar.Option) *progressbar.ProgressBar {
 	if !isTerminal(w) {
-		return progressbar.DefaultSilent(total)
+		return progressbar.DefaultSilent(max(total, 1))
 	}
 	return progressbar.NewOptions64(total, append([]progressbar.Option{
 		progressbar.OptionSetWriter(w),
@@ -46,6 +46,7 @@ func progress(w io.Writer, total int64, what string, more ...progressbar.Option)
 		progressbar.OptionShowCount(),
 		progressbar.OptionThrottle(100 * time.Millisecond),
 		progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetSpinnerChangeInterval(0), // its goroutine reads what Add writes, unlocked
 		progressbar.OptionFullWidth(),
 		progressbar.OptionEnableColorCodes(colored(w)),
 	}, more...)...)

@@ -22,26 +22,43 @@ import (
 // of the same fact spoke of, and those of the facts that a retraction names.
 func (c *Client) Derive(ctx context.Context, revision uint64, facts []event.Fact) error {
 	touched, retractions := identitiesOf(facts)
+	entities := map[string][]string{}
 	for chunk := range slices.Chunk(touched, atOnce) {
-		if err := c.derive(ctx, tables.DeriveConflicts(chunk)); err != nil {
-			return fmt.Errorf("derive conflicts: %w", err)
+		twins, err := c.entitiesOf(ctx, chunk, entities)
+		if err != nil {
+			return fmt.Errorf("derive: which entities: %w", err)
+		}
+		// Before the entities, which leave out what lost.
+		if twins {
+			if err := c.derive(ctx, tables.DeriveConflicts(chunk)); err != nil {
+				return fmt.Errorf("derive conflicts: %w", err)
+			}
 		}
 	}
 	if len(retractions) > 0 {
-		if err := c.derive(ctx, tables.DeriveUnsaid(revision)); err != nil {
+		if err := c.deriveUnsaid(ctx, revision, retractions, entities); err != nil {
 			return fmt.Errorf("derive retractions: %w", err)
 		}
-		named, err := c.namedBy(ctx, retractions)
-		if err != nil {
-			return fmt.Errorf("derive retractions: %w", err)
-		}
-		touched = append(touched, named...)
-	}
-	entities, err := c.entitiesOf(ctx, touched)
-	if err != nil {
-		return fmt.Errorf("derive: which entities: %w", err)
 	}
 	return c.deriveEntities(ctx, revision, entities)
+}
+
+// deriveUnsaid decides which retractions count, and adds the entities of what
+// they name.
+func (c *Client) deriveUnsaid(ctx context.Context, revision uint64, retractions []tables.Identity, entities map[string][]string) error {
+	if err := c.derive(ctx, tables.DeriveUnsaid(revision)); err != nil {
+		return err
+	}
+	named, err := c.namedBy(ctx, retractions)
+	if err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(named, atOnce) {
+		if _, err := c.entitiesOf(ctx, chunk, entities); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // DeriveAll computes conflicts and every entity anew, from all facts.
@@ -92,8 +109,8 @@ func (c *Client) namedBy(ctx context.Context, retractions []tables.Identity) ([]
 		var next []tables.Identity
 		for chunk := range slices.Chunk(retractions, atOnce) {
 			err := c.each(ctx, "SELECT DISTINCT retracted_source, retracted_id FROM whence_state.retractions WHERE (source, id) IN ("+
-				tables.TupleList(chunk)+")", func(source, id string) {
-				if named := (tables.Identity{Source: source, ID: id}); !seen[named] {
+				tables.TupleList(chunk)+")", func(row []string) {
+				if named := (tables.Identity{Source: row[0], ID: row[1]}); !seen[named] {
 					seen[named] = true
 					next = append(next, named)
 				}
@@ -107,29 +124,29 @@ func (c *Client) namedBy(ctx context.Context, retractions []tables.Identity) ([]
 	return all, nil
 }
 
-// entitiesOf lists the ids of the entities that any content of the identities
-// speaks of, by kind.
-func (c *Client) entitiesOf(ctx context.Context, identities []tables.Identity) (map[string][]string, error) {
-	seen := map[[2]string]bool{}
-	entities := map[string][]string{}
-	for chunk := range slices.Chunk(identities, atOnce) {
-		err := c.each(ctx, "SELECT DISTINCT entity_kind, entity_id FROM whence_state.identities WHERE (source, id) IN ("+
-			tables.TupleList(chunk)+")", func(kind, id string) {
-			if key := [2]string{kind, id}; !seen[key] {
-				seen[key] = true
-				entities[kind] = append(entities[kind], id)
-			}
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return entities, nil
+// entitiesOf adds the ids of the entities that any content of the identities
+// speaks of, by kind. twins says that some identity has several contents.
+func (c *Client) entitiesOf(ctx context.Context, identities []tables.Identity, entities map[string][]string) (twins bool, err error) {
+	err = c.each(ctx, `
+		SELECT entity_kind, entity_id, toString(max(contents) > 1)
+		FROM
+		(
+			SELECT entity_kind, entity_id, uniqExact(content_hash) OVER (PARTITION BY source, id, type) AS contents
+			FROM whence_state.identities
+			WHERE (source, id) IN (`+tables.TupleList(identities)+`)
+		)
+		GROUP BY entity_kind, entity_id`, func(row []string) {
+		entities[row[0]] = append(entities[row[0]], row[1])
+		twins = twins || row[2] == "1"
+	})
+	return twins, err
 }
 
 func (c *Client) deriveEntities(ctx context.Context, revision uint64, entities map[string][]string) error {
 	for kind := range tables.EntityKinds() {
-		for chunk := range slices.Chunk(entities[kind], atOnce) {
+		ids := entities[kind]
+		slices.Sort(ids)
+		for chunk := range slices.Chunk(slices.Compact(ids), atOnce) {
 			if err := c.derive(ctx, tables.DeriveEntities(kind, revision, chunk)); err != nil {
 				return fmt.Errorf("derive %d of kind %s: %w", len(chunk), kind, err)
 			}
@@ -150,22 +167,28 @@ func (c *Client) derive(ctx context.Context, statement string) error {
 	})
 }
 
-// each runs a query of two strings a row.
-func (c *Client) each(ctx context.Context, query string, row func(a, b string)) error {
+// each runs a query whose columns are strings.
+func (c *Client) each(ctx context.Context, query string, row func([]string)) error {
 	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
 	defer cancel()
-	ctx = settings(ctx, map[string]any{"max_query_size": longStatement})
-	rows, err := c.db.QueryContext(ctx, query)
+	rows, err := c.db.QueryContext(settings(ctx, map[string]any{"max_query_size": longStatement}), query)
 	if err != nil {
 		return Classify(err)
 	}
 	defer rows.Close()
-	var a, b string
+	columns, err := rows.Columns()
+	if err != nil {
+		return Classify(err)
+	}
+	values, places := make([]string, len(columns)), make([]any, len(columns))
+	for i := range values {
+		places[i] = &values[i]
+	}
 	for rows.Next() {
-		if err := rows.Scan(&a, &b); err != nil {
+		if err := rows.Scan(places...); err != nil {
 			return Classify(err)
 		}
-		row(a, b)
+		row(values)
 	}
 	return Classify(rows.Err())
 }

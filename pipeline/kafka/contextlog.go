@@ -113,8 +113,8 @@ func recordHeaders(headers []pipeline.Header) []kgo.RecordHeader {
 
 // ContextTopic describes the context log as it stands.
 type ContextTopic struct {
-	ID  [16]byte
-	End int64 // the offset that the next fact gets
+	ID         [16]byte
+	Start, End int64 // of the log; End is the offset that the next fact gets
 }
 
 // DescribeContext looks the context log up. It must have one partition: only
@@ -141,12 +141,17 @@ func DescribeContext(ctx context.Context, c Connection, topic string) (ContextTo
 	if err != nil {
 		return ContextTopic{}, fmt.Errorf("context log: %w", err)
 	}
+	starts, err := admin.ListStartOffsets(ctx, topic)
+	if err != nil {
+		return ContextTopic{}, fmt.Errorf("context log: %w", err)
+	}
 	end, _ := ends.Lookup(topic, 0)
-	return ContextTopic{ID: d.ID, End: end.Offset}, errors.Join(end.Err)
+	start, _ := starts.Lookup(topic, 0)
+	return ContextTopic{ID: d.ID, Start: start.Offset, End: end.Offset}, errors.Join(start.Err, end.Err)
 }
 
-// Tail reads the context log from its start and keeps reading, for the
-// timeline of one worker.
+// Tail reads the context log from where a snapshot ends and keeps reading, for
+// the timeline of one worker.
 type Tail struct {
 	Connection
 	Topic  string
@@ -156,12 +161,12 @@ type Tail struct {
 	Fold func(facts []event.Fact, revision uint64)
 }
 
-// Run folds until ctx is done. It calls caughtUp once, when everything before
-// end is folded. A record that does not decode is logged and passed over: its
+// Run folds from offset from until ctx is done. It calls caughtUp once, when
+// everything before end is folded. A record that does not decode is logged and passed over: its
 // writer has kept it among the dead letters.
-func (t *Tail) Run(ctx context.Context, end int64, caughtUp func()) error {
+func (t *Tail) Run(ctx context.Context, from, end int64, caughtUp func()) error {
 	client, err := kgo.NewClient(t.options(
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{t.Topic: {0: kgo.NewOffset().AtStart()}}),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{t.Topic: {0: kgo.NewOffset().At(from)}}),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxWait(time.Second),
 		kgo.FetchMaxBytes(32<<20), kgo.FetchMaxPartitionBytes(32<<20),
@@ -170,10 +175,10 @@ func (t *Tail) Run(ctx context.Context, end int64, caughtUp func()) error {
 		return clientError(err)
 	}
 	defer client.Close()
-	if end == 0 {
+	if from >= end {
 		caughtUp()
 	}
-	for next := int64(0); ; {
+	for next := from; ; {
 		fetches := client.PollRecords(ctx, 50_000)
 		if ctx.Err() != nil {
 			return nil

@@ -13,7 +13,7 @@
 //	}
 //
 // An [Encoder] writes events as structured JSON or, compact, as binary mode
-// msgpack. [EncodeFact] and [Decoder.DecodeFact] are the form of the context log.
+// msgpack. [Encoder.EncodeFact] and [Decoder.DecodeFact] are the form of the context log.
 //
 // # Where the rules are
 //
@@ -25,7 +25,7 @@
 //
 // # Headers are taken as they are
 //
-// The Kafka protocol binding (1.0.2, section 3.2.3) has header values in UTF-8,
+// The Kafka protocol binding (section 3.2.3) has header values in UTF-8,
 // and no percent-encoding; that is the HTTP binding's. Decoding %-escapes here
 // would change package URLs (pkg:oci/app@sha256%3A0b31...), and an event's
 // identity with them.

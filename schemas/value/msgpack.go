@@ -106,6 +106,11 @@ func (d *Doc) msgpackValue(b []byte, depth int) ([]byte, error) {
 	}
 	c, f := b[0], formats[b[0]]
 	b = b[1:]
+	if n := int(f.fixed); f.code == codeString && f.width == 0 && n <= len(b) { // most values
+		s, err := d.msgpackString(b[:n])
+		d.pushString(s)
+		return b[n:], err
+	}
 	if len(b) < int(f.width) {
 		return nil, errTruncated
 	}

@@ -2,18 +2,25 @@ package demo
 
 import (
 	"bytes"
+	"sync"
 	"testing"
 
 	"github.com/whencehq/whence/schemas/codec"
 )
 
-func events(t *testing.T) []Event {
-	t.Helper()
+func generate() ([]Event, error) {
 	s, err := Load()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	all, err := s.Events()
+	return s.Events()
+}
+
+var generateOnce = sync.OnceValues(generate)
+
+func events(t *testing.T) []Event {
+	t.Helper()
+	all, err := generateOnce()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,7 +28,11 @@ func events(t *testing.T) []Event {
 }
 
 func TestTheScenarioIsTheSameEveryTime(t *testing.T) {
-	a, b := events(t), events(t)
+	a := events(t)
+	b, err := generate()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if len(a) != len(b) {
 		t.Fatalf("%d events, then %d", len(a), len(b))
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -295,18 +296,41 @@ func (s *server) prepare() error {
 // replaceDefaultDatabase makes default an ordinary database. The library's own is an overlay over the file system,
 // in which SELECT * FROM `/etc/passwd` reads the file.
 func (s *server) replaceDefaultDatabase() error {
-	statements := []string{"DETACH DATABASE IF EXISTS default"}
-	if _, err := os.Stat(filepath.Join(s.data, "metadata", "default.sql")); err == nil {
-		statements = append(statements, "ATTACH DATABASE default")
-	} else {
-		statements = append(statements, "CREATE DATABASE default ENGINE = Atomic")
+	if _, _, err := s.control.exec("DETACH DATABASE IF EXISTS default", "TabSeparated", nil); err != nil {
+		return fmt.Errorf("database default: %w", err)
 	}
-	for _, sql := range statements {
-		if _, _, err := s.control.exec(sql, "TabSeparated", nil); err != nil {
+	definition := filepath.Join(s.data, "metadata", "default.sql")
+	if _, err := os.Stat(definition); err == nil {
+		_, _, err := s.control.exec("ATTACH DATABASE default", "TabSeparated", nil)
+		if err == nil {
+			return nil
+		}
+		// A database without tables left nothing in the store that the engine could map its UUID to (error 49): it
+		// can't be attached again, and nothing is lost by making it anew.
+		if !strings.Contains(err.Error(), "Cannot find UUID mapping") || s.hasTables(definition) {
+			return fmt.Errorf("database default: %w", err)
+		}
+		if err := os.Remove(definition); err != nil {
 			return fmt.Errorf("database default: %w", err)
 		}
 	}
+	if _, _, err := s.control.exec("CREATE DATABASE default ENGINE = Atomic", "TabSeparated", nil); err != nil {
+		return fmt.Errorf("database default: %w", err)
+	}
 	return nil
+}
+
+var uuidPattern = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+
+// hasTables reports whether the database that a file defines has table definitions in the store. In doubt it has.
+func (s *server) hasTables(definition string) bool {
+	text, err := os.ReadFile(definition)
+	uuid := uuidPattern.FindString(string(text))
+	if err != nil || uuid == "" {
+		return true
+	}
+	tables, err := filepath.Glob(filepath.Join(s.data, "store", uuid[:3], uuid, "*.sql"))
+	return err != nil || len(tables) > 0
 }
 
 // ask runs a statement of the server's own.

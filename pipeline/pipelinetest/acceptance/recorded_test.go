@@ -38,6 +38,7 @@ func TestRecordedIncidentsGiveTheSameWinnersInEveryOrder(t *testing.T) {
 			}
 			sameContents(t, first, contents)
 			s.printWaiting()
+			s.entitiesEqualOracle()
 			s.stop()
 		})
 	}
@@ -53,6 +54,7 @@ func TestWithAllFactsFirstEveryEnrichedColumnEqualsTheOracle(t *testing.T) {
 	s.holdsLaw2()
 	m.isStored(t, s)
 	s.equalsOracle()
+	s.entitiesEqualOracle()
 	s.stop()
 }
 
@@ -96,7 +98,7 @@ func (s *system) contents() map[string][]string {
 	contents := map[string][]string{}
 	for table, omitted := range map[string]string{
 		"observations": enriched, "facts": "", "conflicts": "", "services": "", "changes": "", "deployments": "", "flags": "",
-		"alerts": "", "incidents": "", "findings": "", "experiments": "",
+		"alerts": "", "incidents": "", "findings": "", "experiments": "", "builds": "", "tests": "", "artifacts": "",
 	} {
 		rows := strings.Split(s.ask(fmt.Sprintf("SELECT * EXCEPT (%s received_at, topic, partition, offset, revision) FROM whence.%s FINAL",
 			omitted, table)), "\n")
@@ -156,6 +158,23 @@ func (s *system) compare() []oracle.Column {
 		s.t.Fatal(err)
 	}
 	return columns
+}
+
+// entitiesEqualOracle expects the entity tables to say what the oracle has
+// folded, whatever came first.
+func (s *system) entitiesEqualOracle() {
+	s.t.Helper()
+	columns, err := oracle.CompareEntities(s.t.Context(), s.query)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, c := range columns {
+		if c.Differing > 0 {
+			s.t.Errorf("%s differs from the oracle in %d rows, such as %+v", c.Name, c.Differing, c.Examples)
+		}
+	}
+	s.t.Logf("entities: %d columns compared, of %d deployments, %d incidents, %d findings",
+		len(columns), s.count("deployments"), s.count("incidents"), s.count("findings"))
 }
 
 // printWaiting says how many rows wait for corrections: they were written

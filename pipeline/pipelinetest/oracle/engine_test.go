@@ -80,7 +80,8 @@ func do(t *testing.T, query oracle.Query, statement string) []byte {
 
 // empty forgets what other tests have stored.
 func empty(t *testing.T, query oracle.Query) {
-	for _, table := range []string{"whence.facts", "whence.observations", "whence.other_events", "whence.dead_letters", "whence_state.batches"} {
+	for _, table := range []string{"whence.facts", "whence.observations", "whence.other_events", "whence.dead_letters",
+		"whence.deployments", "whence.incidents", "whence.findings", "whence_state.batches"} {
 		do(t, query, "TRUNCATE TABLE "+table)
 	}
 }

@@ -99,6 +99,12 @@ func Compare(ctx context.Context, query Query) ([]Column, error) {
 	return rows[Column](ctx, query, text("compare.sql"))
 }
 
+// CompareEntities sets the tables of deployments, incidents and findings
+// against what Compute has folded, in the columns that the rules speak of.
+func CompareEntities(ctx context.Context, query Query) ([]Column, error) {
+	return rows[Column](ctx, query, text("entities.sql"))
+}
+
 // Account is what the ledger says of a partition: Records in [First, Last),
 // each either stored or dead.
 type Account struct {

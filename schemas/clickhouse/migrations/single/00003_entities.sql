@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- Entities: each row is a pure function of the facts that count of that entity, in whatever order they came. It is
--- computed anew after a batch of facts, as of the batch's revision, by the statements of schemas/clickhouse/entities;
+-- computed anew after a batch of facts, as of the batch's revision, by the statements of schemas/clickhouse/entities:
 -- the latest revision wins. A row of an entity that nothing is said of any more is marked and hidden by FINAL.
 
 -- One row a service in an environment.

@@ -1,0 +1,50 @@
+package oracle_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/whencehq/whence/pipeline/pipelinetest/oracle"
+)
+
+func TestEntitiesThatAreWrongMissingOrTooManyAreFound(t *testing.T) {
+	query := engineQuery(t)
+	empty(t, query)
+	data := `{"deployment_id":"d1","service":"store","environment":"prod","version":"v2","percent":100}`
+	insert(t, query, "whence.facts", []map[string]any{
+		{"source": "hand", "id": "1", "type": "io.whence.deployment.started", "time": "2024-05-01 10:00:00.000", "data": data},
+		{"source": "hand", "id": "2", "type": "io.whence.service.declared", "time": "2024-05-01 10:00:00.000",
+			"data": `{"service":"shop","aliases":["store"]}`},
+		{"source": "hand", "id": "3", "type": "io.whence.incident.opened", "time": "2024-05-01 10:00:00.000",
+			"data": `{"incident_id":"n1","service":"shop","environment":"prod"}`},
+	})
+	insert(t, query, "whence.deployments", []map[string]any{
+		{"deployment_id": "d1", "service": "store", "environment": "prod", "version": "v1", "started_at": "2024-05-01 10:00:00.000"},
+		{"deployment_id": "d2", "service": "shop"},
+	})
+	if err := oracle.Compute(t.Context(), query); err != nil {
+		t.Fatal(err)
+	}
+	columns, err := oracle.CompareEntities(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]oracle.Example{}
+	for _, c := range columns {
+		if c.Differing == 1 {
+			have[c.Name] = c.Examples[0]
+		} else if c.Differing > 0 {
+			t.Errorf("%s differs in %d rows", c.Name, c.Differing)
+		}
+	}
+	want := map[string]oracle.Example{
+		"deployments.row":          {Row: "d2", Expected: "absent", Stored: "stored"},
+		"deployments.version":      {Row: "d1", Expected: "v2", Stored: "v1"},
+		"deployments.completed_at": {Row: "d1", Expected: "1714557600000", Stored: "null"},
+		"incidents.row":            {Row: "n1", Expected: "expected", Stored: "absent"},
+	}
+	if diff := cmp.Diff(want, have); diff != "" {
+		t.Error(diff)
+	}
+}
