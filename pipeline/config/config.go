@@ -213,7 +213,7 @@ func Default() *Config {
 				Retention:  Duration(7 * 24 * time.Hour),
 			},
 			SessionTimeout:   Duration(45 * time.Second),
-			RebalanceTimeout: Duration(60 * time.Second),
+			RebalanceTimeout: Duration(120 * time.Second),
 			Fetch: Fetch{
 				MinBytes: 256 << 10, MaxWait: Duration(500 * time.Millisecond),
 				MaxBytes: 64 << 20, MaxPartitionBytes: 8 << 20,

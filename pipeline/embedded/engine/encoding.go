@@ -72,7 +72,6 @@ func (l *lazyReader) Read(p []byte) (int, error) {
 type frames struct {
 	src *countingReader
 	r   *compress.Reader
-	at  int64
 }
 
 func newFrames(r io.Reader) *frames {
