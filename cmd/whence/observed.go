@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -29,6 +31,14 @@ func startObserving(c config.Observe, stderr io.Writer) (*process, error) {
 		return p, nil
 	}
 	p.server, err = observe.Serve(c.Listen, p.metrics, p.health, observe.WithPprof(c.Pprof))
+	if errors.Is(err, syscall.EADDRINUSE) && c.Listen == config.Default().Observe.Listen {
+		// Nobody has asked for this port, and a second worker on a machine is
+		// no mistake.
+		p.server, err = observe.Serve("127.0.0.1:0", p.metrics, p.health, observe.WithPprof(c.Pprof))
+		if err == nil {
+			log.Info("the usual address of the metrics is taken", zap.String("instead", p.server.Addr()))
+		}
+	}
 	return p, err
 }
 

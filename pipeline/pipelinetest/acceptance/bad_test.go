@@ -147,14 +147,18 @@ func badTimes() []bad {
 	return records
 }
 
-// goodRecords are days events of as many days, without keys, every id said by
-// two sources.
+// goodRecords are events of as many days, without keys, every id said by two
+// sources, and a fact on each tenth day.
 func goodRecords(days int) [][]byte {
 	var values [][]byte
 	for day := range days {
 		at := time.Date(2023, 11, 1, 12, 0, 0, 0, time.UTC).AddDate(0, 0, day).Format(time.RFC3339)
 		for _, source := range []string{"good", "good too"} {
 			values = append(values, structured(`"bad"`, fmt.Sprintf(`"%d"`, day), "hostile", source, "2024-05-01T10:00:00Z", at))
+		}
+		if day%10 == 0 {
+			values = append(values, structured(`"bad"`, fmt.Sprintf(`"%d"`, day), "hostile", "good", "2024-05-01T10:00:00Z", at,
+				"io.whence.behavior.recorded", "io.whence.deployment.started", `"name":"buy"`, fmt.Sprintf(`"deployment_id":"d%d","version":"v"`, day)))
 		}
 	}
 	return values
@@ -209,8 +213,11 @@ func TestABadRecordHurtsOnlyItself(t *testing.T) {
 		t.Errorf("a good record, offset %d, is a dead letter: %s (%s)", offset, letter.reason, letter.detail)
 	}
 	if have := s.ask("SELECT count(), uniqExact(id), uniqExact(source), uniqExact(toDate(time)) FROM whence.observations FINAL"); have !=
-		fmt.Sprintf("%d\t%d\t2\t%d", len(good), days, days) {
-		t.Errorf("rows, ids, sources and days stored: %s; sent were %d, %d, 2 and %d", have, len(good), days, days)
+		fmt.Sprintf("%d\t%d\t2\t%d", 2*days, days, days) {
+		t.Errorf("rows, ids, sources and days stored: %s; sent were %d, %d, 2 and %d", have, 2*days, days, days)
+	}
+	if have := s.count("facts"); have != days/10 {
+		t.Errorf("%d facts stored of %d", have, days/10)
 	}
 	if have := s.end(event.TopicDeadLetter); have < int64(len(records)) {
 		t.Errorf("%d records in %s for %d bad ones", have, event.TopicDeadLetter, len(records))

@@ -15,7 +15,7 @@
 // each moment's answer computed naively from all facts of its key; ASOF JOIN
 // finds the moment that holds at an observation's time. So the cost is linear
 // in the observations and quadratic in the facts of one service and
-// environment. Three bounds: retractions are compared pairwise (thousands are
-// fine), alias chains have at most 1,000 links, and what was said more than
-// once is compared in the engine's spelling of JSON.
+// environment. Bounds: retractions are compared pairwise (thousands are fine),
+// alias chains have at most 1,000 links. The rules of flags are compared in the
+// engine's spelling of JSON.
 package oracle
