@@ -4,6 +4,7 @@
 # make test     everything that can be tested on this machine
 # make lint     go vet, staticcheck, govulncheck, direction of dependencies
 # make bench    the benchmarks, ten samples each; BENCH=regexp chooses
+# make kills    KILLS (200) random kills of workers and the engine on a real Kafka
 # make fuzz     every fuzz target for FUZZTIME (20s)
 # make generate what is generated from the code
 # make clean    what the above made, but for the engine
@@ -12,7 +13,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: engine build demo test lint bench fuzz generate clean help
+.PHONY: engine build demo test lint bench kills fuzz generate clean help
 
 VERSION ?= 0.1.0-dev
 COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
@@ -24,6 +25,7 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 FUZZTIME ?= 20s
+KILLS ?= 200
 BENCH ?= .
 
 # Packages that start other processes and kill them: the race detector sees
@@ -70,6 +72,9 @@ lint:
 
 bench:
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count=10 ./bench/...
+
+kills: engine
+	WHENCE_KILLS=$(KILLS) go test -count=1 -v -timeout 60m ./pipeline/pipelinetest/exactlyonce
 
 fuzz:
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r file; do \

@@ -1,0 +1,152 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/processors/store"
+	tables "github.com/whencehq/whence/schemas/clickhouse"
+	"github.com/whencehq/whence/schemas/event"
+)
+
+// sink keeps how many rows came under which token, and refuses the tables that
+// it is told to.
+type sink struct {
+	order  []string
+	rows   map[string]int
+	refuse string
+}
+
+var errAway = errors.New("away")
+
+func (s *sink) Insert(_ context.Context, block tables.Block, token string) error {
+	if block.Table() == s.refuse {
+		return errAway
+	}
+	s.order = append(s.order, block.Table())
+	if s.rows == nil {
+		s.rows = map[string]int{}
+	}
+	s.rows[token] = block.Rows()
+	return nil
+}
+
+type graveyard struct{ buried []pipeline.DeadLetter }
+
+func (g *graveyard) Bury(_ context.Context, dead []pipeline.DeadLetter) error {
+	g.buried = append(g.buried, dead...)
+	return nil
+}
+
+// mixed is four records: an observation, another type, a bad one, and a fact.
+func mixed() *pipeline.Batch {
+	b := &pipeline.Batch{Topic: "in", TopicID: [16]byte{7}, Partition: 2, From: 10, To: 14}
+	for i := range int64(4) {
+		b.Records = append(b.Records, pipeline.Record{Offset: 10 + i, Value: []byte{byte(i)}})
+	}
+	b.Hash = pipeline.HashRecords(b.Records)
+	b.Observations = []event.Observation{{Provenance: b.Provenance(0)}}
+	b.Enrichments = make([]event.Enrichment, 1)
+	b.Others = []event.Other{{Provenance: b.Provenance(1)}}
+	b.Bury(2, pipeline.ReasonMalformed, "not JSON")
+	b.Facts = []event.Fact{{Provenance: b.Provenance(3)}}
+	return b
+}
+
+func TestEachTableGetsItsRowsUnderTheBatchsTokenAndTheLedgerComesLast(t *testing.T) {
+	s, g, b := &sink{}, &graveyard{}, mixed()
+	if err := (&store.Events{Sink: s, Graveyard: g}).Process(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"whence.observations", "whence.other_events", "whence.dead_letters", "whence_state.batches"}
+	if !slices.Equal(s.order, want) {
+		t.Errorf("inserts into %v, want %v", s.order, want)
+	}
+	for _, table := range want {
+		if s.rows[b.Token(table)] != 1 {
+			t.Errorf("%d rows of %s under its token, want 1", s.rows[b.Token(table)], table)
+		}
+	}
+	if len(g.buried) != 1 || g.buried[0].Offset != 12 {
+		t.Errorf("buried %v, want the record at offset 12", g.buried)
+	}
+}
+
+func TestABatchIsNotInTheLedgerWhileOneOfItsTablesIsAwayAndCanBeStoredAgain(t *testing.T) {
+	s, g, b := &sink{refuse: "whence.dead_letters"}, &graveyard{}, mixed()
+	stage := &store.Events{Sink: s, Graveyard: g}
+	if err := stage.Process(t.Context(), b); !errors.Is(err, errAway) {
+		t.Fatalf("got %v, want that the sink is away", err)
+	}
+	if slices.Contains(s.order, "whence_state.batches") {
+		t.Fatal("the ledger has a batch that is not stored")
+	}
+	before := maps.Clone(s.rows)
+	s.refuse = ""
+	if err := stage.Process(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	for token, rows := range before {
+		if s.rows[token] != rows {
+			t.Errorf("the repeated insert under %s has %d rows, the first had %d", token, s.rows[token], rows)
+		}
+	}
+	if len(s.rows) != 4 {
+		t.Errorf("%d tokens in all, want 4: a repeated block keeps its token", len(s.rows))
+	}
+}
+
+func TestABatchThatDoesNotAddUpIsRefused(t *testing.T) {
+	b := mixed()
+	b.Others = nil // a record that nothing became of
+	err := (&store.Events{Sink: &sink{}, Graveyard: &graveyard{}}).Process(t.Context(), b)
+	if err == nil || pipeline.ClassOf(err) != pipeline.Fatal || !strings.Contains(err.Error(), "4 records, of which 2 are stored and 1 dead") {
+		t.Fatalf("got %v", err)
+	}
+}
+
+type deriver struct{ facts [][]event.Fact }
+
+func (d *deriver) Derive(_ context.Context, _ uint64, facts []event.Fact) error {
+	d.facts = append(d.facts, facts)
+	return nil
+}
+
+func TestTheContextLogIsStoredWithEachFactsPlaceAndWhatItTouchesIsDerived(t *testing.T) {
+	d, s, g := &deriver{}, &sink{}, &graveyard{}
+	stage := &store.Facts{
+		Sink: s, Graveyard: g, Deriver: d,
+		Decode: func(r pipeline.Record) (event.Fact, error) {
+			if string(r.Value) == "bad" {
+				return event.Fact{}, errors.New("no fact")
+			}
+			return event.Fact{EntityID: string(r.Value)}, nil
+		},
+		Revision: func(offset int64) uint64 { return 1<<40 | uint64(offset) },
+	}
+	b := &pipeline.Batch{Topic: "context", From: 5, To: 8, Records: []pipeline.Record{
+		{Offset: 5, Value: []byte("a")}, {Offset: 6, Value: []byte("bad")}, {Offset: 7, Value: []byte("b")},
+	}}
+	for range 2 { // a stage may be asked again
+		if err := stage.Process(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b.Revision != 1<<40|7 || len(b.Facts) != 2 || b.Facts[1].Revision != 1<<40|7 {
+		t.Errorf("revision %x, facts %+v", b.Revision, b.Facts)
+	}
+	if len(b.Dead) != 1 || b.Dead[0].Offset != 6 {
+		t.Errorf("dead: %+v, want the record at offset 6", b.Dead)
+	}
+	if len(d.facts) != 2 || len(d.facts[1]) != 2 {
+		t.Errorf("derived from %v", d.facts)
+	}
+	if s.rows[b.Token("whence_state.batches")] != 1 || s.rows[b.Token("whence.facts")] != 2 {
+		t.Errorf("rows by token: %v", s.rows)
+	}
+}
