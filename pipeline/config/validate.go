@@ -153,8 +153,10 @@ func (v *violations) timeouts(c *Config) {
 }
 
 func (v *violations) limits(c *Config) {
-	if c.Limits.MaxEventBytes < 1<<10 || c.Limits.MaxEventBytes > 16<<20 {
-		v.add("limits.max_event_bytes", "", "want 1KiB to 16MiB, have %s", c.Limits.MaxEventBytes)
+	// A fact goes to the context log as msgpack, which may be 2.25 times its
+	// JSON (0.5 takes nine bytes) and must fit a record there.
+	if c.Limits.MaxEventBytes < 1<<10 || c.Limits.MaxEventBytes > 4<<20 {
+		v.add("limits.max_event_bytes", "", "want 1KiB to 4MiB, have %s", c.Limits.MaxEventBytes)
 	}
 	if c.Limits.MaxDepth < 4 || c.Limits.MaxDepth > 1000 {
 		v.add("limits.max_depth", "", "want 4 to 1000, have %d", c.Limits.MaxDepth)

@@ -83,24 +83,44 @@ func (p *Producer) Append(ctx context.Context, facts []event.Fact) (uint64, erro
 }
 
 // Bury adds dead letters to their topic: the original bytes, with the reason
-// and the place they came from in headers.
+// and the place they came from in headers. One that is too large for the topic
+// goes without its bytes, and says so: the table of dead letters has them, and
+// a worker must not stand still over one record. (A broker limits what it is
+// sent, compressed: what was small enough for an input topic may be larger
+// than MaxRecordBytes here.)
 func (p *Producer) Bury(ctx context.Context, dead []pipeline.DeadLetter) error {
 	records := make([]*kgo.Record, len(dead))
 	for i := range dead {
-		d := &dead[i]
-		headers := append(recordHeaders(d.Headers),
-			kgo.RecordHeader{Key: "whence-reason", Value: []byte(d.Reason)},
-			kgo.RecordHeader{Key: "whence-detail", Value: []byte(d.Detail)},
-			kgo.RecordHeader{Key: "whence-topic", Value: []byte(d.Topic)},
-			kgo.RecordHeader{Key: "whence-partition", Value: strconv.AppendInt(nil, int64(d.Partition), 10)},
-			kgo.RecordHeader{Key: "whence-offset", Value: strconv.AppendInt(nil, d.Offset, 10)},
-		)
-		records[i] = &kgo.Record{Topic: p.deadTopic, Key: d.Key, Value: d.Value, Headers: headers}
+		records[i] = p.deadLetter(&dead[i])
 	}
-	if err := p.client.ProduceSync(ctx, records...).FirstErr(); err != nil {
+	var cut []*kgo.Record
+	for i, r := range p.client.ProduceSync(ctx, records...) {
+		switch {
+		case errors.Is(r.Err, kerr.MessageTooLarge):
+			cut = append(cut, &kgo.Record{Topic: p.deadTopic, Headers: append(r.Record.Headers[len(r.Record.Headers)-provenanceHeaders:],
+				kgo.RecordHeader{Key: "whence-cut", Value: []byte("the record is too large for this topic: see whence.dead_letters")})})
+		case r.Err != nil:
+			return fmt.Errorf("dead letter %d of %d: %w", i+1, len(dead), r.Err)
+		}
+	}
+	if err := p.client.ProduceSync(ctx, cut...).FirstErr(); err != nil {
 		return fmt.Errorf("dead letters: %w", err)
 	}
 	return nil
+}
+
+// provenanceHeaders is how many headers deadLetter adds, at the end.
+const provenanceHeaders = 5
+
+func (p *Producer) deadLetter(d *pipeline.DeadLetter) *kgo.Record {
+	headers := append(recordHeaders(d.Headers),
+		kgo.RecordHeader{Key: "whence-reason", Value: []byte(d.Reason)},
+		kgo.RecordHeader{Key: "whence-detail", Value: []byte(d.Detail)},
+		kgo.RecordHeader{Key: "whence-topic", Value: []byte(d.Topic)},
+		kgo.RecordHeader{Key: "whence-partition", Value: strconv.AppendInt(nil, int64(d.Partition), 10)},
+		kgo.RecordHeader{Key: "whence-offset", Value: strconv.AppendInt(nil, d.Offset, 10)},
+	)
+	return &kgo.Record{Topic: p.deadTopic, Key: d.Key, Value: d.Value, Headers: headers}
 }
 
 func recordHeaders(headers []pipeline.Header) []kgo.RecordHeader {

@@ -21,6 +21,7 @@ import (
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/pipelinetest"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -268,12 +269,17 @@ func (s *setup) settle() {
 	s.mu.Unlock()
 	defer func() { s.mu.Lock(); s.paused = false; s.mu.Unlock() }()
 	spare := s.worker("")
-	pipelinetest.Eventually(s, 2*time.Minute, "everything is stored", func() error {
-		if n := s.number("SELECT uniqExact(id) FROM whence.observations"); n != published {
+	// The ledger is written last: what it accounts for is all there. The
+	// context log may hold a fact more than once, so its end is asked for.
+	pipelinetest.Eventually(s, 2*time.Minute, "everything is in the ledger", func() error {
+		if n := s.ledger("whence.behavior"); n != published {
 			return fmt.Errorf("%d of %d observations", n, published)
 		}
-		if n := s.number("SELECT uniqExact(id) FROM whence.facts"); n != facts {
+		if n := s.ledger("whence.delivery"); n != facts {
 			return fmt.Errorf("%d of %d facts", n, facts)
+		}
+		if n, end := s.ledger("whence.context"), s.contextEnd(); n != end {
+			return fmt.Errorf("%d of %d records of the context log", n, end)
 		}
 		return nil
 	})
@@ -293,7 +299,6 @@ func (s *setup) settle() {
 			PARTITION BY topic_id, partition ORDER BY from_offset ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS before
 			FROM whence_state.batches FINAL) WHERE before != from_offset`: 0,
 		"SELECT count() FROM whence_state.batches WHERE records != stored + dead":                            0,
-		"SELECT toUInt64(sum(records)) FROM whence_state.batches FINAL WHERE topic = 'whence.behavior'":      published,
 		"SELECT toUInt64(sum(observations)) FROM whence_state.batches FINAL WHERE topic = 'whence.behavior'": published,
 	} {
 		if got := s.number(question); got != want {
@@ -301,6 +306,21 @@ func (s *setup) settle() {
 		}
 	}
 	s.Logf("%d observations and %d facts published, each stored once", published, facts)
+}
+
+// ledger is how many records of a topic are accounted for.
+func (s *setup) ledger(topic string) int {
+	return s.number("SELECT toUInt64(sum(records)) FROM whence_state.batches FINAL WHERE topic = '" + topic + "'")
+}
+
+// contextEnd is how many records the context log has.
+func (s *setup) contextEnd() int {
+	ends, err := kadm.NewClient(s.client).ListEndOffsets(context.Background(), "whence.context")
+	if err != nil {
+		s.Fatal(err)
+	}
+	end, _ := ends.Lookup("whence.context", 0)
+	return int(end.Offset)
 }
 
 func (s *setup) count(table string) int { return s.number("SELECT count() FROM " + table) }
