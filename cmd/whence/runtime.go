@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -51,20 +50,34 @@ func runWorker(ctx context.Context, cfg *config.Config, log *zap.Logger, metrics
 	return err
 }
 
+// How long a try at the start may take: a question, and reading all facts.
+const (
+	answerTime = 10 * time.Second
+	recallTime = 10 * time.Minute
+)
+
 func (w *worker) run(ctx context.Context, ready func()) error {
 	if err := w.connect(ctx); err != nil {
 		return err
 	}
 	defer w.store.Close()
 	var topic kafka.ContextTopic
-	err := w.persist(ctx, "kafka", func(ctx context.Context) (err error) {
+	err := w.persist(ctx, "kafka", answerTime, func(ctx context.Context) (err error) {
 		topic, err = kafka.DescribeContext(ctx, w.kafka, w.cfg.Kafka.Topics.ContextName())
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if w.epoch, err = w.store.Epoch(ctx, topic.ID); err != nil {
+	var from int64
+	err = w.persist(ctx, "clickhouse", recallTime, func(ctx context.Context) (err error) {
+		if w.epoch, err = w.store.Epoch(ctx, topic.ID); err != nil {
+			return err
+		}
+		from, err = w.recall(ctx, topic)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	topics := w.cfg.Kafka.Topics
@@ -74,24 +87,32 @@ func (w *worker) run(ctx context.Context, ready func()) error {
 	}
 	defer w.producer.Close()
 
-	from, err := w.recall(ctx, topic)
-	if err != nil {
-		return err
-	}
+	// The tail ends after the consumers: a round under way waits for its facts.
+	reading, stopReading := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopReading()
 	group, ctx := errgroup.WithContext(ctx)
 	caughtUp := make(chan struct{})
-	group.Go(func() error { return w.tail().Run(ctx, from, topic.End, func() { close(caughtUp) }) })
+	group.Go(func() error { return w.tail().Run(reading, from, topic.End, func() { close(caughtUp) }) })
 	group.Go(func() error {
-		// Observations wait until everything that was known is known here.
+		defer stopReading()
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-caughtUp:
+		case <-caughtUp: // observations wait until everything that was known is known here
 		}
 		w.log.Info("context log folded", zap.Int("facts", w.timeline.Len()), zap.Uint64("revision", w.timeline.Revision()))
-		group.Go(func() error { return w.facts().Run(ctx) })
-		return w.events(ready).Run(ctx)
+		return w.consume(ctx, ready)
 	})
+	return group.Wait()
+}
+
+// consume runs both consumers until ctx is done or one of them gives up.
+func (w *worker) consume(ctx context.Context, ready func()) error {
+	group, ctx := errgroup.WithContext(ctx)
+	state := newReadiness(w.health, ready)
+	events, facts := w.events(state), w.facts(state)
+	group.Go(func() error { return events.Run(ctx) })
+	group.Go(func() error { return facts.Run(ctx) })
 	return group.Wait()
 }
 
@@ -127,7 +148,7 @@ func (w *worker) connect(ctx context.Context) (err error) {
 	if w.store, err = clickhouse.Open(ctx, storeConfig(w.cfg.ClickHouse)); err != nil {
 		return err
 	}
-	return w.persist(ctx, "clickhouse", w.store.Ping)
+	return w.persist(ctx, "clickhouse", answerTime, w.store.Ping)
 }
 
 // storeConfig is what the client needs of the configuration.
@@ -137,12 +158,13 @@ func storeConfig(c config.ClickHouse) clickhouse.Config {
 	}
 }
 
-// persist tries until it works, saying what it waits for.
-func (w *worker) persist(ctx context.Context, what string, try func(context.Context) error) error {
+// persist tries until it works, saying what it waits for. A try may take
+// within.
+func (w *worker) persist(ctx context.Context, what string, within time.Duration, try func(context.Context) error) error {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 250*time.Millisecond, 5*time.Second
 	for {
-		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
+		attempt, cancel := context.WithTimeout(ctx, within)
 		err := try(attempt)
 		cancel()
 		if err == nil || pipeline.ClassOf(err) == pipeline.Fatal {
@@ -172,26 +194,21 @@ func (w *worker) tail() *kafka.Tail {
 }
 
 // events consumes the input topics.
-func (w *worker) events(ready func()) *kafka.Consumer {
-	c := w.consumer("events", w.cfg.Kafka.Group, w.cfg.Kafka.Topics.InputNames())
+func (w *worker) events(state *readiness) *kafka.Consumer {
+	c := w.consumer("events", w.cfg.Kafka.Group, w.cfg.Kafka.Topics.InputNames(), state)
 	c.Stages = processors.Events(processors.Dependencies{
 		MaxEventBytes: int(w.cfg.Limits.MaxEventBytes), MaxDepth: w.cfg.Limits.MaxDepth,
 		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer,
 	})
-	once := sync.OnceFunc(ready)
-	c.Joined = func() {
-		w.health.Ready()
-		once()
-	}
 	return c
 }
 
 // facts consumes the context log, and stores it.
-func (w *worker) facts() *kafka.Consumer {
+func (w *worker) facts(state *readiness) *kafka.Consumer {
 	topics := w.cfg.Kafka.Topics
-	c := w.consumer("context", w.contextGroup(), []string{topics.ContextName()})
+	c := w.consumer("context", w.contextGroup(), []string{topics.ContextName()}, state)
+	c.MaxPollRecords = maxPollFacts
 	c.FetchMinBytes, c.FetchMaxWait = 64<<10, 200*time.Millisecond // facts are few, and awaited
-	c.Joined = w.health.Ready
 	c.Stages = processors.Facts(processors.Dependencies{
 		Sink: w.sink(), Graveyard: w.producer, Deriver: w.store,
 		Revision: func(offset int64) uint64 { return kafka.Revision(w.epoch, offset) },
@@ -199,37 +216,39 @@ func (w *worker) facts() *kafka.Consumer {
 	return c
 }
 
-func (w *worker) consumer(role, group string, topics []string) *kafka.Consumer {
+func (w *worker) consumer(role, group string, topics []string, state *readiness) *kafka.Consumer {
+	state.set(role, "joining the group")
 	k := w.cfg.Kafka
 	return &kafka.Consumer{
 		Connection: w.kafka, Role: role, Group: group, Topics: topics,
 		SessionTimeout: time.Duration(k.SessionTimeout), RebalanceTimeout: time.Duration(k.RebalanceTimeout),
 		FetchMinBytes: int32(k.Fetch.MinBytes), FetchMaxWait: time.Duration(k.Fetch.MaxWait),
 		FetchMaxBytes: int32(k.Fetch.MaxBytes), FetchMaxPartitionBytes: int32(k.Fetch.MaxPartitionBytes),
-		MaxPollRecords: maxPollRecords,
+		MaxPollRecords: k.Fetch.MaxRecords,
 		OnLost:         kafka.LostOffsets(w.cfg.Offsets.OnLost),
 		Ledger:         w.store,
 		Healthy:        w.store.Ping,
 		Revision:       w.timeline.Revision,
-		Observer:       observer{w.metrics, w.health},
+		Observer:       observer{w.metrics, state},
+		Joined:         func() { state.set(role, "") },
 	}
 }
+
+// maxPollFacts is how many facts one round of the context log stores and
+// derives from: an announced batch can't be made smaller later.
+const maxPollFacts = 5000
 
 // observer counts, and says in /readyz when a session has ended; the next one
 // says that it has joined.
 type observer struct {
 	*observe.Metrics
-	health *observe.Health
+	state *readiness
 }
 
 func (o observer) SessionEnded(role string, err error) {
 	o.Metrics.SessionEnded(role, err)
-	o.health.Waiting(fmt.Sprintf("%s: %v", role, err))
+	o.state.set(role, err.Error())
 }
-
-// maxPollRecords bounds the memory of one round: an observation takes about a
-// kilobyte while it is worked on.
-const maxPollRecords = 50_000
 
 func (w *worker) sink() sink { return sink{w.store, w.metrics} }
 

@@ -31,9 +31,7 @@ func runUp(ctx context.Context, cfg *config.Config, o upOptions, log *zap.Logger
 		shrink(&cfg.Kafka.Topics)
 	}
 	if o.ClickHouse == "" {
-		child, err := engine.Start(context.WithoutCancel(ctx), engine.ChildConfig{
-			Data: filepath.Join(o.Data, "clickhouse"), Listen: o.ListenClickHouse, Logger: log.Named("engine"),
-		})
+		child, err := startEngine(ctx, o, log)
 		if err != nil {
 			return err
 		}
@@ -47,6 +45,34 @@ func runUp(ctx context.Context, cfg *config.Config, o upOptions, log *zap.Logger
 	return runWorker(ctx, cfg, log, metrics, health, func() {
 		ready(addresses{Kafka: strings.Join(cfg.Kafka.Seeds, ","), ClickHouse: cfg.ClickHouse.URL})
 	})
+}
+
+// startEngine starts the engine as a child. ctx is for the start alone: the
+// worker drains into the engine after it. An engine whose parent was killed a
+// moment ago may still be finishing its requests, and holds the folder for so
+// long.
+func startEngine(ctx context.Context, o upOptions, log *zap.Logger) (*engine.Child, error) {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	release := context.AfterFunc(ctx, end)
+	defer release()
+	deadline := time.Now().Add(8 * time.Second)
+	for {
+		child, err := engine.Start(life, engine.ChildConfig{
+			Data: filepath.Join(o.Data, "clickhouse"), Listen: o.ListenClickHouse, Logger: log.Named("engine"),
+		})
+		if err == nil {
+			return child, nil
+		}
+		if !strings.Contains(err.Error(), "is in use by another engine") || time.Now().After(deadline) {
+			end()
+			return nil, err
+		}
+		select {
+		case <-life.Done():
+			return nil, err
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
 }
 
 // shrink gives an embedded broker few partitions: each costs an insert a
@@ -63,11 +89,12 @@ func (w *worker) prepare(ctx context.Context, inputRetention time.Duration) erro
 		return err
 	}
 	defer w.store.Close()
-	if err := w.store.Migrate(ctx, w.log); err != nil {
+	err := w.persist(ctx, "clickhouse", time.Minute, func(ctx context.Context) error { return w.store.Migrate(ctx, w.log) })
+	if err != nil {
 		return err
 	}
 	topics := w.cfg.Kafka.Topics
-	return w.persist(ctx, "kafka", func(ctx context.Context) error {
+	return w.persist(ctx, "kafka", answerTime, func(ctx context.Context) error {
 		states, err := kafka.EnsureTopics(ctx, w.kafka, kafka.TopicSpecs(topics, inputRetention), topics.Replication)
 		for _, s := range states {
 			for _, d := range s.Differences {

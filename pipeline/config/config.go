@@ -152,6 +152,10 @@ type Fetch struct {
 	MaxWait           Duration `yaml:"max_wait"`
 	MaxBytes          Bytes    `yaml:"max_bytes"`
 	MaxPartitionBytes Bytes    `yaml:"max_partition_bytes"`
+	// MaxRecords bounds a round, and with it the largest insert, which has to
+	// be done within clickhouse.insert_timeout. An observation takes about a
+	// kilobyte of memory while it is worked on.
+	MaxRecords int `yaml:"max_records"`
 }
 
 // ClickHouse says where results go.
@@ -216,7 +220,7 @@ func Default() *Config {
 			RebalanceTimeout: Duration(120 * time.Second),
 			Fetch: Fetch{
 				MinBytes: 256 << 10, MaxWait: Duration(500 * time.Millisecond),
-				MaxBytes: 64 << 20, MaxPartitionBytes: 8 << 20,
+				MaxBytes: 64 << 20, MaxPartitionBytes: 8 << 20, MaxRecords: 50_000,
 			},
 		},
 		ClickHouse: ClickHouse{

@@ -95,6 +95,9 @@ func (v *violations) fetch(f Fetch) {
 	if f.MaxBytes < f.MaxPartitionBytes {
 		v.add("kafka.fetch.max_bytes", "", "want at least max_partition_bytes (%s), have %s", f.MaxPartitionBytes, f.MaxBytes)
 	}
+	if f.MaxRecords < 100 || f.MaxRecords > 1_000_000 {
+		v.add("kafka.fetch.max_records", "", "want 100 to 1000000, have %d", f.MaxRecords)
+	}
 }
 
 // Kafka's own rule for a topic's name (org.apache.kafka.common.internals.Topic).
@@ -147,8 +150,8 @@ func (v *violations) timeouts(c *Config) {
 	if c.ClickHouse.InsertTimeout >= c.Kafka.SessionTimeout {
 		v.add("clickhouse.insert_timeout", hint, "want less than kafka.session_timeout (%s), have %s", c.Kafka.SessionTimeout, c.ClickHouse.InsertTimeout)
 	}
-	if c.ClickHouse.InsertTimeout >= c.Kafka.RebalanceTimeout {
-		v.add("kafka.rebalance_timeout", hint, "want more than clickhouse.insert_timeout (%s), have %s", c.ClickHouse.InsertTimeout, c.Kafka.RebalanceTimeout)
+	if 2*c.ClickHouse.InsertTimeout >= c.Kafka.RebalanceTimeout {
+		v.add("kafka.rebalance_timeout", hint, "want more than twice clickhouse.insert_timeout (%s), have %s", c.ClickHouse.InsertTimeout, c.Kafka.RebalanceTimeout)
 	}
 }
 

@@ -53,7 +53,7 @@ type Consumer struct {
 
 	// A member that is silent for SessionTimeout is dropped; one that holds
 	// up a rebalance for RebalanceTimeout too. Work on one round is given up
-	// (and taken up again by a new session) before the latter.
+	// (and taken up again by a new session) after half of the latter.
 	SessionTimeout, RebalanceTimeout time.Duration
 	// Fetches wait for MinBytes up to MaxWait: few big batches, and the upper
 	// bound of what waiting adds to freshness.
@@ -76,8 +76,15 @@ type Consumer struct {
 	Joined func()
 }
 
-// drainTime is what is left of a round when the process is told to stop.
-const drainTime = 7 * time.Second
+const (
+	// drainTime is what is left of a round when the process is told to stop.
+	// With leaveTime and the engine's own stop it stays below the ten seconds
+	// that orchestrators grant.
+	drainTime = 4 * time.Second
+	leaveTime = 1500 * time.Millisecond
+	// maxDecompressed bounds one batch of records in memory.
+	maxDecompressed = 256 << 20
+)
 
 // Run consumes until ctx is done, then finishes the round under way and leaves
 // the group. It returns an error only if an operator has to act; everything

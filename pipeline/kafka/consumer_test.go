@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 )
@@ -87,12 +89,14 @@ func (s *store) wantOnce(t *testing.T, n int) {
 }
 
 type events struct {
+	consumed atomic.Int64
+
 	mu      sync.Mutex
 	stopped map[string]error
 	ended   int
 }
 
-func (*events) Consumed(string, int, int)             {}
+func (e *events) Consumed(_ string, records, _ int)   { e.consumed.Add(int64(records)) }
 func (*events) Lag(string, int32, int64)              {}
 func (*events) Lost(string, int32)                    {}
 func (*events) Stored(*pipeline.Batch, time.Duration) {}
@@ -113,8 +117,9 @@ func (e *events) PartitionStopped(topic string, id int32, err error) {
 
 type fixture struct {
 	*testing.T
-	seeds  []string
-	client *kgo.Client
+	cluster *kfake.Cluster
+	seeds   []string
+	client  *kgo.Client
 }
 
 func newFixture(t *testing.T, partitions int32) *fixture {
@@ -129,7 +134,7 @@ func newFixture(t *testing.T, partitions int32) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return &fixture{T: t, seeds: cluster.ListenAddrs(), client: client}
+	return &fixture{T: t, cluster: cluster, seeds: cluster.ListenAddrs(), client: client}
 }
 
 // publish sends n records to each of the partitions.
@@ -267,6 +272,51 @@ func (c crashing) Process(ctx context.Context, b *pipeline.Batch) error {
 		return errCrash
 	}
 	return err
+}
+
+// A's request to join is held up on the wire until the group has dropped A and
+// given its partitions to B. franz-go then joins again under another id without
+// telling anybody, and A still holds what it fetched before.
+func TestAMemberThatIsDroppedWhileItJoinsStoresNothingASecondTime(t *testing.T) {
+	f, s := newFixture(t, 2), newStore()
+	var armed atomic.Bool
+	var first atomic.Value // A's member id
+	heldUp, release := make(chan struct{}), make(chan struct{})
+	f.cluster.ControlKey(int16(kmsg.JoinGroup), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		f.cluster.KeepControl()
+		member := req.(*kmsg.JoinGroupRequest).MemberID
+		if !armed.Load() && member != "" {
+			first.Store(member)
+		}
+		if armed.Load() && member == first.Load() && armed.CompareAndSwap(true, false) {
+			close(heldUp)
+			f.cluster.SleepControl(func() { <-release })
+		}
+		return nil, nil, false
+	})
+	consumer := func(e *events) *Consumer {
+		c := f.consumer(s, e)
+		c.SessionTimeout, c.RebalanceTimeout = 6*time.Second, 1500*time.Millisecond
+		return c
+	}
+	ofA := &events{}
+	stopA := f.run(consumer(ofA))
+	f.publish(2, 10)
+	eventually(t, "A stores", func() bool { return s.stored() == 20 })
+	armed.Store(true)
+	stopB := f.run(consumer(&events{}))
+	<-heldUp
+	<-time.After(time.Second) // of the 1.5 s that the group waits: a round begun earlier is given up by then
+	f.publish(2, 10)          // A fetches these, and its intent waits for the join
+	eventually(t, "A fetches", func() bool { return ofA.consumed.Load() > 20 })
+	f.publish(2, 10) // and these go to B together with those
+	eventually(t, "B stores all", func() bool { return s.stored() == 60 })
+	close(release)
+	eventually(t, "A gives up what it holds", func() bool { ofA.mu.Lock(); defer ofA.mu.Unlock(); return ofA.ended > 0 })
+	f.publish(2, 10) // whoever gets them
+	eventually(t, "the rest is stored", func() bool { return s.stored() == 80 })
+	_, _ = stopA(), stopB()
+	s.wantOnce(t, 80)
 }
 
 func TestARewrittenLogStopsItsPartitionAlone(t *testing.T) {

@@ -189,6 +189,7 @@ func (t *Tail) Run(ctx context.Context, from, end int64, caughtUp func()) error 
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{t.Topic: {0: kgo.NewOffset().At(from)}}),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxWait(time.Second),
+		kgo.MaxDecompressBatchBytes(maxDecompressed),
 		kgo.FetchMaxBytes(32<<20), kgo.FetchMaxPartitionBytes(32<<20),
 	)...)
 	if err != nil {

@@ -18,7 +18,8 @@ type partition struct {
 	next      int64 // the committed offset: the next batch begins here
 	announced intent
 	held      []pipeline.Record // fetched and in no batch yet
-	stopped   bool
+	stopped   bool              // for good, as far as this session goes
+	failing   error             // of the last fetch
 }
 
 // hold takes fetched records over.
@@ -34,6 +35,9 @@ func (p *partition) hold(records []*kgo.Record) {
 func (p *partition) cut() (*pipeline.Batch, error) {
 	if p.stopped || len(p.held) == 0 {
 		return nil, nil
+	}
+	if first := p.held[0].Offset; first < p.next {
+		return nil, pipeline.Fatalf("this is a bug", "%s: fetched from offset %d, committed up to %d", p, first, p.next)
 	}
 	n := len(p.held)
 	to := p.held[n-1].Offset + 1

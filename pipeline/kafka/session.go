@@ -27,6 +27,7 @@ type session struct {
 	log    *zap.Logger
 	client *kgo.Client
 	ids    map[string][16]byte // topic ids
+	member string              // the id that the group knew us by when we got our first partitions
 
 	mu         sync.Mutex // callbacks and rounds never overlap by design; the race detector should see it too
 	partitions map[topicPartition]*partition
@@ -42,7 +43,7 @@ func (c *Consumer) session(ctx context.Context, log *zap.Logger) error {
 	if err := s.open(ctx); err != nil {
 		return err
 	}
-	defer s.client.CloseAllowingRebalance()
+	defer s.leave()
 	work, release := drain(ctx)
 	defer release()
 	for {
@@ -57,6 +58,22 @@ func (c *Consumer) session(ctx context.Context, log *zap.Logger) error {
 			return err
 		}
 		s.client.AllowRebalance()
+	}
+}
+
+// leave leaves the group, and doesn't wait for long: franz-go ends a join that
+// is under way first, and that waits for the slowest member's round. A client
+// that is left behind commits nothing any more.
+func (s *session) leave() {
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		s.client.CloseAllowingRebalance()
+	}()
+	select {
+	case <-left:
+	case <-time.After(leaveTime):
+		s.log.Warn("left the group without a word: it will notice after the session timeout")
 	}
 }
 
@@ -81,6 +98,8 @@ func (s *session) open(ctx context.Context) (err error) {
 		// sent again on a new connection, its first copy might still be
 		// processed after a later commit and erase that one's intent.
 		kgo.RequestRetries(0),
+		// A small batch may hold gigabytes of zeros.
+		kgo.MaxDecompressBatchBytes(maxDecompressed),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtCommitted()),
 		kgo.OnOffsetsFetched(s.fetched),
 		kgo.AdjustFetchOffsetsFn(s.seed),
@@ -131,6 +150,9 @@ func (c *Consumer) topicIDs(ctx context.Context) (map[string][16]byte, error) {
 func (s *session) fetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.member == "" {
+		s.member, _ = s.client.GroupMetadata()
+	}
 	for _, group := range resp.Groups {
 		for _, t := range group.Topics {
 			topic := t.Topic
@@ -146,6 +168,7 @@ func (s *session) fetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFet
 					return err
 				}
 				s.partitions[topicPartition{topic, tp.Partition}] = p
+				s.client.ResumeFetchPartitions(map[string][]int32{topic: {tp.Partition}}) // it may have been stopped before
 			}
 		}
 	}
@@ -287,14 +310,20 @@ func (s *session) take(fetches kgo.Fetches) error {
 			size += len(r.Value)
 		}
 		p.hold(ft.Records)
+		if p.failing != nil {
+			p.failing = nil
+			s.Observer.Lost(p.topic, p.id) // what was said of it
+		}
 		s.Observer.Consumed(p.topic, len(ft.Records), size)
 		s.Observer.Lag(p.topic, p.id, ft.HighWatermark-p.held[len(p.held)-1].Offset-1)
 	})
 	return failed
 }
 
-// fetchError stops the partition whose records are gone, and ends the session
-// for everything else that franz-go doesn't retry by itself.
+// fetchError stops the partition whose records are gone. Other errors that are
+// of one partition alone (a right that was taken away, a batch that can't be
+// read) are said and left to franz-go, which goes on asking; the rest end the
+// session.
 func (s *session) fetchError(p *partition, topic string, id int32, err error) error {
 	switch {
 	case p != nil && p.stopped:
@@ -304,15 +333,23 @@ func (s *session) fetchError(p *partition, topic string, id int32, err error) er
 			"the topic's retention is shorter than the outage was, or the log was truncated: set the group's offset by hand to go on",
 			"%s: offset %d is not in the log any more: %w", p, p.next, err))
 		return nil
-	case topic == "":
-		return err
+	case topic == "" || p == nil || errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.UnknownTopicOrPartition):
+		return fmt.Errorf("fetch %s/%d: %w", topic, id, err)
+	case p.failing == nil:
+		s.log.Error("a partition can't be read", zap.Stringer("partition", p), zap.Error(err))
+		s.Observer.PartitionStopped(topic, id, err)
 	}
-	return fmt.Errorf("fetch %s/%d: %w", topic, id, err)
+	p.failing = err
+	return nil
 }
 
 // round works off what is held: batch by batch where an announced one comes
-// before newer records. Rebalances are blocked meanwhile.
+// before newer records. Rebalances are blocked meanwhile, so it is given up
+// when half of what the group grants is over: a member that is dropped costs
+// everybody more than a batch that is begun again.
 func (s *session) round(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.RebalanceTimeout/2, errRoundTooLong)
+	defer cancel()
 	for {
 		batches := s.cut()
 		if len(batches) == 0 {
@@ -323,6 +360,8 @@ func (s *session) round(ctx context.Context) error {
 		}
 	}
 }
+
+var errRoundTooLong = errors.New("half of the rebalance timeout is over")
 
 func (s *session) cut() []*pipeline.Batch {
 	s.mu.Lock()
@@ -369,9 +408,6 @@ func (s *session) store(ctx context.Context, batches []*pipeline.Batch) error {
 func (s *session) failpoint(step string) { pipeline.Failpoint(s.Role + "/" + step) }
 
 func (s *session) stage(ctx context.Context, stage pipeline.Processor, batches []*pipeline.Batch) error {
-	// A stage may retry for a third of what the group grants a round.
-	ctx, cancel := context.WithTimeout(ctx, s.RebalanceTimeout/3)
-	defer cancel()
 	var all errgroup.Group
 	all.SetLimit(4)
 	for _, b := range batches {
@@ -443,8 +479,6 @@ func (s *session) commit(ctx context.Context, commits []commit) error {
 	if len(commits) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.SessionTimeout)
-	defer cancel()
 	offsets := map[string]map[int32]kgo.EpochOffset{}
 	metadata := map[topicPartition]string{}
 	for _, c := range commits {
@@ -455,6 +489,12 @@ func (s *session) commit(ctx context.Context, commits []commit) error {
 		metadata[topicPartition{c.topic, c.partition}] = c.intent.metadata()
 	}
 	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
+		// A member that was dropped while it joined is let in again under
+		// another id, and franz-go goes on without a word. Partitions may have
+		// had another owner in between.
+		if req.MemberID != s.member {
+			return errAnotherMember
+		}
 		for i := range req.Topics {
 			for j := range req.Topics[i].Partitions {
 				text := metadata[topicPartition{req.Topics[i].Topic, req.Topics[i].Partitions[j].Partition}]
@@ -472,6 +512,8 @@ func (s *session) commit(ctx context.Context, commits []commit) error {
 	}
 	return nil
 }
+
+var errAnotherMember = errors.New("the group has dropped this member and let it in again: what it holds may be another's")
 
 var errUnanswered = errors.New("no answer")
 

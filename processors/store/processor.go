@@ -2,8 +2,11 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"sync"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/whencehq/whence/pipeline"
 	tables "github.com/whencehq/whence/schemas/clickhouse"
@@ -48,7 +51,7 @@ func (s *Events) observations(ctx context.Context, b *pipeline.Batch) error {
 	for i := range b.Observations {
 		block.Append(&b.Observations[i], &b.Enrichments[i])
 	}
-	return insert(ctx, s.Sink, block, b)
+	return insert(ctx, s.Sink, block, b, func(row int) int64 { return b.Observations[row].Offset })
 }
 
 func (s *Events) others(ctx context.Context, b *pipeline.Batch) error {
@@ -56,15 +59,24 @@ func (s *Events) others(ctx context.Context, b *pipeline.Batch) error {
 	for i := range b.Others {
 		block.Append(&b.Others[i])
 	}
-	return insert(ctx, s.Sink, block, b)
+	return insert(ctx, s.Sink, block, b, func(row int) int64 { return b.Others[row].Offset })
 }
 
-// insert leaves out blocks without rows.
-func insert(ctx context.Context, sink Sink, block tables.Block, b *pipeline.Batch) error {
+// insert sends a block unless it has no rows. Which of the batch's records are
+// in it goes into the token: between a crash and the retry a limit may have
+// been raised, or a new version may know a type, and a block with more rows
+// under the used token would be dropped with them.
+func insert(ctx context.Context, sink Sink, block tables.Block, b *pipeline.Batch, offset func(row int) int64) error {
 	if block.Rows() == 0 {
 		return nil
 	}
-	return sink.Insert(ctx, block, b.Token(block.Table()))
+	rows := xxhash.New()
+	var n [8]byte
+	for row := range block.Rows() {
+		binary.LittleEndian.PutUint64(n[:], uint64(offset(row)-b.From))
+		_, _ = rows.Write(n[:])
+	}
+	return sink.Insert(ctx, block, fmt.Sprintf("%s|%016x", b.Token(block.Table()), rows.Sum64()))
 }
 
 func bury(ctx context.Context, sink Sink, graveyard Graveyard, b *pipeline.Batch) error {
@@ -86,7 +98,7 @@ func bury(ctx context.Context, sink Sink, graveyard Graveyard, b *pipeline.Batch
 			Reason: string(d.Reason), Detail: d.Detail, Source: d.Source, ID: d.ID, Type: d.Type, Time: d.Time,
 		})
 	}
-	return insert(ctx, sink, block, b)
+	return insert(ctx, sink, block, b, func(row int) int64 { return b.Dead[row].Offset })
 }
 
 // enter writes the batch into the ledger, and refuses one that does not add
@@ -103,7 +115,7 @@ func enter(ctx context.Context, sink Sink, b *pipeline.Batch, stored, dead int) 
 		Facts: uint64(len(b.Facts)), Observations: uint64(len(b.Observations)), Others: uint64(len(b.Others)),
 		Hash: b.Hash, Revision: b.Revision,
 	})
-	return insert(ctx, sink, block, b)
+	return insert(ctx, sink, block, b, func(int) int64 { return int64(stored) })
 }
 
 // Facts stores batches of the context log.
@@ -128,7 +140,8 @@ func (s *Facts) Process(ctx context.Context, b *pipeline.Batch) error {
 	for i := range b.Facts {
 		block.Append(&b.Facts[i])
 	}
-	if err := insert(ctx, s.Sink, block, b); err != nil {
+	place := func(row int) int64 { return int64(b.Facts[row].Revision - s.Revision(0)) }
+	if err := insert(ctx, s.Sink, block, b, place); err != nil {
 		return err
 	}
 	pipeline.Failpoint("store/after-facts")

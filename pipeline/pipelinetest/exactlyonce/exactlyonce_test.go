@@ -98,7 +98,7 @@ kafka:
     inputs:
       - {name: behavior, partitions: 3}
       - {name: delivery, partitions: 1}
-  fetch: {min_bytes: 4KiB, max_wait: 100ms}
+  fetch: {min_bytes: 4KiB, max_wait: 100ms, max_records: 5000}
 clickhouse:
   url: http://%s
   insert_timeout: 3s
