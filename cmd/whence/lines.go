@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync/atomic"
 
+	"github.com/whencehq/whence/pipeline/config"
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/schemas/codec"
 )
@@ -107,10 +108,31 @@ func (c counter) Read(p []byte) (int, error) {
 
 var errLineTooBig = fmt.Errorf("longer than a record may be (%d MiB)", kafka.MaxRecordBytes>>20)
 
-// check says whether the pipeline would take the current line.
-func (l *lines) check(d *codec.Decoder) (codec.Parsed, error) {
+// checker makes records of lines that the pipeline would take.
+type checker struct {
+	decoder  codec.Decoder
+	encoder  codec.Encoder
+	maxBytes int // a record's value and headers
+}
+
+func newChecker(limits config.Limits) checker {
+	return checker{decoder: codec.Decoder{MaxDepth: limits.MaxDepth}, maxBytes: int(limits.MaxEventBytes)}
+}
+
+// record is the current line as a record. The error says why the pipeline would
+// not take it. Its size is that of the record and not of the line: a list of
+// numbers is longer as msgpack, most else is shorter.
+func (c *checker) record(l *lines, format codec.Format) (codec.Parsed, codec.Message, error) {
 	if l.tooBig {
-		return codec.Parsed{}, errLineTooBig
+		return codec.Parsed{}, codec.Message{}, errLineTooBig
 	}
-	return d.CheckLine(l.text)
+	parsed, err := c.decoder.CheckLine(l.text)
+	if err != nil {
+		return codec.Parsed{}, codec.Message{}, err
+	}
+	m, err := c.encoder.Line(l.text, format)
+	if err != nil {
+		return codec.Parsed{}, codec.Message{}, err
+	}
+	return parsed, m, codec.CheckSize(m.Size(), c.maxBytes)
 }

@@ -28,9 +28,10 @@ func newPublish() *cobra.Command {
 		Use:   "publish [FILE|-]...",
 		Short: "Publish CloudEvents, one JSON object a line, to Kafka",
 		Long: `publish reads CloudEvents (or CDEvents) as JSON lines, plain or gzip, checks
-each as strictly as the pipeline will, and sends it to the topic of its type. A
-bad line is named on standard error and left out; the others are sent. - or no
-FILE at all is standard input.
+each as strictly as the pipeline will (by the limits of --config, if they are not
+the usual ones), and sends it to the topic of its type. A bad line is named on
+standard error and left out; the others are sent. - or no FILE at all is standard
+input.
 
 Every record is acknowledged by all in-sync replicas. It exits 1 if a line was
 bad or was not acknowledged; sending a file again is safe, for the same event
@@ -57,7 +58,8 @@ again is the same event.`,
 				return err
 			}
 			p := &publication{
-				stderr: cmd.ErrOrStderr(), timeout: k.timeout,
+				checker: newChecker(cfg.Limits),
+				stderr:  cmd.ErrOrStderr(), timeout: k.timeout,
 				format: format, topic: topic, prefix: cfg.Kafka.Topics.Prefix,
 			}
 			if err := p.run(cmd.Context(), conn, files, cmd.InOrStdin()); err != nil {
@@ -91,10 +93,9 @@ type publication struct {
 	topic   string // empty: by type
 	prefix  string // of the topics by type
 
-	decoder codec.Decoder
-	encoder codec.Encoder
-	bar     *progressbar.ProgressBar
-	say     sync.Mutex // stderr is written to by acknowledgements too
+	checker
+	bar *progressbar.ProgressBar // of the current file
+	say sync.Mutex               // for stderr and bar, since acknowledgements complain too
 
 	published, unacknowledged atomic.Int64
 	bad                       int64
@@ -131,8 +132,8 @@ func (p *publication) file(ctx context.Context, to *kafka.Publisher, name string
 		return err
 	}
 	defer in.close()
-	p.bar = progress(p.stderr, in.size, name, progressbar.OptionShowBytes(in.size >= 0))
-	defer p.bar.Close()
+	p.onBar(func() { p.bar = progress(p.stderr, in.size, name, progressbar.OptionShowBytes(in.size >= 0)) })
+	defer p.onBar(func() { _ = p.bar.Close() })
 	for in.next() {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("%s: stopped at line %d: %w", name, in.number, err)
@@ -141,11 +142,13 @@ func (p *publication) file(ctx context.Context, to *kafka.Publisher, name string
 			p.bad++
 			p.complain(name, in.number, err)
 		}
-		if in.size >= 0 {
-			_ = p.bar.Set64(in.offset.Load())
-		} else {
-			_ = p.bar.Add(1)
-		}
+		p.onBar(func() {
+			if in.size >= 0 {
+				_ = p.bar.Set64(in.offset.Load())
+			} else {
+				_ = p.bar.Add(1)
+			}
+		})
 	}
 	if in.err != nil {
 		return fmt.Errorf("%s:%d: %w", name, in.number, in.err)
@@ -153,13 +156,17 @@ func (p *publication) file(ctx context.Context, to *kafka.Publisher, name string
 	return nil
 }
 
+// onBar does what touches the bar: lines of earlier files may be complained about
+// still, and what clears a bar for that does not lock it.
+func (p *publication) onBar(touch func()) {
+	p.say.Lock()
+	defer p.say.Unlock()
+	touch()
+}
+
 // line sends one; its error is about the line.
 func (p *publication) line(ctx context.Context, to *kafka.Publisher, in *lines, name string) error {
-	parsed, err := in.check(&p.decoder)
-	if err != nil {
-		return err
-	}
-	m, err := p.encoder.Line(in.text, p.format)
+	parsed, m, err := p.record(in, p.format)
 	if err != nil {
 		return err
 	}

@@ -130,7 +130,7 @@ func (w *worker) recall(ctx context.Context, topic kafka.ContextTopic) (int64, e
 		return 0, pipeline.Fatalf("facts are lost: publish them again from their sources, then set the offset of the group "+w.contextGroup()+" by hand",
 			"the context log begins at offset %d, and facts are stored up to %d only", topic.Start, from)
 	}
-	if err := w.store.Snapshot(ctx, w.timeline.Apply); err != nil {
+	if err := w.store.Snapshot(ctx, w.log, w.timeline.Apply); err != nil {
 		return 0, err
 	}
 	if from > 0 {

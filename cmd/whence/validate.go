@@ -11,19 +11,21 @@ import (
 )
 
 func newValidate() *cobra.Command {
-	return &cobra.Command{
+	var limits string
+	cmd := &cobra.Command{
 		Use:   "validate FILE",
 		Short: "Check a configuration, or a file of events, without running anything",
 		Long: `validate checks a configuration file: each error with file:line:column, the
 key's path and where it helps a hint. A file that ends in .jsonl or .jsonl.gz is
-checked as events, one CloudEvent a line. It exits 78 if anything is wrong.`,
+checked as events, one CloudEvent a line, as strictly as the pipeline will when
+whence publish sends them. It exits 78 if anything is wrong.`,
 		Example: `  whence validate deploy/compose/worker.yaml
   whence validate events.jsonl`,
 		Args: exactly("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			file := args[0]
 			if strings.HasSuffix(file, ".jsonl") || strings.HasSuffix(file, ".jsonl.gz") {
-				return validateEvents(cmd, file)
+				return validateEvents(cmd, file, limits)
 			}
 			if _, err := config.Load(file); err != nil {
 				return err
@@ -32,18 +34,27 @@ checked as events, one CloudEvent a line. It exits 78 if anything is wrong.`,
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&limits, "config", "", "hold events to the limits of the configuration `FILE`")
+	return cmd
 }
 
-func validateEvents(cmd *cobra.Command, file string) error {
+func validateEvents(cmd *cobra.Command, file, limits string) error {
+	cfg := config.Default()
+	if limits != "" {
+		var err error
+		if cfg, err = config.Load(limits); err != nil {
+			return err
+		}
+	}
 	lines, err := openLines(file, cmd.InOrStdin())
 	if err != nil {
 		return err
 	}
 	defer lines.close()
-	var decoder codec.Decoder
+	checker := newChecker(cfg.Limits)
 	good, bad := int64(0), int64(0)
 	for lines.next() {
-		if _, err := lines.check(&decoder); err != nil {
+		if _, _, err := checker.record(lines, codec.BinaryMsgpack); err != nil {
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s:%d: %v\n", file, lines.number, err)
 			bad++
 			continue

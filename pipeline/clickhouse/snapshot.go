@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/whencehq/whence/pipeline"
+	"go.uber.org/zap"
+
 	"github.com/whencehq/whence/schemas/codec"
 	"github.com/whencehq/whence/schemas/event"
 )
@@ -18,7 +19,10 @@ const snapshotChunk = 10_000
 // What is stored of this incarnation of the context log reaches at least to
 // LedgerEnd of its topic, asked before; facts beyond that may be among them,
 // which changes nothing, for a timeline is a function of the set.
-func (c *Client) Snapshot(ctx context.Context, fold func([]event.Fact)) error {
+//
+// A row that nobody can read is left out and logged: if one could end a start, no
+// worker would ever start again.
+func (c *Client) Snapshot(ctx context.Context, log *zap.Logger, fold func([]event.Fact)) error {
 	rows, err := c.db.QueryContext(ctx,
 		"SELECT toString(source), id, toString(type), time, content_hash, revision, data FROM whence.facts FINAL")
 	if err != nil {
@@ -30,19 +34,20 @@ func (c *Client) Snapshot(ctx context.Context, fold func([]event.Fact)) error {
 	for rows.Next() {
 		var e event.Event
 		var at time.Time
-		var hash, revision uint64
+		var revision uint64
 		var data string
-		if err := rows.Scan(&e.Source, &e.ID, &e.Type, &at, &hash, &revision, &data); err != nil {
+		if err := rows.Scan(&e.Source, &e.ID, &e.Type, &at, &e.Hash, &revision, &data); err != nil {
 			return fmt.Errorf("snapshot of facts: %w", Classify(err))
 		}
 		e.Time = event.MillisOf(at)
-		fact, err := decoder.NewFact(e, []byte(data))
+		fact, err := decoder.StoredFact(e, []byte(data))
 		if err != nil {
-			return pipeline.Fatalf("the row was written by another version, or by hand: rewrite or delete it",
-				"snapshot of facts: %s %s %s: %w", e.Source, e.ID, e.Type, err)
+			log.Error("a stored fact can't be read and counts for nothing", zap.String("source", e.Source), zap.String("id", e.ID),
+				zap.String("type", e.Type), zap.Uint64("revision", revision), zap.Error(err),
+				zap.String("hint", "the row was written by another version, or by hand: rewrite or delete it"))
+			continue
 		}
-		// The stored hash is over the whole event, of which this is a part.
-		fact.Hash, fact.Revision = hash, revision
+		fact.Revision = revision
 		if chunk = append(chunk, fact); len(chunk) == snapshotChunk {
 			fold(chunk)
 			chunk = chunk[:0]

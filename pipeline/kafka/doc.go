@@ -9,7 +9,7 @@
 //  1. intent: commits offset a with metadata that names b, the number of
 //     records and a hash of their raw bytes;
 //  2. processes them: facts are acknowledged by the context log, every table's
-//     block is inserted under the token table|topic id|partition|a|b|hash;
+//     block is inserted under the token table|topic id|partition|a|b|hash|rows;
 //  3. commits b.
 //
 // Whoever is assigned the partition next reads the metadata back before its
@@ -23,6 +23,9 @@
 //     Rebalances are blocked from poll to the acknowledged commit
 //     (kgo.BlockRebalanceOnPoll), so a revocation waits for inserts and
 //     commits in flight.
+//   - A member that is dropped while it joins is let in again under another id,
+//     and franz-go goes on with what it has fetched. Commits go out only under
+//     the id that the partitions were assigned to.
 //   - A commit without an answer may or may not have happened. The session
 //     ends then: the client leaves the group, after which a late commit is
 //     refused as one of an unknown member.

@@ -189,9 +189,7 @@ type mapper struct {
 }
 
 func newMapper(maxDepth int) mapper {
-	// Twice a level more: the event was read under an envelope, and it goes
-	// under "cdevent" in its fact.
-	m := mapper{mappings: map[string][]mapping{}, doc: value.Doc{MaxDepth: maxDepth + 1}, decoder: codec.Decoder{MaxDepth: maxDepth + 1}}
+	m := mapper{mappings: map[string][]mapping{}, doc: value.Doc{MaxDepth: maxDepth}, decoder: codec.Decoder{MaxDepth: maxDepth}}
 	for _, rule := range mappings() {
 		m.mappings[rule.from] = append(m.mappings[rule.from], rule)
 	}

@@ -42,7 +42,7 @@ func (p *Processor) Process(_ context.Context, b *pipeline.Batch) error {
 	defer p.workers.Put(w)
 	events := codec.Events{Facts: b.Facts, Observations: b.Observations, Others: b.Others}
 	for i := range b.Records {
-		if err := p.decode(w, &events, b, i); err != nil {
+		if err := p.guarded(w, &events, b, i); err != nil {
 			bury(b, i, err)
 		}
 	}
@@ -57,6 +57,21 @@ type worker struct {
 	headers []codec.Header
 }
 
+// guarded makes a panic over one record that record's fault. None is known;
+// one that ends the process would end every process that takes the batch up
+// again after it.
+func (p *Processor) guarded(w *worker, events *codec.Events, b *pipeline.Batch, i int) (err error) {
+	facts, observations, others := len(events.Facts), len(events.Observations), len(events.Others)
+	defer func() {
+		if trouble := recover(); trouble != nil {
+			events.Facts, events.Observations, events.Others = events.Facts[:facts], events.Observations[:observations], events.Others[:others]
+			*w = *p.workers.New().(*worker) // what it was in the middle of can't be trusted
+			err = &codec.Fault{Reason: codec.Malformed, Detail: fmt.Sprintf("the decoder failed on this record, which is a bug: %v", trouble)}
+		}
+	}()
+	return p.decode(w, events, b, i)
+}
+
 func (p *Processor) decode(w *worker, events *codec.Events, b *pipeline.Batch, i int) error {
 	r := &b.Records[i]
 	size := len(r.Value)
@@ -65,8 +80,8 @@ func (p *Processor) decode(w *worker, events *codec.Events, b *pipeline.Batch, i
 		size += len(h.Key) + len(h.Value)
 		w.headers = append(w.headers, codec.Header(h))
 	}
-	if size > p.config.MaxEventBytes {
-		return &codec.Fault{Reason: codec.TooLarge, Detail: fmt.Sprintf("the event has %d bytes, %d are allowed", size, p.config.MaxEventBytes)}
+	if err := codec.CheckSize(size, p.config.MaxEventBytes); err != nil {
+		return err
 	}
 	others := len(events.Others)
 	if err := w.decoder.Decode(events, b.Provenance(i), r.Value, w.headers); err != nil {

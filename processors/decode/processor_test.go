@@ -402,3 +402,17 @@ func BenchmarkProcess(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/event")
 }
+
+func TestAPanicOverARecordIsThatRecordsFault(t *testing.T) {
+	p := New(Config{})
+	w := p.workers.New().(*worker)
+	b := batchOf(fmt.Appendf(nil, behavior, 1))
+	events := &codec.Events{}
+	err := p.guarded(w, events, b, 99) // there is no such record: whatever looks for it panics
+	if err == nil || codec.FaultOf(err).Reason != codec.Malformed || !strings.Contains(err.Error(), "which is a bug") {
+		t.Fatalf("got %v", err)
+	}
+	if err := p.guarded(w, events, b, 0); err != nil || len(events.Observations) != 1 {
+		t.Errorf("the worker did not recover: %v, %+v", err, events)
+	}
+}

@@ -11,12 +11,13 @@ import (
 // name is a service's name as somebody stated it.
 type name struct {
 	text    string
-	service *service // what it means after aliases (R7)
+	service *service // what it means after aliases (R7), nil until names are settled
 	own     *service // the service of this very name, nil until one is needed
 
 	words   []word  // who says what this name means, in the order of facts
 	meaning *name   // the last word; nil: itself
-	aliases []*name // the names whose meaning this is
+	aliases []*name // the names whose meaning this is, in no order
+	at      int     // of this name in its meaning's aliases
 	renamed bool    // waits in Timeline.renamed
 }
 
@@ -35,9 +36,8 @@ func (t *Timeline) name(s string) *name {
 		return known
 	}
 	n := &name{text: strings.Clone(s)}
-	n.own = newService(n.text)
-	n.service = n.own
 	t.names[n.text] = n
+	t.rename(n)
 	return n
 }
 
@@ -87,52 +87,85 @@ func (t *Timeline) rename(n *name) {
 	}
 }
 
-// settleNames gives the renamed names their last word. All entities of a
-// service that loses or moves a name leave the indexes and come back under the
-// names as they then are: an alias costs the entities of the services it joins
-// or parts.
+// settleNames gives the renamed names their last word, and the new ones a
+// service. All entities of a service that loses or moves a name leave the indexes
+// and come back under the names as they then are: an alias costs the entities of
+// the services it joins or parts.
 func (t *Timeline) settleNames() {
+	moved := t.renamed[:0]
 	for _, n := range t.renamed {
 		n.renamed = false
-		var meaning *name
-		if len(n.words) > 0 {
-			meaning = n.words[len(n.words)-1].meaning
-		}
-		if meaning != n.meaning {
-			t.remean(n, meaning)
+		if n.remean() || n.service == nil {
+			moved = append(moved, n)
 		}
 	}
+	// Only now that every chain is as it will be: a chain of n aliases said at
+	// once is gone along once, and not once an alias.
+	settled := map[*name]bool{}
+	for _, n := range moved {
+		if !settled[n] {
+			t.move(n, n.resolve().ownService(), settled)
+		}
+	}
+	clear(t.renamed)
 	t.renamed = t.renamed[:0]
 }
 
-func (t *Timeline) remean(n, meaning *name) {
+// remean gives n its last word, and tells whether that is another.
+func (n *name) remean() bool {
+	var meaning *name
+	if len(n.words) > 0 {
+		meaning = n.words[len(n.words)-1].meaning
+	}
+	if meaning == n.meaning {
+		return false
+	}
 	if n.meaning != nil {
-		n.meaning.aliases = slices.DeleteFunc(n.meaning.aliases, func(a *name) bool { return a == n })
+		n.meaning.dropAlias(n)
 	}
 	if n.meaning = meaning; meaning != nil {
+		n.at = len(meaning.aliases)
 		meaning.aliases = append(meaning.aliases, n)
 	}
-	for _, a := range n.following() {
-		if s := a.resolve().own; s != a.service {
-			t.evict(a.service)
-			a.service = s
-		}
-	}
+	return true
 }
 
-// following returns n and every name whose chain of meanings leads to n.
-func (n *name) following() []*name {
-	seen := map[*name]bool{n: true}
-	chain := []*name{n}
-	for i := 0; i < len(chain); i++ {
-		for _, a := range chain[i].aliases {
-			if !seen[a] {
-				seen[a] = true
+// dropAlias costs the same however many aliases n has: one fact may take a
+// hundred thousand back.
+func (n *name) dropAlias(alias *name) {
+	last := len(n.aliases) - 1
+	n.aliases[alias.at] = n.aliases[last]
+	n.aliases[alias.at].at = alias.at
+	n.aliases[last] = nil
+	n.aliases = n.aliases[:last]
+}
+
+// move makes s the service of n and of every name whose chain of meanings leads
+// to n, and adds them to settled.
+func (t *Timeline) move(n *name, s *service, settled map[*name]bool) {
+	settled[n] = true
+	for chain := []*name{n}; len(chain) > 0; {
+		n, chain = chain[len(chain)-1], chain[:len(chain)-1]
+		if n.service != s {
+			if n.service != nil {
+				t.evict(n.service)
+			}
+			n.service = s
+		}
+		for _, a := range n.aliases {
+			if !settled[a] {
+				settled[a] = true
 				chain = append(chain, a)
 			}
 		}
 	}
-	return chain
+}
+
+func (n *name) ownService() *service {
+	if n.own == nil {
+		n.own = newService(n.text)
+	}
+	return n.own
 }
 
 // resolve follows the chain of meanings (R6). Two walkers, one at twice the

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/whencehq/whence/bench/generator"
 	"github.com/whencehq/whence/processors/timeline"
@@ -22,6 +23,69 @@ func TestAFactCountsOnceAndATwinIsAConflict(t *testing.T) {
 	tl.Apply([]event.Fact{twin, one, third})
 	if tl.Len() != 2 || tl.Conflicts() != 1 {
 		t.Fatalf("got %d facts and %d conflicts, want 2 and 1", tl.Len(), tl.Conflicts())
+	}
+}
+
+// The bound is more than ten times what these two take under the race detector.
+const noTime = 10 * time.Second
+
+func TestAHundredThousandAliasesComeAndGoInNoTime(t *testing.T) {
+	aliases := make([]string, 100_000)
+	for i := range aliases {
+		aliases[i] = fmt.Sprintf("alias %d", i)
+	}
+	tl := timeline.New()
+	begun := time.Now()
+	tl.Apply([]event.Fact{
+		named("said", 1, at(1, &event.Declaration{Service: "shop", Aliases: aliases})),
+		named("kept", 2, at(2, &event.Identity{Kind: "service", Alias: aliases[7], Canonical: "shop"})),
+	})
+	means := func(name string) string {
+		o, out := asks(3, "", ""), make([]event.Enrichment, 1)
+		o.Service = name
+		tl.Enrich([]event.Observation{o}, out)
+		return out[0].CanonicalService
+	}
+	for _, i := range []int{0, 7, 50_000, 99_999} {
+		if got := means(aliases[i]); got != "shop" {
+			t.Errorf("%s means %s", aliases[i], got)
+		}
+	}
+	tl.Apply([]event.Fact{named("unsaid", 3, at(3, &event.Retraction{Source: "source", ID: "said"}))})
+	for _, i := range []int{0, 7, 50_000, 99_999} {
+		want := aliases[i]
+		if i == 7 {
+			want = "shop"
+		}
+		if got := means(aliases[i]); got != want {
+			t.Errorf("%s means %s", aliases[i], got)
+		}
+	}
+	if took := time.Since(begun); took > noTime {
+		t.Errorf("it takes %v", took)
+	}
+}
+
+func TestALongChainOfAliasesIsFollowedInNoTime(t *testing.T) {
+	const links = 5000
+	var chain []event.Fact
+	for i := range links {
+		chain = append(chain, named(fmt.Sprint(i), 1, at(1, &event.Identity{Kind: "service", Alias: fmt.Sprint("name ", i), Canonical: fmt.Sprint("name ", i+1)})))
+	}
+	backwards := slices.Clone(chain)
+	slices.Reverse(backwards)
+	for _, facts := range [][]event.Fact{chain, backwards} {
+		tl, out := timeline.New(), make([]event.Enrichment, 1)
+		begun := time.Now()
+		tl.Apply(facts)
+		o := asks(3, "", "")
+		o.Service = "name 0"
+		if tl.Enrich([]event.Observation{o}, out); out[0].CanonicalService != fmt.Sprint("name ", links) {
+			t.Errorf("the first name means %s", out[0].CanonicalService)
+		}
+		if took := time.Since(begun); took > noTime {
+			t.Errorf("it takes %v", took)
+		}
 	}
 }
 

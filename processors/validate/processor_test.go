@@ -98,6 +98,10 @@ func TestRulesByType(t *testing.T) {
 		{deployment, `7`, pipeline.ReasonWrongType, "data: must be an object, is the integer 7"},
 		{deployment, `{"deployment_id":"d","service":"s","environment":"e","version":"v","phase":"dreaming"}`, pipeline.ReasonInvalid, `data.phase: "dreaming" is none of ["paused" "promoted" "aborted" "rolling_back"]`},
 		{"io.whence.incident.opened", `{"incident_id":"i","service":"s","environment":"e","started_at":"noon"}`, pipeline.ReasonInvalid, `data.started_at: "noon" is no RFC 3339 time`},
+		{"io.whence.incident.opened", `{"incident_id":"i","service":"s","environment":"e","ended_at":"1970-01-01T00:00:00Z"}`, pipeline.ReasonInvalid, `data.ended_at: "1970-01-01T00:00:00Z" is not within the years 2000 to 2100`},
+		{"io.whence.maintenance.planned", `{"maintenance_id":"m","services":[],"environment":"e","from":"2026-11-23T14:05:00Z","to":"2026-11-23T15:05:00Z"}`, pipeline.ReasonMissing, "data.services: missing"},
+		{"io.whence.experiment.started", `{"experiment":"x","hypothesis":"h","unit":"user","variants":[],"primary_metric":"m"}`, pipeline.ReasonMissing, "data.variants: missing"},
+		{deployment, `{"deployment_id":"d","service":"s","environment":"e","version":"v","tenant":true}`, pipeline.ReasonWrongType, "data.tenant: must be a string or whole number, is the boolean true"},
 		{"io.whence.experiment.started", `{"experiment":"x","hypothesis":"h","unit":"crowd","variants":[],"primary_metric":"m"}`, pipeline.ReasonInvalid, `data.unit: "crowd" is none of ["user" "session"]`},
 	} {
 		b := validated(t, decodedBatch(t, c.typ, c.data))

@@ -8,14 +8,17 @@ import (
 )
 
 // Check holds data against a type's rules: required fields are there and not
-// empty, each field holds what it must, and one of the values allowed. Fields
-// that the type does not name may hold anything. The error is a *Fault.
+// empty, each field holds what it must, one of the values allowed, and times
+// within the years that events may have. That goes for what any event may carry
+// too. Other fields may hold anything. The error is a *Fault.
 func Check(t *event.Type, data value.Value) error {
 	if data.Exists() && data.Kind() != value.Object {
 		return wrongType("data", event.ObjectField, data)
 	}
-	if f := checkFields("data", t.Fields, data); f != nil {
-		return f
+	for _, fields := range [...][]event.Field{t.Fields, event.Shared()} {
+		if f := checkFields("data", fields, data); f != nil {
+			return f
+		}
 	}
 	return nil
 }
@@ -46,12 +49,15 @@ func checkField(path string, field *event.Field, v value.Value) *Fault {
 	case event.StringField:
 		return checkText(path, field, textOf(v))
 	case event.TimeField:
-		if _, ok := parseTime(textOf(v)); !ok {
-			return fault(Invalid, "%s: %s is no RFC 3339 time", path, quote(textOf(v)))
-		}
+		return checkMoment(path, textOf(v))
 	case event.ObjectField:
 		return checkFields(path, field.Fields, v)
+	case event.StringsField, event.ListField:
+		return checkLength(path, field, v)
 	case event.ObjectsField:
+		if f := checkLength(path, field, v); f != nil {
+			return f
+		}
 		i := 0
 		for element := range v.Elements() {
 			if f := checkFields(path+"["+strconv.Itoa(i)+"]", field.Fields, element); f != nil {
@@ -59,6 +65,24 @@ func checkField(path string, field *event.Field, v value.Value) *Fault {
 			}
 			i++
 		}
+	}
+	return nil
+}
+
+func checkMoment(path, s string) *Fault {
+	t, ok := parseTime(s)
+	if !ok {
+		return fault(Invalid, "%s: %s is no RFC 3339 time", path, quote(s))
+	}
+	if !within(t) {
+		return fault(Invalid, "%s: %s is not within the years 2000 to 2100", path, quote(s))
+	}
+	return nil
+}
+
+func checkLength(path string, field *event.Field, v value.Value) *Fault {
+	if field.Required && v.Len() == 0 {
+		return missing(path)
 	}
 	return nil
 }

@@ -49,13 +49,11 @@ func (d *Decoder) DecodeFact(val []byte, headers []Header) (event.Fact, error) {
 	limit := d.MaxDepth
 	d.MaxDepth = acceptedDepth
 	f := d.open(val, headers)
-	if f == nil {
-		f = d.complete()
-	}
 	d.MaxDepth = limit
 	if f != nil {
 		return event.Fact{}, f
 	}
+	d.complete()
 	t := event.Lookup(d.in.event.Type)
 	if t == nil || t.Observation {
 		return event.Fact{}, fault(UnknownType, "type: %s is no fact", quote(d.in.event.Type))

@@ -87,9 +87,7 @@ func (d *Decoder) place(out *Events, from event.Provenance) *Fault {
 		}
 		return f
 	}
-	if f := d.complete(); f != nil {
-		return f
-	}
+	d.complete()
 	if t == nil {
 		out.Others = append(out.Others, event.Other{Event: d.in.event, Provenance: from, Data: d.in.data.JSON()})
 		return nil
@@ -122,12 +120,17 @@ func (d *Decoder) open(val []byte, headers []Header) *Fault {
 	case batch:
 		return fault(ContentType, "content-type: %s: the Kafka binding has no batches; send one event a record", quote(contentType))
 	case unreadableForm:
-		return fault(ContentType, "content-type: %s is not read here", quote(contentType))
+		return unreadContentType("content-type", contentType)
 	}
 	var f *Fault
-	if binaryMode && how != structuredJSON && how != structuredMsgpack {
-		f = d.openBinary(val, headers, how)
-	} else {
+	switch {
+	case how == structuredJSON, how == structuredMsgpack:
+		f = d.openStructured(val, how)
+	case binaryMode:
+		f = d.openBinary(val, headers, how, contentType)
+	case how == text, how == opaque:
+		f = unreadContentType("content-type", contentType)
+	default:
 		f = d.openStructured(val, how)
 	}
 	if f != nil {
@@ -153,7 +156,7 @@ func (d *Decoder) depth() int {
 	return value.DefaultDepth
 }
 
-func (d *Decoder) openBinary(val []byte, headers []Header, how form) *Fault {
+func (d *Decoder) openBinary(val []byte, headers []Header, how form, contentType string) *Fault {
 	for i := range headers {
 		name, ok := strings.CutPrefix(headers[i].Key, "ce_")
 		if !ok {
@@ -162,13 +165,37 @@ func (d *Decoder) openBinary(val []byte, headers []Header, how form) *Fault {
 		if !value.ValidUTF8(headers[i].Value) || !value.ValidUTF8(bytesOf(name)) {
 			return fault(InvalidUTF8, "header %q: invalid UTF-8", headers[i].Key)
 		}
+		if name == "data" || name == "data_base64" {
+			// Written in structured mode, which the context log is, it would be the data.
+			return fault(Malformed, "header %s: data is the record's value, and no attribute", headers[i].Key)
+		}
 		d.in.attribute(name, view(headers[i].Value))
 	}
-	d.doc.MaxDepth = d.depth()
-	if err := d.parse(&d.doc, val, how); err != nil {
-		return unreadable("data", err)
+	d.in.dataType = contentType // which is what it is in this mode
+	return d.openData(&d.doc, val, how, bytesAt{"data", "content-type"})
+}
+
+// bytesAt says where a record has its data as bytes, and their content type.
+type bytesAt struct{ data, contentType string }
+
+// openData reads data that came as bytes, by its content type. What nobody reads
+// here is kept in an event of another type, as the JSON event format has it
+// (section 3.1): text is a string, other bytes, and text that is no UTF-8, the
+// string of their base64. So such an event is the same one in binary mode and in
+// structured mode with data or with data_base64.
+func (d *Decoder) openData(doc *value.Doc, raw []byte, how form, at bytesAt) *Fault {
+	doc.MaxDepth = d.depth()
+	switch {
+	case how == unstated, how == jsonData, how == msgpackData:
+		if err := d.parse(doc, raw, how); err != nil {
+			return unreadable(at.data, err)
+		}
+	case strings.HasPrefix(d.in.event.Type, event.Prefix):
+		return unreadContentType(at.contentType, d.in.dataType)
+	case how != text || doc.ParseText(raw) != nil:
+		doc.ParseBytes(raw)
 	}
-	d.in.data = d.doc.Root()
+	d.in.data = doc.Root()
 	return nil
 }
 
@@ -197,12 +224,6 @@ func (in *envelope) attribute(name, text string) {
 		if shared := sharedField(e, name); shared != nil {
 			*shared = text
 			return
-		}
-		for i := range in.extensions {
-			if in.extensions[i].Key == name {
-				in.extensions[i].Value = text
-				return
-			}
 		}
 		in.extensions = append(in.extensions, event.Pair{Key: name, Value: text})
 	}
@@ -238,6 +259,10 @@ func (d *Decoder) openStructured(val []byte, how form) *Fault {
 		return fault(Malformed, "value: must be an object, is %s", describe(root))
 	}
 	if isCDEvent(root) {
+		if root.Depth() > d.depth() {
+			// It is data alone: sent on in an envelope it would be refused.
+			return fault(TooDeep, "value: nested too deep: more than %d levels", d.depth())
+		}
 		return d.openCDEvent(root)
 	}
 	return d.openEnvelope(root)
@@ -278,8 +303,7 @@ func plain(v value.Value) string {
 	return v.JSON()
 }
 
-// openEncoded reads data_base64 by datacontenttype; data of a type nobody
-// reads here stays the base64 string it is.
+// openEncoded reads data_base64 by datacontenttype.
 func (d *Decoder) openEncoded(encoded value.Value) *Fault {
 	text, ok := encoded.Text()
 	if !ok {
@@ -289,17 +313,12 @@ func (d *Decoder) openEncoded(encoded value.Value) *Fault {
 	if err != nil {
 		return fault(Malformed, "data_base64: %v", err)
 	}
-	how := formOf(d.in.dataType)
-	if len(raw) == 0 || how != jsonData && how != msgpackData && how != unstated {
-		d.in.data = encoded
+	if len(raw) == 0 { // which no content type but text allows
+		d.inner.ParseBytes(nil)
+		d.in.data = d.inner.Root()
 		return nil
 	}
-	d.inner.MaxDepth = d.depth()
-	if err := d.parse(&d.inner, raw, how); err != nil {
-		return unreadable("data_base64", err)
-	}
-	d.in.data = d.inner.Root()
-	return nil
+	return d.openData(&d.inner, raw, formOf(d.in.dataType), bytesAt{"data_base64", "datacontenttype"})
 }
 
 // settle checks the envelope and finishes what is of it alone: its time and
@@ -320,9 +339,30 @@ func (d *Decoder) settle() *Fault {
 	if timeFault != nil {
 		return timeFault
 	}
+	in.sortExtensions()
 	e.Extensions = d.pairs.copy(in.extensions)
-	sortPairs(e.Extensions)
 	return nil
+}
+
+// sortExtensions sorts the extensions, each once: the last that was stated. It
+// is done at the end, since a megabyte of attributes is 70,000 of them.
+func (in *envelope) sortExtensions() {
+	if len(in.extensions) == 0 {
+		return
+	}
+	if strings.HasPrefix(in.event.Type, CDEventsPrefix) {
+		// Of the wrapping, as datacontenttype is: a bare one has none.
+		in.extensions = slices.DeleteFunc(in.extensions, func(p event.Pair) bool { return p.Key == "dataschema" })
+	}
+	slices.SortStableFunc(in.extensions, comparePairs)
+	last := 0
+	for i := 1; i < len(in.extensions); i++ {
+		if in.extensions[i].Key != in.extensions[last].Key {
+			last++
+		}
+		in.extensions[last] = in.extensions[i]
+	}
+	in.extensions = in.extensions[:min(last+1, len(in.extensions))]
 }
 
 func (in *envelope) checkAttributes() *Fault {
@@ -346,30 +386,23 @@ func (in *envelope) checkAttributes() *Fault {
 }
 
 // complete finishes an opened event: what data says for any event, and the hash.
-func (d *Decoder) complete() *Fault {
+func (d *Decoder) complete() {
 	e := &d.in.event
 	for name, v := range d.in.data.Members() {
 		if field := sharedField(e, name); field != nil {
-			if f := d.fillShared(e, field, name, v); f != nil {
-				return f
-			}
+			d.fillShared(field, v)
 		}
 	}
 	e.Hash = hashEvent(e, d.in.data)
-	return nil
 }
 
 // fillShared takes what data says of a field that any event may carry, where
-// no attribute has stated it.
-func (d *Decoder) fillShared(e *event.Event, field *string, name string, v value.Value) *Fault {
-	switch {
-	case *field != "":
-	case holds(v, event.TokenField):
+// no attribute has stated it. What is no token says nothing; in an own type it
+// is an error too, which Check finds in facts and fillObservation in observations.
+func (d *Decoder) fillShared(field *string, v value.Value) {
+	if *field == "" && holds(v, event.TokenField) {
 		*field = d.plain(v)
-	case strings.HasPrefix(e.Type, event.Prefix):
-		return wrongType("data."+name, event.TokenField, v)
 	}
-	return nil
 }
 
 // plain is plain without an allocation a value.
@@ -381,11 +414,7 @@ func (d *Decoder) plain(v value.Value) string {
 	return view(d.texts.copy(d.scratch))
 }
 
-func sortPairs(pairs []event.Pair) {
-	if len(pairs) > 1 {
-		slices.SortFunc(pairs, func(a, b event.Pair) int { return strings.Compare(a.Key, b.Key) })
-	}
-}
+func comparePairs(a, b event.Pair) int { return strings.Compare(a.Key, b.Key) }
 
 // slab hands out slices cut from larger ones, which are never used again, so
 // that a row costs a fraction of an allocation.

@@ -33,6 +33,15 @@ type Message struct {
 	Headers    []Header
 }
 
+// Size is what limits.max_event_bytes counts: the bytes of value and headers.
+func (m *Message) Size() int {
+	size := len(m.Value)
+	for i := range m.Headers {
+		size += len(m.Headers[i].Key) + len(m.Headers[i].Value)
+	}
+	return size
+}
+
 // Encoder writes events as records. The zero Encoder is ready for use, by one
 // goroutine at a time.
 type Encoder struct {
@@ -45,6 +54,7 @@ type Encoder struct {
 // Line writes an event given as one line of JSON, structured mode or a CDEvent.
 // It checks the envelope only; CheckLine checks all. The error is a *Fault.
 func (e *Encoder) Line(line []byte, format Format) (Message, error) {
+	e.dec.MaxDepth = acceptedDepth // how deep it may be, CheckLine has said
 	if f := e.dec.open(line, nil); f != nil {
 		return Message{}, f
 	}
@@ -159,13 +169,17 @@ func attributesOf(ev *event.Event, data value.Value) []event.Pair {
 		attributes = append(attributes, event.Pair{Key: "subject", Value: ev.Subject})
 	}
 	for _, a := range sharedOf(ev) {
-		if a.Value != "" && plain(data.Field(a.Key)) != a.Value {
+		if a.Value != "" && !states(data.Field(a.Key), a.Value) {
 			a.Key = strings.ReplaceAll(a.Key, "_", "") // names of attributes have none
 			attributes = append(attributes, a)
 		}
 	}
 	return append(attributes, ev.Extensions...)
 }
+
+// states tells whether decoding takes s from a field of data, which it does from
+// tokens only: true is not "true".
+func states(v value.Value, s string) bool { return holds(v, event.TokenField) && plain(v) == s }
 
 func sharedOf(ev *event.Event) [6]event.Pair {
 	return [...]event.Pair{
@@ -179,7 +193,8 @@ func structured(ev *event.Event, data []byte) []byte {
 	var w writer
 	w.ObjStart()
 	for _, a := range attributesOf(ev, value.Value{}) {
-		w.text(a.Key, a.Value)
+		w.field(a.Key) // an empty extension too
+		w.Str(a.Value)
 	}
 	if len(data) > 0 {
 		w.text("datacontenttype", jsonType)

@@ -48,7 +48,7 @@ func (d *Decoder) NewFact(e event.Event, data []byte) (event.Fact, error) {
 	if t == nil || t.Observation {
 		return event.Fact{}, fault(UnknownType, "type: %s is no fact", quote(e.Type))
 	}
-	d.doc.MaxDepth = d.depth() + 1
+	d.doc.MaxDepth = d.depth() + 1 // what it was mapped from is in its data
 	if err := d.doc.ParseJSON(data); err != nil {
 		return event.Fact{}, unreadable("data", err)
 	}
@@ -56,6 +56,25 @@ func (d *Decoder) NewFact(e event.Event, data []byte) (event.Fact, error) {
 		return event.Fact{}, err
 	}
 	e.Hash = hashEvent(&e, d.doc.Root())
+	return newFact(e, t, d.doc.Root()), nil
+}
+
+// StoredFact makes a fact of what is stored of one: its envelope, the hash
+// included, and its data as JSON, empty where it has none. What was accepted once
+// is not checked again: rules may be stricter now, and limits lower. The error is
+// a *Fault: somebody else has written this.
+func (d *Decoder) StoredFact(e event.Event, data []byte) (event.Fact, error) {
+	t := event.Lookup(e.Type)
+	if t == nil || t.Observation {
+		return event.Fact{}, fault(UnknownType, "type: %s is no fact", quote(e.Type))
+	}
+	if len(data) == 0 {
+		return newFact(e, t, value.Value{}), nil
+	}
+	d.doc.MaxDepth = acceptedDepth
+	if err := d.doc.ParseJSON(data); err != nil {
+		return event.Fact{}, unreadable("data", err)
+	}
 	return newFact(e, t, d.doc.Root()), nil
 }
 
@@ -334,7 +353,11 @@ func textsOf(v value.Value) []string {
 	return list
 }
 
+// millisOf is a time in data, 0 (unstated) where it is none that Check lets pass.
 func millisOf(v value.Value) event.Millis {
-	t, _ := parseTime(textOf(v))
+	t, ok := parseTime(textOf(v))
+	if !ok || !within(t) {
+		return 0
+	}
 	return t
 }

@@ -58,6 +58,19 @@ func wrongType(path string, want event.FieldKind, got value.Value) *Fault {
 	return fault(WrongType, "%s: must be %s, is %s", path, want, describe(got))
 }
 
+func unreadContentType(attribute, contentType string) *Fault {
+	return fault(ContentType, "%s: %s is not read here", attribute, quote(contentType))
+}
+
+// CheckSize holds the bytes of a record, value and headers, against a limit. The
+// error is a *Fault.
+func CheckSize(bytes, limit int) error {
+	if bytes > limit {
+		return fault(TooLarge, "the event has %d bytes, %d are allowed", bytes, limit)
+	}
+	return nil
+}
+
 // describe names what was found instead, with scalars as they are.
 func describe(v value.Value) string {
 	switch k := v.Kind(); k {

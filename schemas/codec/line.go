@@ -28,9 +28,7 @@ func (d *Decoder) CheckLine(line []byte) (Parsed, error) {
 	if f := d.open(line, nil); f != nil {
 		return Parsed{}, f
 	}
-	if f := d.complete(); f != nil {
-		return Parsed{}, f
-	}
+	d.complete()
 	e := &d.in.event
 	p := Parsed{
 		Type: strings.Clone(e.Type), Source: strings.Clone(e.Source), ID: strings.Clone(e.ID),

@@ -12,7 +12,9 @@ const (
 	structuredJSON
 	structuredMsgpack
 	batch
-	unreadableForm
+	unreadableForm // a whole event in a format that is not read here
+	text           // data that is not read here: a string
+	opaque         // data that is not read here: bytes
 )
 
 // The content types that we write.
@@ -55,6 +57,8 @@ func formOf(contentType string) form {
 	case media == msgpackType, media == "application/x-msgpack", media == "application/vnd.msgpack",
 		strings.HasSuffix(media, "+msgpack"):
 		return msgpackData
+	case strings.HasPrefix(media, "text/"), media == "application/xml", strings.HasSuffix(media, "+xml"):
+		return text
 	}
-	return unreadableForm
+	return opaque
 }

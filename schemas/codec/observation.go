@@ -208,16 +208,23 @@ func (d *Decoder) fillObservation(o *event.Observation, t *event.Type) *Fault {
 	for s := slotDurationMS; s <= slotMemoryRatio; s++ {
 		*numberSlot(o, s) = event.Unknown
 	}
+	if d.in.data.Exists() && d.in.data.Kind() != value.Object {
+		return wrongType("data", event.ObjectField, d.in.data)
+	}
 	d.extra = d.extra[:0]
 	known := slotsOf[t]
 	for key, v := range d.in.data.Members() {
 		s := slotOf(key)
 		if known&(1<<s) == 0 {
-			if field := sharedField(&o.Event, key); field == nil {
+			field := sharedField(&o.Event, key)
+			if field == nil {
 				d.extra = append(d.extra, member{key, v})
-			} else if f := d.fillShared(&o.Event, field, key, v); f != nil {
-				return f
+				continue
 			}
+			if !holds(v, event.TokenField) {
+				return wrongType("data."+key, event.TokenField, v)
+			}
+			d.fillShared(field, v)
 			continue
 		}
 		if f := d.fillSlot(o, s, v); f != nil {
@@ -275,7 +282,7 @@ func (d *Decoder) fillAttributes(o *event.Observation, v value.Value) *Fault {
 		pairs = append(pairs, event.Pair{Key: key, Value: d.plain(attribute)})
 	}
 	o.Attributes = d.pairs.copy(pairs)
-	sortPairs(o.Attributes)
+	slices.SortFunc(o.Attributes, comparePairs)
 	return nil
 }
 

@@ -7,18 +7,20 @@ import (
 	"github.com/whencehq/whence/schemas/event"
 )
 
-// parseTime reads an RFC 3339 time (any offset, any fraction), truncated to
-// milliseconds.
+// parseTime reads an RFC 3339 time (section 5.6: any offset, any fraction, t and
+// z in either case), truncated to milliseconds. time.Parse takes more than that:
+// an hour of one digit, a comma, offsets of 24:00 and 02:60.
+//
+// A leap second is the second after it, as in POSIX time, which has none: :60,
+// whatever its fraction, is midnight UTC, and no time at any other moment. Which
+// days had one is not looked up.
 func parseTime(s string) (event.Millis, bool) {
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		return 0, false
-	}
-	return event.MillisOf(t), true
+	var c clock
+	return c.parse(s)
 }
 
-// clock reads the times of events. They come from few days, so the start of
-// the last one is kept: a third of the cost of parseTime.
+// clock reads times that come from few days, as those of events do: the start of
+// the last day is kept.
 type clock struct {
 	date  string // of its own, "2006-01-02"
 	start event.Millis
@@ -28,36 +30,80 @@ const dateLength = len(time.DateOnly)
 
 // parse is parseTime.
 func (c *clock) parse(s string) (event.Millis, bool) {
-	if len(s) > dateLength && s[:dateLength] == c.date {
-		if ms, ok := timeOfDay(s[dateLength:]); ok {
-			return c.start + ms, true
-		}
+	if len(s) < dateLength {
+		return 0, false
 	}
-	t, ok := parseTime(s)
-	if ok && len(s) > dateLength {
-		if start, err := time.Parse(time.DateOnly, s[:dateLength]); err == nil {
-			c.date, c.start = strings.Clone(s[:dateLength]), event.MillisOf(start)
+	if date := s[:dateLength]; date != c.date {
+		start, err := time.Parse(time.DateOnly, date)
+		if err != nil {
+			return 0, false
 		}
+		c.date, c.start = strings.Clone(date), event.MillisOf(start)
 	}
-	return t, ok
+	ms, ok := timeOfDay(s[dateLength:])
+	return c.start + ms, ok
 }
 
-// timeOfDay reads T15:04:05Z and T15:04:05.000Z; parseTime takes the rest.
+// timeOfDay reads T15:04:05.999Z and its like, as the time since the start of
+// the day in UTC: an offset may lead out of it.
 func timeOfDay(s string) (event.Millis, bool) {
-	if len(s) != len("T15:04:05Z") && len(s) != len("T15:04:05.000Z") ||
-		s[0] != 'T' || s[3] != ':' || s[6] != ':' || s[len(s)-1] != 'Z' {
+	if len(s) < len("T15:04:05Z") || s[0]|0x20 != 't' || s[3] != ':' || s[6] != ':' {
 		return 0, false
 	}
-	hour, minute, second, ms := digits(s[1:3]), digits(s[4:6]), digits(s[7:9]), 0
-	if s[9] == '.' {
-		ms = digits(s[10:13])
-	} else if len(s) != len("T15:04:05Z") {
+	hour, minute, second := digits(s[1:3]), digits(s[4:6]), digits(s[7:9])
+	if hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60 {
 		return 0, false
 	}
-	if hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59 || ms < 0 {
+	fraction, zone := cutFraction(s[9:])
+	offset, ok := offsetOf(zone)
+	if !ok || fraction < 0 {
 		return 0, false
 	}
-	return event.Millis(((hour*60+minute)*60+second)*1000 + ms), true
+	whole := event.Millis(((hour*60+minute)*60+second)*1000 - offset)
+	if second == 60 {
+		const day = 24 * 60 * 60 * 1000
+		return whole, whole%day == 0
+	}
+	return whole + event.Millis(fraction), true
+}
+
+// cutFraction takes a fraction off s, if it has one, in milliseconds; -1 where
+// it is none.
+func cutFraction(s string) (ms int, rest string) {
+	if s[0] != '.' {
+		return 0, s
+	}
+	n := 1
+	for ; n < len(s) && '0' <= s[n] && s[n] <= '9'; n++ {
+		if n <= 3 {
+			ms = ms*10 + int(s[n]-'0')
+		}
+	}
+	switch n {
+	case 1:
+		ms = -1
+	case 2:
+		ms *= 100
+	case 3:
+		ms *= 10
+	}
+	return ms, s[n:]
+}
+
+// offsetOf reads Z or +01:00, in milliseconds to the east.
+func offsetOf(s string) (int, bool) {
+	if s == "Z" || s == "z" {
+		return 0, true
+	}
+	if len(s) != len("+01:00") || s[0] != '+' && s[0] != '-' || s[3] != ':' {
+		return 0, false
+	}
+	hour, minute := digits(s[1:3]), digits(s[4:6])
+	ms := (hour*60 + minute) * 60_000
+	if s[0] == '-' {
+		ms = -ms
+	}
+	return ms, hour >= 0 && hour <= 23 && minute >= 0 && minute <= 59
 }
 
 // digits is s in decimal, -1 where it holds anything else.
@@ -72,7 +118,11 @@ func digits(s string) int {
 	return n
 }
 
-// eventTime is parse for an event's own time, which has bounds.
+// within tells whether t is within the years 2000 to 2100. Time 0, which stands
+// for unstated, is not.
+func within(t event.Millis) bool { return t >= event.MinTime && t < event.MaxTime }
+
+// eventTime is parse for an event's own time.
 func (c *clock) eventTime(path, s string) (event.Millis, *Fault) {
 	if s == "" {
 		return 0, fault(Time, "%s: missing", path)
@@ -81,7 +131,7 @@ func (c *clock) eventTime(path, s string) (event.Millis, *Fault) {
 	if !ok {
 		return 0, fault(Time, "%s: %s is no RFC 3339 time", path, quote(s))
 	}
-	if t < event.MinTime || t >= event.MaxTime {
+	if !within(t) {
 		return 0, fault(Time, "%s: %s is not within the years 2000 to 2100", path, quote(s))
 	}
 	return t, nil

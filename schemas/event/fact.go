@@ -43,7 +43,8 @@ type Identity struct {
 }
 
 // Change is change.merged, or a configuration, migration or infrastructure
-// change (then Revision is empty).
+// change. The latter have no revision in their type's table; where a source
+// states one it is kept, and counts as that of any change.
 type Change struct {
 	ChangeID, Repository, Revision, Title, Author, Reverts string
 	MergedAt                                               Millis

@@ -5,6 +5,24 @@ import (
 	"unicode/utf8"
 )
 
+// ParseText takes b, which must be UTF-8, as one string. b must not change
+// while values or strings of it are in use.
+func (d *Doc) ParseText(b []byte) error {
+	d.reset()
+	if !ValidUTF8(b) {
+		return invalidUTF8(validPrefix(b))
+	}
+	d.pushString(view(b))
+	return nil
+}
+
+// ParseBytes takes b as one string, the standard base64 of its bytes: what
+// ParseMsgpack makes of bin, and CloudEvents' data_base64 of data.
+func (d *Doc) ParseBytes(b []byte) {
+	d.reset()
+	d.pushString(d.arena.base64(b))
+}
+
 const highBits = 0x8080808080808080
 
 // ValidUTF8 is utf8.Valid, quicker on the short ASCII strings that events are

@@ -151,6 +151,32 @@ func (v Value) Len() int {
 	return int(v.node().bits)
 }
 
+// Depth is how deep arrays and objects nest in v, as MaxDepth counts: 0 for a
+// scalar, 1 for {}.
+func (v Value) Depth() int {
+	if v.doc == nil {
+		return 0
+	}
+	return v.doc.depth(v.at)
+}
+
+func (d *Doc) depth(at uint32) int {
+	n, deepest := &d.nodes[at], 0
+	switch n.kind {
+	case Array:
+		for i := at + 1; i < n.end; i = d.nodes[i].end {
+			deepest = max(deepest, d.depth(i))
+		}
+	case Object:
+		for i := at + 1; i < n.end; i = d.nodes[i+1].end {
+			deepest = max(deepest, d.depth(i+1))
+		}
+	default:
+		return 0
+	}
+	return deepest + 1
+}
+
 // Members yields an object's members in the order they were written, null
 // ones and all but the last of equal keys left out; nothing for other kinds.
 func (v Value) Members() iter.Seq2[string, Value] {

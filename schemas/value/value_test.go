@@ -117,6 +117,45 @@ func TestDepthIsBounded(t *testing.T) {
 	}
 }
 
+func TestDepthIsWhatABoundWouldHaveToBe(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		text, err := json.Marshal(anyValue(4).Draw(rt, "value"))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		depth := parsedJSON(t, string(text)).Depth()
+		if depth > 0 && (&Doc{MaxDepth: depth}).ParseJSON(text) != nil {
+			rt.Fatalf("%s is refused at its depth %d", text, depth)
+		}
+		if depth > 1 && (&Doc{MaxDepth: depth - 1}).ParseJSON(text) == nil {
+			rt.Fatalf("%s is taken at less than its depth %d", text, depth)
+		}
+	})
+	if (Value{}).Depth() != 0 || parsedJSON(t, `{"a":null,"a":[[]]}`).Depth() != 3 || parsedJSON(t, `[]`).Depth() != 1 {
+		t.Error("another depth")
+	}
+}
+
+func TestTextAndBytesAreStrings(t *testing.T) {
+	var doc Doc
+	if err := doc.ParseText([]byte("é\x00\"")); err != nil || doc.Root().JSON() != `"é\u0000\""` {
+		t.Error(err, doc.Root().JSON())
+	}
+	if err := doc.ParseText([]byte("a\xff")); !errors.Is(err, ErrInvalidUTF8) || doc.Root().Exists() {
+		t.Error(err)
+	}
+	doc.ParseBytes([]byte{0, 1})
+	if doc.Root().Hash() != parsedMsgpack(t, []byte{0xc4, 2, 0, 1}).Hash() || doc.Root().JSON() != `"AAE="` {
+		t.Error(doc.Root().JSON())
+	}
+	for _, empty := range [][]byte{nil, {}} {
+		doc.ParseBytes(empty)
+		if s, ok := doc.Root().Text(); s != "" || !ok {
+			t.Error("nothing is no empty string")
+		}
+	}
+}
+
 func TestADeclaredLengthReservesNothing(t *testing.T) {
 	doc := new(Doc)
 	for _, start := range []string{

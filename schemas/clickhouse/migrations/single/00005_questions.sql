@@ -120,7 +120,7 @@ WITH
             ifNull(ended_at + INTERVAL 24 HOUR, started_at + INTERVAL 35 DAY) AS until,
             arrayJoin(range(
                 toUInt32(toDate(started_at - INTERVAL 10 MINUTE)),
-                toUInt32(toDate(least(until, started_at + INTERVAL 35 DAY))) + 1)) AS day
+                toUInt32(toDate(least(until, started_at + INTERVAL 366 DAY))) + 1)) AS day
         FROM whence.what_changed
     )
 SELECT
