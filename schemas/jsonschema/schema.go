@@ -18,6 +18,7 @@ type schema struct {
 	Enum        []any              `json:"enum,omitempty"`
 	Format      string             `json:"format,omitempty"`
 	MinLength   int                `json:"minLength,omitempty"`
+	MinItems    int                `json:"minItems,omitempty"`
 	Items       *schema            `json:"items,omitempty"`
 	Properties  map[string]*schema `json:"properties,omitempty"`
 	Required    []string           `json:"required,omitempty"`
@@ -85,8 +86,11 @@ func fieldSchema(f *event.Field) *schema {
 		s.Enum = append(s.Enum, allowed)
 	}
 	if f.Required {
-		if f.Kind == event.StringField {
+		switch f.Kind {
+		case event.StringField:
 			s.MinLength = 1
+		case event.StringsField, event.ObjectsField, event.ListField:
+			s.MinItems = 1
 		}
 		return s
 	}
