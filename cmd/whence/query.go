@@ -80,10 +80,15 @@ func (q query) run(ctx context.Context, c clickHouseFlags, w io.Writer) error {
 		return refused(cmp.Or(strings.TrimSpace(string(text)), reply.Status))
 	}
 	end := tail{limit: 16 << 10}
-	if _, err := io.Copy(io.MultiWriter(w, &end), reply.Body); err != nil {
+	_, err = io.Copy(io.MultiWriter(w, &end), reply.Body)
+	// The server's own word comes first: some also break the connection.
+	if said := end.exception(reply.Header.Get("X-ClickHouse-Exception-Tag")); said != nil {
+		return said
+	}
+	if err != nil {
 		return fmt.Errorf("the result broke off: %w", err)
 	}
-	return end.exception(reply.Header.Get("X-ClickHouse-Exception-Tag"))
+	return nil
 }
 
 func refused(text string) error {
@@ -121,8 +126,8 @@ func (q query) request(ctx context.Context, c clickHouseFlags) (*http.Request, e
 		}
 		password = strings.TrimRight(string(text), "\r\n")
 	}
-	if user = cmp.Or(c.user, user); user != "" {
-		request.Header.Set("X-ClickHouse-User", user)
+	if user = cmp.Or(c.user, user); user != "" || password != "" {
+		request.Header.Set("X-ClickHouse-User", cmp.Or(user, "default"))
 		request.Header.Set("X-ClickHouse-Key", password)
 	}
 	return request, nil

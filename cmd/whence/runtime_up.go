@@ -40,6 +40,9 @@ func runUp(ctx context.Context, cfg *config.Config, o upOptions, log *zap.Logger
 	}
 	w := &worker{cfg: cfg, log: log, metrics: metrics, health: health}
 	if err := w.prepare(ctx, inputRetention); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop while it waited
+		}
 		return err
 	}
 	return runWorker(ctx, cfg, log, metrics, health, func() {

@@ -254,8 +254,8 @@ func (s *session) firstOffset(ctx context.Context, p *partition, logStart int64)
 		return end, nil
 	}
 	return 0, pipeline.Fatalf(
-		"offsets.on_lost: ledger goes on at that offset, earliest reads the log again",
-		"%s: the group %s has no committed offset, yet the ledger says it is stored up to %d: the offset has expired or was deleted",
+		"is kafka.group right? another group has filled this ClickHouse, or the offset has expired or was deleted; offsets.on_lost: ledger goes on at that offset, earliest reads the log again",
+		"%s: the group %s has no committed offset, yet the ledger says it is stored up to %d",
 		p, s.Group, end)
 }
 
