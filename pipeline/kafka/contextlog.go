@@ -182,8 +182,8 @@ type Tail struct {
 }
 
 // Run folds from offset from until ctx is done. It calls caughtUp once, when
-// everything before end is folded. A record that does not decode is logged and passed over: its
-// writer has kept it among the dead letters.
+// everything before end is folded. A record that does not decode is logged and
+// passed over: its writer has kept it among the dead letters.
 func (t *Tail) Run(ctx context.Context, from, end int64, caughtUp func()) error {
 	client, err := kgo.NewClient(t.options(
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{t.Topic: {0: kgo.NewOffset().At(from)}}),

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -93,34 +92,27 @@ func (b *Broker) awaitAnswer() {
 	})
 }
 
-var classPath = sync.OnceValues(func() (string, error) {
-	base, err := os.UserCacheDir()
-	if dir := os.Getenv("WHENCE_TEST_CACHE"); dir != "" {
-		base, err = dir, nil
-	}
-	if err != nil {
-		return "", err
-	}
-	libs := filepath.Join(base, "whence-test", "kafka-4.3.1")
+// classPath is the broker's, fetched where the cache doesn't have it yet.
+func classPath(t testing.TB) string {
+	libs := filepath.Join(Cache(t), "kafka-4.3.1")
 	done := filepath.Join(libs, "complete")
 	if _, err := os.Stat(done); err == nil {
-		return filepath.Join(libs, "*"), nil
+		return filepath.Join(libs, "*")
 	}
 	fetch := exec.Command("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory="+libs)
 	fetch.Dir = filepath.Join(Root(), "pipeline", "pipelinetest", "testdata", "kafka")
 	if out, err := fetch.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("mvn: %w\n%s", err, out)
+		t.Fatalf("Apache Kafka could not be fetched: mvn: %v\n%s", err, out)
 	}
-	return filepath.Join(libs, "*"), os.WriteFile(done, nil, 0o644)
-})
+	if err := os.WriteFile(done, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(libs, "*")
+}
 
 func javaArguments(t testing.TB, class string, arguments ...string) []string {
-	path, err := classPath()
-	if err != nil {
-		t.Fatalf("Apache Kafka could not be fetched: %v", err)
-	}
 	return append([]string{"-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-		"-Dlog4j2.level=WARN", "-cp", path, class}, arguments...)
+		"-Dlog4j2.level=WARN", "-cp", classPath(t), class}, arguments...)
 }
 
 func java(t testing.TB, class string, arguments ...string) {
