@@ -152,7 +152,7 @@ func TestEveryFieldOfAnObservationArrives(t *testing.T) {
 	want := "every-field\ti\tio.whence.service.measured\ts\t2000-01-01 00:00:01.234 +0000 UTC\tte\tre\tcl\tce\ttr\t7\tmap[ext:1]\t" +
 		"service.measured\tshop\tproduction\tu\tse\tv2\tin\tfalse\t1\t2\t0\tmap[a:1 b:ü'\\]\tex\tva\tun\tan\tfi\tme\t[f1 {\"a\":1}]\t" +
 		"ca\tce\t3\t4\t5\t0.5\t6\t7\t0.25\t0.75\t{\"x\":1}\t" +
-		"d\tv2\tv1\t-3\t[d e]\t12.5\t[c]\tmap[f:{}]\t[i]\thigh\t[g]\to\tt\tcs\tmap[ex:va]\t1099511627779\t9223372036854775813\t" +
+		"d\tv2\tv1\t-3\t[d e]\t12.5\t[c]\tmap[f:{}]\t[i]\thigh\t[g]\to\tt\tcs\tmap[ex:va]\t1099511627779\t0\t9223372036854775813\t" +
 		"2000-01-01 00:00:00.005 +0000 UTC\tto\t9\t1099511627776"
 	if len(got) != 1 || got[0] != want {
 		t.Errorf("got  %q\nwant %q", got, want)

@@ -19,6 +19,8 @@ var sharded = map[string]string{
 	"observations": "cityHash64(source, id)",
 	"other_events": "cityHash64(source, id)",
 	"dead_letters": "cityHash64(topic_id, partition, offset)",
+
+	"observations_history": "cityHash64(source, id)",
 }
 
 // The variant for clusters is written from the one for a single server, so
@@ -57,6 +59,8 @@ var (
 	creation = regexp.MustCompile(`(?m)^(CREATE (?:OR REPLACE )?(?:DATABASE|TABLE|VIEW|MATERIALIZED VIEW)(?: IF NOT EXISTS)? [\w.]+)`)
 	removal  = regexp.MustCompile(`(?m)^(DROP (?:TABLE|VIEW) IF EXISTS [\w.]+);`)
 	table    = regexp.MustCompile(`(?s)CREATE TABLE IF NOT EXISTS (\w+)\.(\w+) ON CLUSTER.*?;\n`)
+	addition = regexp.MustCompile(`(?ms)^ALTER TABLE (\w+)\.(\w+) .*?;\n`)
+	codec    = regexp.MustCompile(` CODEC\(.*\)`)
 	engine   = regexp.MustCompile(`ENGINE = (\w*MergeTree)(?:\(([^)]*)\))?\n`)
 )
 
@@ -70,9 +74,23 @@ func clustered(single string) string {
 		}
 		return all
 	})
+	text = addition.ReplaceAllStringFunc(text, altered)
 	text = strings.ReplaceAll(text, "non_replicated_deduplication_window = 100000",
 		"replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800")
 	return table.ReplaceAllStringFunc(text, replicated)
+}
+
+// altered makes an ALTER TABLE one of the whole cluster, and of a sharded table
+// two: the shard's first, which the table over the shards reads.
+func altered(statement string) string {
+	m := addition.FindStringSubmatch(statement)
+	database, name := m[1], m[2]
+	whole := strings.Replace(statement, database+"."+name, database+"."+name+onCluster, 1)
+	if sharded[name] == "" {
+		return whole
+	}
+	shard := strings.Replace(statement, database+"."+name, "whence_state."+name+"_shard"+onCluster, 1)
+	return shard + "\n-- The same for the table over the shards, which has no codecs of its own.\n" + codec.ReplaceAllString(whole, "")
 }
 
 // replicated makes the engine of a CREATE TABLE a replicated one, and a
