@@ -88,7 +88,7 @@ WHERE revision <= {revision:UInt64}
 -- Every content ever said of an entity (kind 'incident', entity 'INC-42'; an empty parameter: of all), and from which
 -- revision until which it counted: one row a content and period. A content that never counted has a row without a
 -- period, one that counts again, because what had retracted it was retracted, has two.
--- A period is what is left of [said, outdone by a greater content) without those in which a retraction of it counted;
+-- A period is what is left of [said, outdone by a greater content) without those in which a retraction of it counted, and
 -- these are found the same way, from the last retraction to the first.
 CREATE OR REPLACE VIEW whence.facts_history ON CLUSTER '{cluster}' AS
 WITH
@@ -167,8 +167,7 @@ SELECT
     since IS NOT NULL AND until IS NULL AS counts
 FROM periods
 ASOF LEFT JOIN ledger AS said ON said.every = periods.every AND said.last >= periods.revision
-ASOF LEFT JOIN ledger AS ended ON ended.every = periods.every AND ended.last >= periods.period.2
-;
+ASOF LEFT JOIN ledger AS ended ON ended.every = periods.every AND ended.last >= periods.period.2;
 
 -- Each observation with the context that its row showed when knowledge was at a revision: of its states the one with
 -- the greatest revision up to that, from the table or, where it was corrected since, from the history. Observations
@@ -216,7 +215,8 @@ INNER JOIN images USING (source, id, time, name, service, environment, content_h
 -- named, R8 to R12 in deployments, R15 and R16 in chosen, R17 in carried, R18 in rolling, R19 in switches, R20 to R24 in
 -- outages, R28 in declared, R25 to R27 in weaknesses.
 -- Of changes, most are read over: only those that mention a revision of the deployment are parsed, where its revisions
--- are such that JSON spells them as they are.
+-- are such that JSON spells them as they are. The rules of a flag are spelled as the fact spells them: JSONExtractRaw
+-- writes numbers its own way, so it only tells which part of the text they are.
 CREATE OR REPLACE VIEW whence_state.context_without ON CLUSTER '{cluster}' AS
 WITH
     parseDateTime64BestEffort({time:String}, 3, 'UTC') AS at,
@@ -325,16 +325,24 @@ WITH
             arrayMap(commit -> JSONExtractString(commit, 'revision'), JSONExtractArrayRaw(data, 'commits')), text('revision')))
     ) AS carried,
     (
-        SELECT arraySort(groupArray((
-            entity_id,
-            if(JSONExtractRaw(concat('{"rules":', simpleJSONExtractRaw(last, 'rules') AS as_said, '}'), 'rules') = (JSONExtractRaw(last, 'rules') AS as_read), as_said, as_read))))
+        SELECT arraySort(groupArray((entity_id, if(
+            empty(arrayFirst(rules -> JSONExtractRaw(concat('{"rules":', rules, '}'), 'rules') = read, spelled) AS said), read, said))))
         FROM
         (
-            SELECT entity_id, argMax(data, place) AS last
-            FROM facts
-            WHERE entity_kind = 'flag' AND environment = {environment:String} AND time <= at
-                AND (empty(texts('services')) OR hasAny(named.2, texts('services')))
-            GROUP BY entity_id
+            SELECT
+                entity_id,
+                JSONExtractRaw(last, 'rules') AS read,
+                splitByString('"rules":', last) AS parts,
+                arrayMap(n -> simpleJSONExtractRaw(concat('"rules":', arrayStringConcat(arraySlice(parts, n), '"rules":')), 'rules'),
+                    range(2, length(parts) + 1)) AS spelled
+            FROM
+            (
+                SELECT entity_id, argMax(data, place) AS last
+                FROM facts
+                WHERE entity_kind = 'flag' AND environment = {environment:String} AND time <= at
+                    AND (empty(texts('services')) OR hasAny(named.2, texts('services')))
+                GROUP BY entity_id
+            )
         )
     ) AS switches,
     (
