@@ -12,7 +12,7 @@ import (
 
 	"github.com/whencehq/whence/pipeline/clickhouse"
 	"github.com/whencehq/whence/pipeline/embedded/engine"
-	"github.com/whencehq/whence/pipeline/pipelinetest/oracle"
+	"github.com/whencehq/whence/pipeline/oracle"
 )
 
 // The embedded engine with whence's tables; url is empty where the engine's

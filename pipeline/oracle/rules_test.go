@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/whencehq/whence/pipeline/pipelinetest/oracle"
+	"github.com/whencehq/whence/pipeline/oracle"
 )
 
 // world is one section of testdata/rules.txt. All worlds are computed at once,
