@@ -80,7 +80,7 @@ func do(t *testing.T, query oracle.Query, statement string) []byte {
 
 // empty forgets what other tests have stored.
 func empty(t *testing.T, query oracle.Query) {
-	for _, table := range []string{"whence.facts", "whence.observations", "whence.other_events", "whence.dead_letters",
+	for _, table := range []string{"whence.facts", "whence_state.fact_contents", "whence.observations", "whence.observations_history", "whence.other_events", "whence.dead_letters",
 		"whence.deployments", "whence.incidents", "whence.findings", "whence_state.batches"} {
 		do(t, query, "TRUNCATE TABLE "+table)
 	}

@@ -115,20 +115,6 @@ ASOF LEFT JOIN whence_oracle.completed_since AS before
     ON before.service = d.service AND before.environment = d.environment AND before.since <= d.eve
 LEFT JOIN whence_oracle.deployment_changes AS c ON c.deployment_id = d.deployment_id;
 
--- R18: of S in E, started and not ended, by start.
-CREATE TABLE whence_oracle.rollouts_since ENGINE = Memory AS
-SELECT
-    m.service AS service, m.environment AS environment, m.since AS since,
-    arraySort(groupArrayIf((d.start_place, d.deployment_id), d.started <= m.since AND m.since < d.ended)).2 AS rollout_ids,
-    if(empty(rollout_ids), '', rollout_ids[-1]) AS latest
-FROM
-(
-    SELECT DISTINCT service, environment, arrayJoin([started, ended]) AS since
-    FROM whence_oracle.deployments
-) AS m
-INNER JOIN whence_oracle.deployments AS d ON d.service = m.service AND d.environment = m.environment
-GROUP BY service, environment, since;
-
 -- R18: the percent a deployment has stated last.
 CREATE TABLE whence_oracle.percent_since ENGINE = Memory AS
 SELECT deployment_id, time AS since, argMax(assumeNotNull(s.percent), s.place) AS percent

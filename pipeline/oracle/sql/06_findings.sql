@@ -59,16 +59,3 @@ INNER JOIN whence_oracle.scopes AS s ON s.service = p.service
 LEFT JOIN brought AS b
     ON b.service = s.service AND b.environment = s.environment AND b.revision = f.revision_introduced
 WHERE f.environment IN ('', s.environment);
-
--- R27.
-CREATE TABLE whence_oracle.findings_since ENGINE = Memory AS
-SELECT
-    m.service AS service, m.environment AS environment, m.since AS since,
-    arraySort(groupUniqArrayIf(f.finding_id, f.since <= m.since AND m.since < f.until)) AS finding_ids
-FROM
-(
-    SELECT DISTINCT service, environment, arrayJoin([since, until]) AS since
-    FROM whence_oracle.open_findings
-) AS m
-INNER JOIN whence_oracle.open_findings AS f ON f.service = m.service AND f.environment = m.environment
-GROUP BY service, environment, since;
