@@ -112,9 +112,8 @@ func (o *Oracle) columns(ctx context.Context, which string) ([]Column, error) {
 	return rows[Column](ctx, o.query, o.complete(`
 		WITH differences AS
 		(
-			SELECT * EXCEPT (column), arrayJoin(if(column = 'row' OR area IN ('entities', 'facts'), [column], [column, 'any column'])) AS column
-			FROM whence_oracle.differences
-			WHERE `+which+`
+			SELECT * EXCEPT (column), arrayJoin(if(d.column = 'row' OR area IN ('entities', 'facts'), [d.column], [d.column, 'any column'])) AS column
+			FROM (SELECT * FROM whence_oracle.differences WHERE `+which+`) AS d
 		)
 		SELECT area, column, uniqExact(item) AS differing,
 			arrayMap(e -> CAST(e, 'Tuple(row String, expected String, stored String)'), arraySort(groupUniqArray(3)((item, expected, stored)))) AS examples

@@ -13,6 +13,8 @@ import (
 	"github.com/whencehq/whence/pipeline/clickhouse"
 	"github.com/whencehq/whence/pipeline/embedded/engine"
 	"github.com/whencehq/whence/pipeline/oracle"
+	"github.com/whencehq/whence/schemas/codec"
+	"github.com/whencehq/whence/schemas/event"
 )
 
 // The embedded engine with whence's tables; url is empty where the engine's
@@ -99,4 +101,13 @@ func insert(t *testing.T, query oracle.Query, table string, rows []map[string]an
 		}
 	}
 	do(t, query, statement.String())
+}
+
+// fact reads a fact as the pipeline does.
+func fact(name, data string) event.Fact {
+	f, err := new(codec.Decoder).StoredFact(event.Event{Type: name}, []byte(data))
+	if err != nil {
+		panic(err)
+	}
+	return f
 }

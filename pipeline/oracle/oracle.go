@@ -88,14 +88,22 @@ func Compute(ctx context.Context, query Query, scope Scope) (*Oracle, error) {
 // fold computes all that does not depend on a span of observations, from the
 // facts up to a revision.
 func (o *Oracle) fold(ctx context.Context, revision uint64) error {
-	o.scope.Revision = revision
-	if err := o.run(ctx, "0", span{}); err != nil {
+	if _, err := o.query(ctx, "CREATE DATABASE "+o.database+" ENGINE = Atomic"); err != nil {
 		return err
 	}
 	_, err := o.query(ctx, o.complete(`CREATE TABLE whence_oracle.differences
 		(round UInt8, area String, item String, column String, expected String, stored String, newer Bool)
 		ENGINE = MergeTree ORDER BY (area, item, column)`, span{}))
-	return err
+	if err != nil {
+		return err
+	}
+	return o.refoldAt(ctx, revision)
+}
+
+// refoldAt does it anew, as of another revision. What was found stays.
+func (o *Oracle) refoldAt(ctx context.Context, revision uint64) error {
+	o.scope.Revision = revision
+	return o.run(ctx, "0", span{})
 }
 
 // Close drops the database. It works when the context of the computation is
@@ -148,8 +156,7 @@ func (o *Oracle) run(ctx context.Context, prefix string, s span) error {
 // complete puts this run's names and bounds into a statement.
 func (o *Oracle) complete(statement string, s span) string {
 	return strings.NewReplacer(
-		"whence_oracle.", o.database+".", "DATABASE whence_oracle ", "DATABASE "+o.database+" ",
-		"DATABASE IF EXISTS whence_oracle ", "DATABASE IF EXISTS "+o.database+" ",
+		"whence_oracle.", o.database+".",
 		"{at}", fmt.Sprintf("toUInt64(%d)", o.scope.Revision), "{round}", fmt.Sprint(o.round),
 		"{from}", o.scope.from(), "{to}", o.scope.to(), "{share}", fmt.Sprint(o.scope.share()),
 		"{start}", fmt.Sprintf("toInt64(%d)", s.start), "{end}", fmt.Sprintf("toInt64(%d)", s.end),

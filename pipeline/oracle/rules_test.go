@@ -135,8 +135,8 @@ func enrich(t *testing.T, o *oracle.Oracle, query oracle.Query) {
 	columns := "deployment_id, deployed_version, previous_version, deployment_age_ms, rollout_ids, rollout_percent, change_ids, " +
 		"flags, incident_ids, incident_severity, finding_ids, owner, tier, canonical_service, experiments"
 	_, err := o.Expected(t.Context(), "INSERT INTO whence.observations (source, id, type, name, service, environment, time, version, instance, "+
-		"experiment, variant, content_hash, revision, "+columns+") SELECT o.source, o.id, o.type, o.name, o.service, "+
-		"o.environment, o.time, o.version, o.instance, o.experiment, o.variant, o.content_hash, 1, e."+
+		"experiment, variant, content_hash, topic, partition, offset, user, ok, duration_ms, revision, "+columns+") SELECT o.source, o.id, o.type, o.name, o.service, "+
+		"o.environment, o.time, o.version, o.instance, o.experiment, o.variant, o.content_hash, o.topic, o.partition, o.offset, o.user, o.ok, o.duration_ms, 1, e."+
 		strings.ReplaceAll(columns, ", ", ", e.")+
 		" FROM whence.observations AS o INNER JOIN whence_oracle.expected AS e ON e.id = o.id AND e.source = o.source")
 	if err != nil {

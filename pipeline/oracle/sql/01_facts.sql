@@ -8,12 +8,8 @@
 -- R1 ... R29 are the numbered rules of processors/timeline/doc.go. The database whence_oracle has another name in each run.
 -- Files 0. are of all time, and run once; files 1. are of a span of observations, {start} to {end}, and run for each.
 
-DROP DATABASE IF EXISTS whence_oracle SYNC;
-
-CREATE DATABASE whence_oracle ENGINE = Atomic;
-
 -- R1: one content an identity, that of the greatest hash. R2: the total order, as a number: place.
-CREATE TABLE whence_oracle.all_facts ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.all_facts ENGINE = Memory AS
 WITH events AS
 (
     SELECT source, id, type, content_hash, time, data, revision
@@ -50,7 +46,7 @@ FROM
 
 -- R3: retractions from the last to the first; one that a later one unsays has no effect. Quadratic in the number of
 -- retractions: meant for thousands.
-CREATE TABLE whence_oracle.unsaid ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.unsaid ENGINE = Memory AS
 WITH
 (
     SELECT arrayMap(r -> (r.2, r.3, r.4, r.5), arrayReverseSort(groupArray(
@@ -67,7 +63,7 @@ FROM
         CAST([], 'Array(Tuple(String, String))'))) AS target
 );
 
-CREATE TABLE whence_oracle.counted ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.counted ENGINE = Memory AS
 SELECT place, time, substring(type, length('io.whence.') + 1) AS type, data
 FROM whence_oracle.all_facts
 WHERE (source, id) NOT IN (SELECT source, id FROM whence_oracle.unsaid) AND type != 'io.whence.fact.retracted';

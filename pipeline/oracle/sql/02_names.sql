@@ -1,5 +1,5 @@
 -- R5: what each alias means, by the last fact that speaks of it, for all time.
-CREATE TABLE whence_oracle.meanings ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.meanings ENGINE = Memory AS
 SELECT alias, argMax(meaning, place) AS name
 FROM
 (
@@ -17,7 +17,7 @@ GROUP BY alias;
 -- R6: chains, walked from each alias until a name means nothing else, or comes a second time: then from its first
 -- coming on the path is a cycle, and the least name of it counts. Bound: chains of 1,000 links, the engine's
 -- max_recursive_cte_evaluation_depth (a longer one is an error, not a wrong answer).
-CREATE TABLE whence_oracle.canonical ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.canonical ENGINE = Memory AS
 WITH RECURSIVE walk AS
 (
     SELECT alias, alias AS name, [alias] AS path, false AS again
@@ -39,7 +39,7 @@ FROM
 );
 
 -- R7: the facts that count, with their service names canonical: `service` the one they are of, `services` the list.
-CREATE TABLE whence_oracle.facts ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.facts ENGINE = Memory AS
 WITH
     (SELECT groupArray((alias, name)) FROM (SELECT alias, name FROM whence_oracle.canonical UNION ALL SELECT '', '')) AS names,
     s -> transform(s, names.1, names.2, s) AS canonical
@@ -51,7 +51,7 @@ SELECT
 FROM whence_oracle.counted;
 
 -- Where anybody asks: the services and environments of the observations.
-CREATE TABLE whence_oracle.scopes ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.scopes ENGINE = Memory AS
 WITH
     (SELECT groupArray((alias, name)) FROM (SELECT alias, name FROM whence_oracle.canonical UNION ALL SELECT '', '')) AS names
 SELECT DISTINCT transform(CAST(service, 'String'), names.1, names.2, CAST(service, 'String')) AS service, CAST(environment, 'String') AS environment

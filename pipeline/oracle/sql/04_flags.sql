@@ -1,6 +1,6 @@
 -- R19: a flag.changed in E concerns S if it lists S, or none. The rules are the text that the fact has: what the engine
 -- reads as rules only tells which part of it they are, because it spells numbers its own way.
-CREATE TABLE whence_oracle.flag_facts ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.flag_facts ENGINE = Memory AS
 SELECT
     place, time, environment, services, JSONExtractString(data, 'flag') AS flag,
     JSONExtractRaw(data, 'rules') AS read,

@@ -1,5 +1,5 @@
 -- R22: each reopened fact begins a new episode; `episode` counts them, 0 is the first.
-CREATE TABLE whence_oracle.incident_facts ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.incident_facts ENGINE = Memory AS
 SELECT
     JSONExtractString(data, 'incident_id') AS incident_id,
     place, time, type, environment,
@@ -12,7 +12,7 @@ FROM whence_oracle.facts
 WHERE startsWith(type, 'incident.');
 
 -- R20, R21.
-CREATE TABLE whence_oracle.incidents ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.incidents ENGINE = Memory AS
 SELECT
     incident_id,
     groupUniqArrayArray(f.services) AS services,
@@ -26,7 +26,7 @@ FROM whence_oracle.incident_facts AS f
 GROUP BY incident_id;
 
 -- R22. The first episode exists even where the first fact known is a reopening.
-CREATE TABLE whence_oracle.episodes ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.episodes ENGINE = Memory AS
 WITH parts AS
 (
     SELECT
@@ -57,7 +57,7 @@ FROM
 INNER JOIN whence_oracle.incidents AS i ON i.incident_id = p.incident_id;
 
 -- R24: the last severity stated; before any, the first.
-CREATE TABLE whence_oracle.severity_since ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.severity_since ENGINE = Memory AS
 SELECT incident_id, time AS since, argMax(f.severity, f.place) AS severity
 FROM whence_oracle.incident_facts AS f
 WHERE f.severity != ''

@@ -1,5 +1,5 @@
 -- R25, and of R26 all that does not depend on an environment.
-CREATE TABLE whence_oracle.findings ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.findings ENGINE = Memory AS
 SELECT
     finding_id,
     argMaxIf(f.service, f.place, f.service != '') AS service,
@@ -26,7 +26,7 @@ GROUP BY finding_id;
 
 -- R25: a finding is of its service; if it states none, of the services that list its repository.
 -- R26: open from the completion in E of what brought the revision, else from when it was seen.
-CREATE TABLE whence_oracle.open_findings ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.open_findings ENGINE = Memory AS
 WITH
 placed AS
 (

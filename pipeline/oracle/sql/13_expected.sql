@@ -59,7 +59,7 @@ SELECT
     sipHash128((deployment_id, deployed_version, previous_version, ifNull(toString(deployment_age_ms), ''), rollout_ids,
         rollout_percent, change_ids, mapKeys(flags), mapValues(flags), incident_ids, incident_severity, finding_ids, owner,
         tier, canonical_service, mapKeys(experiments), mapValues(experiments))) AS answer,
-    stated_service AS service, environment, fromUnixTimestamp(intDiv(time, 60000) * 60, 'UTC') AS minute, name,
+    stated_service AS service, environment, toDateTime(intDiv(time, 60000) * 60, 'UTC') AS minute, name,
     deployment_id, deployed_version, canonical_service,
     said.user AS user, said.recorded AS recorded, said.measured AS measured, said.ok AS ok, said.duration_ms AS duration_ms,
     said.weight AS weight, said.requests AS requests, said.errors AS errors, said.success_ratio AS success_ratio,

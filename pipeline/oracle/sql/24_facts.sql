@@ -4,7 +4,7 @@ SELECT
     {round}, 'facts', concat(source, ' ', id, ' ', type), multiIf(sides = 3, 'content_hash', 'row'),
     multiIf(bitAnd(sides, 1) = 0, 'absent', sides = 3, toString(expected), 'expected'),
     multiIf(bitAnd(sides, 2) = 0, 'absent', sides = 3, toString(stored), 'stored'),
-    revision > {at}
+    false
 FROM
 (
     SELECT
@@ -20,5 +20,5 @@ FROM
         FROM whence.facts FINAL
     ) AS said
     GROUP BY source, id, type
-    HAVING sides != 3 OR expected != stored
+    HAVING (sides != 3 OR expected != stored) AND revision <= {at}
 );
