@@ -34,6 +34,7 @@ type Timeline struct {
 	renamed []*name
 	touched [ranks][]entity
 
+	journal  journal
 	variants variants
 }
 
@@ -71,6 +72,7 @@ func (t *Timeline) Apply(facts []event.Fact) {
 		revision = max(revision, facts[i].Revision)
 	}
 	t.settle()
+	t.closeBatch(revision)
 	t.raise(revision)
 }
 
