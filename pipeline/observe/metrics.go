@@ -21,6 +21,7 @@ type Metrics struct {
 	lag             *prometheus.GaugeVec
 	sessionsEnded   *prometheus.CounterVec
 	stopped         *prometheus.GaugeVec
+	orphaned        *prometheus.CounterVec
 
 	eventsStored *prometheus.CounterVec
 	enriched     prometheus.Counter
@@ -62,6 +63,7 @@ func (m *Metrics) registerConsumer() {
 	m.bytesConsumed = m.counters("bytes_consumed_total", "Bytes of those records' values.", "topic")
 	m.lag = m.gauges("lag_records", "Records of a partition that were not fetched yet, as of the last fetch.", "topic", "partition")
 	m.sessionsEnded = m.counters("sessions_ended_total", "Memberships in the group that ended with an error; a new one begins.", "role")
+	m.orphaned = m.counters("batches_orphaned_total", "Batches that were stored and whose commit is in doubt: they are stored again, as one.", "topic")
 	m.stopped = m.gauges("partition_stopped", "1 for a partition that an operator has to look after.", "topic", "partition")
 }
 
@@ -108,6 +110,9 @@ func (m *Metrics) Lost(topic string, partition int32) {
 
 // SessionEnded counts a membership in the group that ended with an error.
 func (m *Metrics) SessionEnded(role string, _ error) { m.sessionsEnded.WithLabelValues(role).Inc() }
+
+// Orphaned counts a batch that was stored and perhaps not committed.
+func (m *Metrics) Orphaned(b *pipeline.Batch) { m.orphaned.WithLabelValues(b.Topic).Inc() }
 
 // PartitionStopped marks a partition that waits for an operator.
 func (m *Metrics) PartitionStopped(topic string, partition int32, _ error) {
