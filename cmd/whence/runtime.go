@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -32,6 +33,7 @@ type worker struct {
 	store    *clickhouse.Client
 	timeline *timeline.Timeline
 	producer *kafka.Producer
+	end      *kafka.ContextEnd
 	epoch    uint64
 }
 
@@ -86,6 +88,10 @@ func (w *worker) run(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer w.producer.Close()
+	if w.end, err = kafka.OpenContextEnd(w.kafka, topics.ContextName(), w.epoch); err != nil {
+		return err
+	}
+	defer w.end.Close()
 
 	// The tail ends after the consumers: a round under way waits for its facts.
 	reading, stopReading := context.WithCancel(context.WithoutCancel(ctx))
@@ -111,13 +117,35 @@ func (w *worker) consume(ctx context.Context, ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	state := newReadiness(w.health, ready)
 	events, facts := w.events(state), w.facts(state)
+	reconciling, err := w.reconciler()
+	if err != nil {
+		return err
+	}
+	defer reconciling.close()
+	// Whoever stores the facts corrects the rows too: one worker at a time, and
+	// no harm in two.
+	failed := make(chan error, 1)
+	facts.WhileOwning = func(owning context.Context) {
+		if err := reconciling.Run(owning); err != nil {
+			failed <- err
+		}
+	}
+	group.Go(func() error {
+		select {
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
 	group.Go(func() error { return events.Run(ctx) })
 	group.Go(func() error { return facts.Run(ctx) })
 	return group.Wait()
 }
 
 // recall folds the facts that are stored already, those of former context logs
-// among them, and returns the offset from which the log has to be read.
+// among them, and returns the offset from which the log has to be read. What
+// facts may have changed is noted from the first one that is not closed.
 func (w *worker) recall(ctx context.Context, topic kafka.ContextTopic) (int64, error) {
 	from, stored, err := w.store.LedgerEnd(ctx, topic.ID, 0)
 	if err != nil {
@@ -130,7 +158,15 @@ func (w *worker) recall(ctx context.Context, topic kafka.ContextTopic) (int64, e
 		return 0, pipeline.Fatalf("facts are lost: publish them again from their sources, then set the offset of the group "+w.contextGroup()+" by hand",
 			"the context log begins at offset %d, and facts are stored up to %d only", topic.Start, from)
 	}
-	if err := w.store.Snapshot(ctx, w.log, w.timeline.Apply); err != nil {
+	cursor, err := w.store.Cursor(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := w.store.Snapshot(ctx, w.log, 0, cursor, w.timeline.Apply); err != nil {
+		return 0, err
+	}
+	w.timeline.Journal()
+	if err := w.store.Snapshot(ctx, w.log, cursor, math.MaxUint64, w.timeline.Apply); err != nil {
 		return 0, err
 	}
 	if from > 0 {
@@ -200,6 +236,7 @@ func (w *worker) events(state *readiness) *kafka.Consumer {
 		MaxEventBytes: int(w.cfg.Limits.MaxEventBytes), MaxDepth: w.cfg.Limits.MaxDepth,
 		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer,
 	})
+	c.Floor, c.Await = w.end.Revision, w.timeline.Wait
 	return c
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -145,19 +144,12 @@ func (b *Body) params(token string) url.Values {
 
 // check compares what the server says it wrote with what was sent.
 func (b *Body) check(header http.Header) error {
-	text := header.Get("X-ClickHouse-Summary")
-	var summary struct {
-		Written string `json:"written_rows"`
-	}
-	if err := json.Unmarshal([]byte(text), &summary); err != nil {
-		return &pipeline.Error{Class: pipeline.Retryable, Err: fmt.Errorf("summary %q: %w", text, err)}
-	}
-	written, err := strconv.Atoi(summary.Written)
+	rows, err := written(header)
 	if err != nil {
-		return &pipeline.Error{Class: pipeline.Retryable, Err: fmt.Errorf("summary %q: %w", text, err)}
+		return err
 	}
-	if written < b.Rows {
-		return &pipeline.Error{Class: pipeline.Retryable, Err: fmt.Errorf("the server wrote %d rows of %d", written, b.Rows)}
+	if rows < uint64(b.Rows) {
+		return &pipeline.Error{Class: pipeline.Retryable, Err: fmt.Errorf("the server wrote %d rows of %d", rows, b.Rows)}
 	}
 	return nil
 }

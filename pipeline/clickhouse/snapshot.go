@@ -14,17 +14,20 @@ import (
 // snapshotChunk is how many facts are handed over at once.
 const snapshotChunk = 10_000
 
-// Snapshot hands over every fact that is stored, in chunks and in no order: of
-// each identity the content that counts, with what a timeline needs of it.
+// Snapshot hands over the contents of facts with after < revision <= upTo that
+// are stored, in chunks and in no order, with what a timeline needs of them.
+// Those that lost to a greater content are among them: a timeline is a function
+// of the set, and as of an earlier revision they may have counted.
 // What is stored of this incarnation of the context log reaches at least to
 // LedgerEnd of its topic, asked before; facts beyond that may be among them,
 // which changes nothing, for a timeline is a function of the set.
 //
 // A row that nobody can read is left out and logged: if one could end a start, no
 // worker would ever start again.
-func (c *Client) Snapshot(ctx context.Context, log *zap.Logger, fold func([]event.Fact)) error {
+func (c *Client) Snapshot(ctx context.Context, log *zap.Logger, after, upTo uint64, fold func([]event.Fact)) error {
 	rows, err := c.db.QueryContext(ctx,
-		"SELECT toString(source), id, toString(type), time, content_hash, revision, data FROM whence.facts FINAL")
+		"SELECT toString(source), id, toString(type), time, content_hash, revision, data FROM whence_state.fact_contents FINAL "+
+			"WHERE revision > ? AND revision <= ?", after, upTo)
 	if err != nil {
 		return fmt.Errorf("snapshot of facts: %w", Classify(err))
 	}

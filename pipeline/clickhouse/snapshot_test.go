@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -31,7 +32,7 @@ func TestASnapshotHasEveryFactThatWasAcceptedAndLeavesOutWhatNobodyCanRead(t *te
 
 	core, logged := observer.New(zap.ErrorLevel)
 	recalled := map[string]event.Fact{}
-	must(t, client.Snapshot(t.Context(), zap.New(core), func(chunk []event.Fact) {
+	must(t, client.Snapshot(t.Context(), zap.New(core), 0, math.MaxUint64, func(chunk []event.Fact) {
 		for _, f := range chunk {
 			recalled[f.ID] = f
 		}

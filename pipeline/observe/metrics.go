@@ -37,6 +37,14 @@ type Metrics struct {
 
 	revision prometheus.Gauge
 	facts    prometheus.Gauge
+
+	reconciled     prometheus.Gauge
+	reconcileLag   prometheus.Gauge
+	passes         prometheus.Counter
+	passesFailed   prometheus.Counter
+	rowsCorrected  prometheus.Counter
+	passSeconds    prometheus.Histogram
+	promiseSeconds prometheus.Histogram
 }
 
 // Delays of events reach from milliseconds to the weeks of a back-fill.
@@ -55,6 +63,7 @@ func NewMetrics() *Metrics {
 	m.registerBatches()
 	m.registerInserts()
 	m.registerContext()
+	m.registerReconcile()
 	return m
 }
 
@@ -89,6 +98,34 @@ func (m *Metrics) registerContext() {
 	m.revision = m.gauge("context_revision", "The last revision of the context log that is folded in.")
 	m.facts = m.gauge("context_facts", "Facts that the timeline holds.")
 }
+
+func (m *Metrics) registerReconcile() {
+	m.reconciled = m.gauge("reconciled_revision", "The revision up to which every fact is in every row it concerns, as the worker that reconciles sees it.")
+	m.reconcileLag = m.gauge("reconcile_pending_facts", "Facts that are known and not in every row yet.")
+	m.passes = m.counter("reconcile_passes_total", "Times that the facts known were closed.")
+	m.passesFailed = m.counter("reconcile_failures_total", "Passes that failed; they begin again.")
+	m.rowsCorrected = m.counter("rows_corrected_total", "Observations rewritten because of a late fact.")
+	m.passSeconds = m.histogram("reconcile_pass_seconds", "One pass, without its wait for the partitions.", secondsBuckets)
+	m.promiseSeconds = m.histogram("reconcile_wait_seconds", "A pass's wait until all partitions know its facts.", secondsBuckets)
+}
+
+// Reconcile says how far corrections are: facts up to cursor of those up to
+// revision are in every row.
+func (m *Metrics) Reconcile(cursor, revision uint64) {
+	m.reconciled.Set(float64(cursor))
+	m.reconcileLag.Set(float64(revision - min(cursor, revision)))
+}
+
+// Reconciled counts a pass and the rows it rewrote.
+func (m *Metrics) Reconciled(rows uint64, took, waited time.Duration) {
+	m.passes.Inc()
+	m.rowsCorrected.Add(float64(rows))
+	m.passSeconds.Observe((took - waited).Seconds())
+	m.promiseSeconds.Observe(waited.Seconds())
+}
+
+// ReconcileFailed counts a pass that begins again.
+func (m *Metrics) ReconcileFailed() { m.passesFailed.Inc() }
 
 // Consumed counts fetched records, and bytes of their values.
 func (m *Metrics) Consumed(topic string, records, bytes int) {

@@ -38,7 +38,7 @@ func (t *Timeline) Contexts(stale []event.Stale, limit int) (contexts []event.Co
 
 func (c *constants) said(s *event.Stale, since event.Millis, canonical string) event.Context {
 	return event.Context{
-		Service: s.Service, Environment: s.Environment, Since: since, StartedAt: c.last.start,
+		Service: s.Service, Environment: s.Environment, Since: since, Until: s.Last, StartedAt: c.last.start,
 		Enrichment: event.Enrichment{
 			DeploymentID:     c.last.id,
 			DeployedVersion:  c.last.version,

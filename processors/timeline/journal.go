@@ -56,14 +56,6 @@ func (t *Timeline) Journal() {
 	t.journal.on = true
 }
 
-// MarkAll notes that facts up to the revision reached may have changed every
-// answer.
-func (t *Timeline) MarkAll() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.journal.marks = []mark{{from: -forever, to: forever, newest: t.revision}}
-}
-
 // Pending returns the observations whose answers facts up to a revision may
 // have changed, without what Forget was told of. None: those facts, if any,
 // concern nothing before their own time.

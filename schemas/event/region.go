@@ -37,7 +37,7 @@ type Stale struct {
 // instance that any deployment has added.
 type Context struct {
 	Service, Environment string
-	Since                Millis
+	Since, Until         Millis // Until, inclusive, is the end of what was asked
 	Enrichment
 	StartedAt Millis // of the deployment; 0: there is none
 }

@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS whence_state.contexts
     service String,
     environment String,
     since DateTime64(3, 'UTC'),
+    until DateTime64(3, 'UTC') COMMENT 'The last moment that the run speaks of',
     deployment_id String,
     deployed_version String,
     previous_version String,

@@ -1,0 +1,308 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/schemas/event"
+)
+
+// Timeline knows the facts.
+type Timeline interface {
+	Revision() uint64
+	// Wait returns when a revision is folded in, or with the context's error.
+	Wait(ctx context.Context, revision uint64) error
+	// Pending lists the observations that facts up to a revision may concern,
+	// but for those that Forget was told of.
+	Pending(upTo uint64) []event.Region
+	Forget(upTo uint64)
+	// Contexts says what holds for stale observations, as of the revision it
+	// returns; not ok: that is more than limit entries.
+	Contexts(stale []event.Stale, limit int) (contexts []event.Context, servings []event.Serving, revision uint64, ok bool)
+}
+
+// Promises tells the least revision that all partitions promise: no row of a
+// record that is not stored yet will be of an earlier one.
+type Promises interface {
+	Least(ctx context.Context) (revision uint64, err error)
+}
+
+// Rows is where the enriched observations are.
+type Rows interface {
+	// Stale lists the observations of the regions enriched before a revision,
+	// by day.
+	Stale(ctx context.Context, regions []event.Region, below uint64) ([]event.Stale, error)
+	// Correct rewrites what a correction says otherwise than the rows do, keeps
+	// what they said, and returns how many there were.
+	Correct(ctx context.Context, c Correction) (rows uint64, err error)
+	// Touch has the minutes sealed anew in which the regions hold rows that were
+	// rewritten at a revision after the given one.
+	Touch(ctx context.Context, regions []event.Region, after uint64) error
+	// Cursor is the greatest revision that Closed was ever told, by anybody.
+	Cursor(ctx context.Context) (uint64, error)
+	Closed(ctx context.Context, p Pass) error
+}
+
+// Correction is stale observations of some regions, and what holds for them.
+type Correction struct {
+	Regions  []event.Region
+	Stale    []event.Stale
+	Below    uint64 // only rows enriched before this revision
+	Contexts []event.Context
+	Servings []event.Serving
+	Revision uint64 // that Contexts and Servings are of
+}
+
+// Pass is what closing the facts up to Revision took.
+type Pass struct {
+	After, Revision uint64 // the facts with After < revision <= Revision
+	Regions         int
+	Corrected       uint64 // rows
+	Began           time.Time
+	Took, Waited    time.Duration
+}
+
+// Observer is told what reconcile does.
+type Observer interface {
+	// Pending: facts up to revision are known, those up to cursor are closed.
+	Pending(cursor, revision uint64)
+	Passed(p Pass)
+	Failed(err error)
+}
+
+// Config sizes the work. Zero values have the defaults.
+type Config struct {
+	// Every is the least time from one pass to the next: facts that come close
+	// together share one. Default 500 ms.
+	Every time.Duration
+	// Poll is how often promises are asked for while a pass waits. Default 250 ms.
+	Poll time.Duration
+	// Rows is how many rows one statement looks at, about. Default 1,000,000.
+	Rows uint64
+	// Contexts is how many contexts and servings one statement may need.
+	// Default 20,000.
+	Contexts int
+}
+
+func (c Config) withDefaults() Config {
+	if c.Every == 0 {
+		c.Every = 500 * time.Millisecond
+	}
+	if c.Poll == 0 {
+		c.Poll = 250 * time.Millisecond
+	}
+	if c.Rows == 0 {
+		c.Rows = 1_000_000
+	}
+	if c.Contexts == 0 {
+		c.Contexts = 20_000
+	}
+	return c
+}
+
+// Reconciler corrects rows. Use New.
+type Reconciler struct {
+	config   Config
+	timeline Timeline
+	promises Promises
+	rows     Rows
+	clock    pipeline.Clock
+	observer Observer
+}
+
+// New makes a reconciler.
+func New(c Config, t Timeline, p Promises, r Rows, clock pipeline.Clock, o Observer) *Reconciler {
+	return &Reconciler{c.withDefaults(), t, p, r, clock, o}
+}
+
+// Run closes facts as they come, until ctx is done, and returns nil then. What
+// fails is tried again; only what an operator has to look after is returned.
+func (r *Reconciler) Run(ctx context.Context) error {
+	for {
+		err := r.next(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case pipeline.ClassOf(err) == pipeline.Fatal:
+			return fmt.Errorf("reconcile: %w", err)
+		case err != nil:
+			r.observer.Failed(err)
+			r.clock.Sleep(ctx, 4*r.config.Every)
+		default:
+			r.clock.Sleep(ctx, r.config.Every)
+		}
+	}
+}
+
+// next waits for a fact that is not closed and closes all that are known.
+func (r *Reconciler) next(ctx context.Context) error {
+	cursor, err := r.rows.Cursor(ctx)
+	if err != nil {
+		return err
+	}
+	r.timeline.Forget(cursor) // another worker may have closed more
+	r.observer.Pending(cursor, r.timeline.Revision())
+	if err := r.timeline.Wait(ctx, cursor+1); err != nil {
+		return err
+	}
+	pass, err := r.Close(ctx, cursor)
+	if err != nil {
+		return err
+	}
+	r.observer.Passed(pass)
+	return nil
+}
+
+// Close closes the facts after the cursor that the timeline knows.
+func (r *Reconciler) Close(ctx context.Context, cursor uint64) (Pass, error) {
+	p := Pass{After: cursor, Revision: r.timeline.Revision(), Began: r.clock.Now()}
+	if regions := r.timeline.Pending(p.Revision); len(regions) > 0 {
+		if err := r.promised(ctx, p.Revision); err != nil {
+			return p, fmt.Errorf("wait for all partitions to know revision %d: %w", p.Revision, err)
+		}
+		p.Waited = r.clock.Now().Sub(p.Began)
+		pipeline.Failpoint("reconcile/after-promises")
+		// Once more: those of the facts up to this revision are all there since
+		// the beginning, and may have been joined with later ones.
+		regions = r.timeline.Pending(p.Revision)
+		p.Regions = len(regions)
+		var err error
+		if p.Corrected, err = r.Correct(ctx, regions, p.Revision); err != nil {
+			return p, err
+		}
+		// Rows that a crashed pass rewrote are among these, so what it did not
+		// touch any more is touched now.
+		if err := r.rows.Touch(ctx, regions, cursor); err != nil {
+			return p, err
+		}
+		pipeline.Failpoint("reconcile/after-touch")
+	}
+	p.Took = r.clock.Now().Sub(p.Began)
+	pipeline.Failpoint("reconcile/before-close")
+	if err := r.rows.Closed(ctx, p); err != nil {
+		return p, err
+	}
+	r.timeline.Forget(p.Revision)
+	return p, nil
+}
+
+func (r *Reconciler) promised(ctx context.Context, revision uint64) error {
+	if pipeline.Mutated("no-revision-guard") {
+		return nil
+	}
+	for {
+		least, err := r.promises.Least(ctx)
+		if err != nil {
+			return err
+		}
+		if least >= revision {
+			return nil
+		}
+		if !r.clock.Sleep(ctx, r.config.Poll) {
+			return ctx.Err()
+		}
+	}
+}
+
+// regionsAtOnce bounds the conditions of one statement.
+const regionsAtOnce = 64
+
+// Correct writes the rows of the regions anew that were enriched before a
+// revision and say something else than the timeline does, and returns how many
+// there were.
+func (r *Reconciler) Correct(ctx context.Context, regions []event.Region, below uint64) (rows uint64, err error) {
+	for first := 0; first < len(regions); first += regionsAtOnce {
+		some := regions[first:min(first+regionsAtOnce, len(regions))]
+		stale, err := r.rows.Stale(ctx, some, below)
+		if err != nil {
+			return rows, err
+		}
+		for _, chunk := range chunks(stale, r.config.Rows) {
+			n, err := r.correct(ctx, some, chunk, below)
+			rows += n
+			if err != nil {
+				return rows, err
+			}
+		}
+	}
+	return rows, nil
+}
+
+// correct works one chunk off, in halves where it needs too many contexts.
+func (r *Reconciler) correct(ctx context.Context, regions []event.Region, stale []event.Stale, below uint64) (uint64, error) {
+	contexts, servings, revision, ok := r.timeline.Contexts(stale, r.config.Contexts)
+	if !ok {
+		one, other := halves(stale)
+		if len(other) == 0 {
+			return 0, errTooMany
+		}
+		n, err := r.correct(ctx, regions, one, below)
+		if err != nil {
+			return n, err
+		}
+		m, err := r.correct(ctx, regions, other, below)
+		return n + m, err
+	}
+	return r.rows.Correct(ctx, Correction{
+		Regions: regions, Stale: stale, Below: below, Contexts: contexts, Servings: servings, Revision: revision,
+	})
+}
+
+var errTooMany = errors.New("observations of one millisecond state more versions and instances than a statement takes")
+
+// chunks cuts stale observations into statements of about so many rows, of one
+// day each where a day has enough: a part never spans two days.
+func chunks(stale []event.Stale, rows uint64) (all [][]event.Stale) {
+	var chunk []event.Stale
+	var held uint64
+	flush := func() {
+		if len(chunk) > 0 {
+			all = append(all, chunk)
+		}
+		chunk, held = nil, 0
+	}
+	for _, s := range stale {
+		if s.Rows > rows {
+			flush()
+			for _, part := range cut(s, s.Rows/rows+1) {
+				all = append(all, []event.Stale{part})
+			}
+			continue
+		}
+		if held+s.Rows > rows {
+			flush()
+		}
+		chunk = append(chunk, s)
+		held += s.Rows
+	}
+	flush()
+	return all
+}
+
+// cut makes n of s, of equal times.
+func cut(s event.Stale, n uint64) []event.Stale {
+	step := (s.Last-s.First)/event.Millis(n) + 1
+	var all []event.Stale
+	for from := s.First; from <= s.Last; from += step {
+		part := s
+		part.First, part.Last, part.Rows = from, min(from+step-1, s.Last), s.Rows/n
+		all = append(all, part)
+	}
+	return all
+}
+
+// halves cuts in two by services, or a single one by time, or, of one moment,
+// by what is stated.
+func halves(stale []event.Stale) (one, other []event.Stale) {
+	if n := len(stale); n > 1 {
+		return stale[:n/2], stale[n/2:]
+	}
+	parts := cut(stale[0], 2)
+	if len(parts) < 2 {
+		return parts, nil
+	}
+	return parts[:1], parts[1:]
+}
