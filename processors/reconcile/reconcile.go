@@ -1,9 +1,12 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/whencehq/whence/pipeline"
@@ -46,9 +49,9 @@ type Rows interface {
 	Closed(ctx context.Context, p Pass) error
 }
 
-// Correction is stale observations of some regions, and what holds for them.
+// Correction is stale observations, and what holds for them.
 type Correction struct {
-	Regions  []event.Region
+	Regions  []event.Region // no row outside of these is concerned; none: ask each
 	Stale    []event.Stale
 	Below    uint64 // only rows enriched before this revision
 	Contexts []event.Context
@@ -214,21 +217,55 @@ const regionsAtOnce = 64
 // revision and say something else than the timeline does, and returns how many
 // there were.
 func (r *Reconciler) Correct(ctx context.Context, regions []event.Region, below uint64) (rows uint64, err error) {
-	for first := 0; first < len(regions); first += regionsAtOnce {
-		some := regions[first:min(first+regionsAtOnce, len(regions))]
-		stale, err := r.rows.Stale(ctx, some, below)
+	stale, err := r.stale(ctx, regions, below)
+	if err != nil {
+		return 0, err
+	}
+	if len(regions) > regionsAtOnce {
+		regions = nil // to compare a few rows more costs less than the conditions
+	}
+	for _, chunk := range chunks(stale, r.config.Rows) {
+		n, err := r.correct(ctx, regions, chunk, below)
+		rows += n
 		if err != nil {
 			return rows, err
 		}
-		for _, chunk := range chunks(stale, r.config.Rows) {
-			n, err := r.correct(ctx, some, chunk, below)
-			rows += n
-			if err != nil {
-				return rows, err
-			}
-		}
 	}
 	return rows, nil
+}
+
+// stale asks for the stale observations of the regions, and makes one of what
+// several questions found of a service on one day.
+func (r *Reconciler) stale(ctx context.Context, regions []event.Region, below uint64) ([]event.Stale, error) {
+	type key struct {
+		day                  event.Millis
+		service, environment string
+	}
+	const day = event.Millis(24 * time.Hour / time.Millisecond)
+	found := map[key]event.Stale{}
+	for some := range slices.Chunk(regions, regionsAtOnce) {
+		stale, err := r.rows.Stale(ctx, some, below)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range stale {
+			k := key{s.First / day, s.Service, s.Environment}
+			if known, ok := found[k]; ok {
+				s.First, s.Last, s.Rows = min(s.First, known.First), max(s.Last, known.Last), s.Rows+known.Rows
+				s.Versions, s.Instances = union(s.Versions, known.Versions), union(s.Instances, known.Instances)
+			}
+			found[k] = s
+		}
+	}
+	return slices.SortedFunc(maps.Values(found), func(a, b event.Stale) int {
+		return cmp.Or(cmp.Compare(a.First/day, b.First/day), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Environment, b.Environment))
+	}), nil
+}
+
+func union(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // correct works one chunk off, in halves where it needs too many contexts.

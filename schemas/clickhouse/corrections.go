@@ -111,12 +111,11 @@ func (c *Servings) Append(run uint64, s *event.Serving) {
 	c.serving.append(s.DeploymentID, s.DeployedVersion, s.PreviousVersion, s.StartedAt, s.ChangeIDs)
 }
 
-// Correction is observations that a run computes anew: those of the regions
-// and of the stale ones' services, environments and times, enriched before
-// Below.
+// Correction is observations that a run computes anew: those of the stale
+// ones' services, environments and times, enriched before Below.
 type Correction struct {
 	Run     uint64
-	Regions []event.Region
+	Regions []event.Region // that hold all of them; none: no narrower
 	Stale   []event.Stale
 	Below   uint64
 	// Revision that the run's contexts are of.
@@ -165,6 +164,10 @@ func (c *Correction) from() string {
 	for _, e := range enriched {
 		differs = append(differs, fmt.Sprintf("NOT (o.%s <=> %s)", e[0], e[1]))
 	}
+	where := "1"
+	if len(c.Regions) > 0 {
+		where = InRegions(c.Regions)
+	}
 	return fmt.Sprintf(`
 FROM (SELECT * FROM whence.observations FINAL WHERE revision < %[1]d AND (%[2]s) AND (%[3]s)) AS o
 ASOF INNER JOIN (SELECT * FROM whence_state.contexts WHERE run = %[4]d) AS c
@@ -173,7 +176,7 @@ ASOF LEFT JOIN (SELECT * FROM whence_state.servings WHERE run = %[4]d) AS s
     ON s.service = o.service AND s.environment = o.environment
     AND s.version = o.version AND s.instance = if(o.version = '', o.instance, '') AND s.since <= o.time
 WHERE o.time <= c.until AND (o.version = '' AND o.instance = '' OR s.run = %[4]d)
-    AND (%[5]s)`, c.Below, InRegions(c.Regions), inStale(c.Stale), c.Run, strings.Join(differs, " OR "))
+    AND (%[5]s)`, c.Below, where, inStale(c.Stale), c.Run, strings.Join(differs, " OR "))
 }
 
 // KeepHistory is the statement that copies what the correction will supersede.
