@@ -59,19 +59,28 @@ const (
 )
 
 func (w *worker) run(ctx context.Context, ready func()) error {
-	if err := w.connect(ctx); err != nil {
-		return err
-	}
-	defer w.store.Close()
-	var topic kafka.ContextTopic
-	err := w.persist(ctx, "kafka", answerTime, func(ctx context.Context) (err error) {
-		topic, err = kafka.DescribeContext(ctx, w.kafka, w.cfg.Kafka.Topics.ContextName())
-		return err
-	})
+	from, topic, err := w.open(ctx)
+	defer w.close()
 	if err != nil {
 		return err
 	}
-	var from int64
+	return w.following(ctx, from, topic.End, func(ctx context.Context) error { return w.consume(ctx, ready) })
+}
+
+// open connects, and folds the facts that are stored. The context log has to be
+// read from offset from on.
+func (w *worker) open(ctx context.Context) (from int64, topic kafka.ContextTopic, err error) {
+	if err = w.connect(ctx); err != nil {
+		return 0, topic, err
+	}
+	topics := w.cfg.Kafka.Topics
+	err = w.persist(ctx, "kafka", answerTime, func(ctx context.Context) (err error) {
+		topic, err = kafka.DescribeContext(ctx, w.kafka, topics.ContextName())
+		return err
+	})
+	if err != nil {
+		return 0, topic, err
+	}
 	err = w.persist(ctx, "clickhouse", recallTime, func(ctx context.Context) (err error) {
 		if w.epoch, err = w.store.Epoch(ctx, topic.ID); err != nil {
 			return err
@@ -80,25 +89,37 @@ func (w *worker) run(ctx context.Context, ready func()) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return 0, topic, err
 	}
-	topics := w.cfg.Kafka.Topics
 	w.producer, err = kafka.NewProducer(w.kafka, topics.ContextName(), topics.DeadLetterName(), w.epoch, processors.EncodeFact)
 	if err != nil {
-		return err
+		return 0, topic, err
 	}
-	defer w.producer.Close()
-	if w.end, err = kafka.OpenContextEnd(w.kafka, topics.ContextName(), w.epoch); err != nil {
-		return err
-	}
-	defer w.end.Close()
+	w.end, err = kafka.OpenContextEnd(w.kafka, topics.ContextName(), w.epoch)
+	return from, topic, err
+}
 
-	// The tail ends after the consumers: a round under way waits for its facts.
+func (w *worker) close() {
+	if w.end != nil {
+		w.end.Close()
+	}
+	if w.producer != nil {
+		w.producer.Close()
+	}
+	if w.store != nil {
+		_ = w.store.Close()
+	}
+}
+
+// following does work while the timeline follows the context log, from the
+// moment that everything before end is folded.
+func (w *worker) following(ctx context.Context, from, end int64, work func(context.Context) error) error {
+	// The tail ends after the work: a round under way waits for its facts.
 	reading, stopReading := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopReading()
 	group, ctx := errgroup.WithContext(ctx)
 	caughtUp := make(chan struct{})
-	group.Go(func() error { return w.tail().Run(reading, from, topic.End, func() { close(caughtUp) }) })
+	group.Go(func() error { return w.tail().Run(reading, from, end, func() { close(caughtUp) }) })
 	group.Go(func() error {
 		defer stopReading()
 		select {
@@ -107,7 +128,7 @@ func (w *worker) run(ctx context.Context, ready func()) error {
 		case <-caughtUp: // observations wait until everything that was known is known here
 		}
 		w.log.Info("context log folded", zap.Int("facts", w.timeline.Len()), zap.Uint64("revision", w.timeline.Revision()))
-		return w.consume(ctx, ready)
+		return work(ctx)
 	})
 	return group.Wait()
 }

@@ -121,6 +121,15 @@ func (c *Client) rewrite(ctx context.Context, statement string) (uint64, error) 
 	return written(header)
 }
 
+// KeepRange copies what the observations of a partition's records [from, to)
+// say into whence.observations_history, before they are said again.
+func (c *Client) KeepRange(ctx context.Context, topic string, partition int32, from, to int64) error {
+	if _, err := c.rewrite(ctx, tables.KeepRange(topic, partition, from, to)); err != nil {
+		return fmt.Errorf("keep history: %w", err)
+	}
+	return nil
+}
+
 // written reads the rows that a statement wrote out of its summary.
 func written(header http.Header) (uint64, error) {
 	var summary struct {

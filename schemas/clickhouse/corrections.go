@@ -180,13 +180,22 @@ WHERE o.time <= c.until AND (o.version = '' AND o.instance = '' OR s.run = %[4]d
 }
 
 // KeepHistory is the statement that copies what the correction will supersede.
-func (c *Correction) KeepHistory() string {
+func (c *Correction) KeepHistory() string { return keep(c.from()) }
+
+// KeepRange is the statement that copies what the observations of a
+// partition's records [from, to) say.
+func KeepRange(topic string, partition int32, from, to int64) string {
+	return keep(fmt.Sprintf("\nFROM whence.observations AS o FINAL\nWHERE topic = %s AND partition = %d AND offset >= %d AND offset < %d",
+		quote(topic), partition, from, to))
+}
+
+func keep(from string) string {
 	columns := []string{"source", "id", "time", "name", "service", "environment", "content_hash", "experiments", "revision"}
 	for _, e := range enriched {
 		columns = append(columns, e[0])
 	}
 	return "INSERT INTO whence.observations_history (" + strings.Join(columns, ", ") + ")\nSELECT o." +
-		strings.Join(columns, ", o.") + c.from()
+		strings.Join(columns, ", o.") + from
 }
 
 // Rewrite is the statement that writes the rows anew.
