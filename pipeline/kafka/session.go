@@ -554,6 +554,10 @@ func (s *session) reachFloor(ctx context.Context, batches []*pipeline.Batch) err
 // promise commits, for partitions whose commits say less than is known by now,
 // where they stand once more: none of their later rows will be of an earlier
 // revision. Rebalances are blocked meanwhile, as they are in a round.
+//
+// A batch that is announced is left out. A former owner's insert of it may be
+// on its way still, with rows of its revision, and take this one's place under
+// their token: only when the batch is complete are its rows there to be seen.
 func (s *session) promise(ctx context.Context) error {
 	if s.Floor == nil || time.Since(s.spoken) < promiseEvery {
 		return nil
@@ -563,10 +567,8 @@ func (s *session) promise(ctx context.Context) error {
 	var commits []commit
 	s.mu.Lock()
 	for _, p := range s.partitions {
-		if p.next >= 0 && p.promised < revision {
-			in := p.announced
-			in.Topic, in.Revision = p.topicID, revision
-			commits = append(commits, commit{p.topic, p.id, p.next, in})
+		if p.next >= 0 && p.announced.End == 0 && p.promised < revision {
+			commits = append(commits, commit{p.topic, p.id, p.next, intent{Topic: p.topicID, Revision: revision}})
 		}
 	}
 	s.mu.Unlock()
