@@ -1,4 +1,4 @@
-package timeline_test
+package model
 
 import (
 	"cmp"
@@ -9,11 +9,15 @@ import (
 	"github.com/whencehq/whence/schemas/event"
 )
 
-// model answers by the rules of doc.go with plain loops over all facts for
-// every observation. It shares nothing with the package but the event types.
-type model struct{ facts []event.Fact } // R1 to R3 done, in the order R2
+// Model is what a set of facts says.
+type Model struct {
+	facts []event.Fact      // R1 to R3 done, in the order R2
+	means map[string]string // R5
+}
 
-func newModel(stated []event.Fact) model {
+// New makes the model of the facts that were stated, in any order, repetitions
+// among them.
+func New(stated []event.Fact) Model {
 	// R1
 	type identity struct{ source, id, typ string }
 	winners := map[identity]event.Fact{}
@@ -45,7 +49,7 @@ func newModel(stated []event.Fact) model {
 			left = append(left, f)
 		}
 	}
-	return model{left}
+	return Model{left, meanings(left)}
 }
 
 func order(a, b event.Fact) int {
@@ -53,15 +57,15 @@ func order(a, b event.Fact) int {
 		cmp.Compare(a.ID, b.ID), cmp.Compare(a.Hash, b.Hash), cmp.Compare(a.Type, b.Type))
 }
 
-// canonical is R5 and R6.
-func (m model) canonical(name string) string {
+// meanings is R5.
+func meanings(facts []event.Fact) map[string]string {
 	means := map[string]string{}
 	say := func(alias, canonical string) {
 		if alias != "" && canonical != "" && alias != canonical {
 			means[alias] = canonical
 		}
 	}
-	for _, f := range m.facts {
+	for _, f := range facts {
 		switch p := f.Payload.(type) {
 		case *event.Declaration:
 			for _, a := range p.Aliases {
@@ -73,13 +77,18 @@ func (m model) canonical(name string) string {
 			}
 		}
 	}
+	return means
+}
+
+// canonical is R6.
+func (m Model) canonical(name string) string {
 	var path []string
 	for {
 		if at := slices.Index(path, name); at >= 0 {
 			return slices.Min(path[at:])
 		}
 		path = append(path, name)
-		next, ok := means[name]
+		next, ok := m.means[name]
 		if !ok {
 			return name
 		}
@@ -87,7 +96,7 @@ func (m model) canonical(name string) string {
 	}
 }
 
-func (m model) same(stated, service string) bool {
+func (m Model) same(stated, service string) bool {
 	return stated != "" && m.canonical(stated) == service
 }
 
@@ -108,7 +117,7 @@ func atOrBefore(times []event.Millis, t event.Millis) bool {
 	return slices.ContainsFunc(times, func(u event.Millis) bool { return u <= t })
 }
 
-func (m model) rollouts(service, environment string) []rollout {
+func (m Model) rollouts(service, environment string) []rollout {
 	byID := map[string][]event.Fact{}
 	for _, f := range m.facts {
 		if d, ok := f.Payload.(*event.Deployment); ok {
@@ -126,7 +135,7 @@ func (m model) rollouts(service, environment string) []rollout {
 	return found
 }
 
-func (m model) rollout(id string, facts []event.Fact) rollout {
+func (m Model) rollout(id string, facts []event.Fact) rollout {
 	r := rollout{id: id, start: facts[0], facts: facts}
 	for i, f := range facts {
 		d := f.Payload.(*event.Deployment)
@@ -181,11 +190,14 @@ func latestStarted(all []rollout, t event.Millis, which func(rollout) bool) *rol
 	return best
 }
 
-// answer is R5 to R29 but for the revision.
-func (m model) answer(o event.Observation) event.Enrichment {
+// Answer is R5 to R29 but for the revision.
+func (m Model) Answer(o event.Observation) event.Enrichment {
+	return m.answer(o, m.rollouts(m.canonical(o.Service), o.Environment))
+}
+
+func (m Model) answer(o event.Observation, all []rollout) event.Enrichment {
 	s, e, t := m.canonical(o.Service), o.Environment, o.Time
 	out := event.Enrichment{CanonicalService: s, DeploymentAgeMS: event.NoAge}
-	all := m.rollouts(s, e)
 	m.belongs(&out, all, o)
 	for _, r := range all {
 		if r.start.Time > t || r.endedBy(t) {
@@ -211,7 +223,7 @@ func (m model) answer(o event.Observation) event.Enrichment {
 }
 
 // belongs is R13 to R17.
-func (m model) belongs(out *event.Enrichment, all []rollout, o event.Observation) {
+func (m Model) belongs(out *event.Enrichment, all []rollout, o event.Observation) {
 	var r *rollout
 	switch {
 	case o.Version != "":
@@ -250,7 +262,7 @@ func (m model) belongs(out *event.Enrichment, all []rollout, o event.Observation
 }
 
 // flags is R19.
-func (m model) flags(s, e string, t event.Millis) (pairs []event.Pair) {
+func (m Model) flags(s, e string, t event.Millis) (pairs []event.Pair) {
 	rules := map[string]string{}
 	for _, f := range m.facts {
 		c, ok := f.Payload.(*event.Flag)
@@ -269,7 +281,7 @@ func (m model) flags(s, e string, t event.Millis) (pairs []event.Pair) {
 }
 
 // incidents is R20 to R24.
-func (m model) incidents(s, e string, t event.Millis) ([]string, string) {
+func (m Model) incidents(s, e string, t event.Millis) ([]string, string) {
 	byID := map[string][]event.Fact{}
 	for _, f := range m.facts {
 		if i, ok := f.Payload.(*event.Incident); ok {
@@ -303,7 +315,7 @@ func (m model) incidents(s, e string, t event.Millis) ([]string, string) {
 	return sortedKeys(ids), worst
 }
 
-func (m model) names(facts []event.Fact, s, e string) bool {
+func (m Model) names(facts []event.Fact, s, e string) bool {
 	named, environment := false, ""
 	for _, f := range facts {
 		i := f.Payload.(*event.Incident)
@@ -361,7 +373,7 @@ func openAt(facts []event.Fact, t event.Millis) bool {
 }
 
 // findings is R25 to R27.
-func (m model) findings(s, e string, t event.Millis, all []rollout) []string {
+func (m Model) findings(s, e string, t event.Millis, all []rollout) []string {
 	byID := map[string][]event.Fact{}
 	for _, f := range m.facts {
 		if d, ok := f.Payload.(*event.Finding); ok {
@@ -404,7 +416,7 @@ func (m model) findings(s, e string, t event.Millis, all []rollout) []string {
 	return sortedKeys(ids)
 }
 
-func (m model) lists(s, repository string) bool {
+func (m Model) lists(s, repository string) bool {
 	for _, f := range m.facts {
 		if d, ok := f.Payload.(*event.Declaration); ok && repository != "" && m.same(d.Service, s) && slices.Contains(d.Repositories, repository) {
 			return true
@@ -414,7 +426,7 @@ func (m model) lists(s, repository string) bool {
 }
 
 // declared is R28.
-func (m model) declared(s, e string, t event.Millis, field func(*event.Declaration) string) string {
+func (m Model) declared(s, e string, t event.Millis, field func(*event.Declaration) string) string {
 	said := ""
 	for _, f := range m.facts {
 		d, ok := f.Payload.(*event.Declaration)
