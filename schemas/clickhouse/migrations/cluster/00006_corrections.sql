@@ -2,12 +2,12 @@
 
 -- A view over observations that must count each record once leaves out what is only said again.
 ALTER TABLE whence_state.observations_shard ON CLUSTER '{cluster}' ADD COLUMN IF NOT EXISTS
-    rewritten UInt8 DEFAULT 0 COMMENT '1: written again, by a correction, a rebuild or a replay; 0: as it was first stored' CODEC(ZSTD(1))
+    rewritten UInt8 COMMENT '1: written again, by a correction, a rebuild or a replay; 0: as it was first stored' CODEC(ZSTD(1))
     AFTER revision;
 
 -- The same for the table over the shards, which has no codecs of its own.
 ALTER TABLE whence.observations ON CLUSTER '{cluster}' ADD COLUMN IF NOT EXISTS
-    rewritten UInt8 DEFAULT 0 COMMENT '1: written again, by a correction, a rebuild or a replay; 0: as it was first stored'
+    rewritten UInt8 COMMENT '1: written again, by a correction, a rebuild or a replay; 0: as it was first stored'
     AFTER revision;
 
 -- One row a former state of an observation: Replacing forgets after a merge what a correction has superseded, so it is
