@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -47,6 +48,7 @@ type Client struct {
 	user, password string
 	http           *http.Client
 	db             *sql.DB
+	onCluster      atomic.Pointer[bool] // nil: not asked yet
 }
 
 // Open makes a client. It does not connect: use Ping. Errors are Fatal: they

@@ -33,6 +33,10 @@ func (s *Events) Process(ctx context.Context, b *pipeline.Batch) error {
 		return err
 	}
 	pipeline.Failpoint("store/after-observations")
+	if err := s.touches(ctx, b); err != nil {
+		return err
+	}
+	pipeline.Failpoint("store/after-touches")
 	if err := s.others(ctx, b); err != nil {
 		return err
 	}
@@ -88,21 +92,26 @@ func (s *Events) others(ctx context.Context, b *pipeline.Batch) error {
 	return insert(ctx, s.sink(), block, b, func(row int) int64 { return b.Others[row].Offset })
 }
 
-// insert sends a block unless it has no rows. Which of the batch's records are
-// in it goes into the token: between a crash and the retry a limit may have
-// been raised, or a new version may know a type, and a block with more rows
-// under the used token would be dropped with them.
+// insert sends a block unless it has no rows.
 func insert(ctx context.Context, sink Sink, block tables.Block, b *pipeline.Batch, offset func(row int) int64) error {
 	if block.Rows() == 0 {
 		return nil
 	}
-	rows := xxhash.New()
+	return sink.Insert(ctx, block, token(b, block.Table(), block.Rows(), offset))
+}
+
+// token is the batch's token for a table, with which of its records are in the
+// block: between a crash and the retry a limit may have been raised, or a new
+// version may know a type, and a block with more rows under the used token
+// would be dropped with them.
+func token(b *pipeline.Batch, table string, rows int, offset func(row int) int64) string {
+	hash := xxhash.New()
 	var n [8]byte
-	for row := range block.Rows() {
+	for row := range rows {
 		binary.LittleEndian.PutUint64(n[:], uint64(offset(row)-b.From))
-		_, _ = rows.Write(n[:])
+		_, _ = hash.Write(n[:])
 	}
-	return sink.Insert(ctx, block, fmt.Sprintf("%s|%016x", b.Token(block.Table()), rows.Sum64()))
+	return fmt.Sprintf("%s|%016x", b.Token(table), hash.Sum64())
 }
 
 func bury(ctx context.Context, sink Sink, graveyard Graveyard, b *pipeline.Batch) error {

@@ -106,6 +106,9 @@ type fixed struct {
 // millis is the type of every moment.
 const millis = proto.ColumnType("DateTime64(3, 'UTC')")
 
+// seconds is the type of a minute's start.
+func seconds() fixed { return fixed{typ: "DateTime('UTC')", width: 4} }
+
 func moments() fixed   { return fixed{typ: millis, width: 8} }
 func unsigned() fixed  { return fixed{typ: proto.ColumnTypeUInt64, width: 8} }
 func signed() fixed    { return fixed{typ: proto.ColumnTypeInt64, width: 8} }
