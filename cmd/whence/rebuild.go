@@ -40,7 +40,7 @@ whence replay reads Kafka again instead, for events that ClickHouse has lost.`,
 				if err != nil {
 					return err
 				}
-				if err := store.TouchAll(ctx, all); err != nil {
+				if err := (correctable{store}).touch(ctx, all, "1"); err != nil {
 					return err
 				}
 				if err := store.DeriveAll(ctx, f.known); err != nil {

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -11,6 +14,7 @@ import (
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors/reconcile"
+	"github.com/whencehq/whence/processors/seal"
 	tables "github.com/whencehq/whence/schemas/clickhouse"
 	"github.com/whencehq/whence/schemas/event"
 )
@@ -32,6 +36,22 @@ func (w *worker) reconciler() (*reconciling, error) {
 }
 
 func (r *reconciling) close() { r.promises.Close() }
+
+// sealer seals minutes until ctx is done.
+func (w *worker) sealer() *seal.Sealer {
+	return seal.New(seal.Config{}, w.store, sealLog{w.log.Named("seal"), w.metrics}, time.Now)
+}
+
+// sealLog tells people and metrics.
+type sealLog struct {
+	log *zap.Logger
+	*observe.Metrics
+}
+
+func (l sealLog) SealFailed(err error) {
+	l.Metrics.SealFailed()
+	l.log.Warn("minutes could not be sealed, they are computed by who asks until they are", zap.Error(err))
+}
 
 // leastPromise is what all partitions promise.
 type leastPromise struct{ *kafka.Promises }
@@ -58,6 +78,18 @@ func (c correctable) Correct(ctx context.Context, k reconcile.Correction) (uint6
 }
 
 func (c correctable) Touch(ctx context.Context, regions []event.Region, after uint64) error {
+	return c.touch(ctx, regions, fmt.Sprintf("rewritten = 1 AND revision > %d", after))
+}
+
+// touch has the minutes of the regions sealed anew in which a row meets the
+// condition.
+func (c correctable) touch(ctx context.Context, regions []event.Region, condition string) error {
+	for some := range slices.Chunk(regions, 64) {
+		where := fmt.Sprintf("%s AND (%s)", condition, tables.InRegions(some))
+		if err := c.TouchRewritten(ctx, where, rand.Uint64()); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -17,6 +18,7 @@ import (
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
+	"github.com/whencehq/whence/processors/seal"
 	"github.com/whencehq/whence/processors/timeline"
 	tables "github.com/whencehq/whence/schemas/clickhouse"
 	"github.com/whencehq/whence/schemas/event"
@@ -144,25 +146,35 @@ func (w *worker) consume(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer reconciling.close()
-	// Whoever stores the facts corrects the rows too: one worker at a time, and
-	// no harm in two.
-	failed := make(chan error, 1)
+	// Whoever stores the facts corrects rows and seals minutes too: one worker
+	// at a time, and no harm in two.
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
 	facts.WhileOwning = func(owning context.Context) {
-		if err := reconciling.Run(owning); err != nil {
-			failed <- err
-		}
+		var both sync.WaitGroup
+		both.Go(func() {
+			if err := reconciling.Run(owning); err != nil {
+				giveUp(err)
+			}
+		})
+		both.Go(func() {
+			ticks := time.NewTicker(seal.Every)
+			defer ticks.Stop()
+			if err := w.sealer().Run(owning, ticks.C); err != nil {
+				giveUp(fmt.Errorf("seal: %w", err))
+			}
+		})
+		both.Wait()
 	}
-	group.Go(func() error {
-		select {
-		case err := <-failed:
-			return err
-		case <-ctx.Done():
-			return nil
-		}
-	})
 	group.Go(func() error { return events.Run(ctx) })
 	group.Go(func() error { return facts.Run(ctx) })
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if err := context.Cause(ctx); pipeline.ClassOf(err) == pipeline.Fatal {
+		return err
+	}
+	return nil
 }
 
 // recall folds the facts that are stored already, those of former context logs

@@ -48,7 +48,7 @@ type Client struct {
 	user, password string
 	http           *http.Client
 	db             *sql.DB
-	onCluster      atomic.Pointer[bool] // nil: not asked yet
+	shards         atomic.Pointer[bool] // whether there are any; nil: not asked yet
 }
 
 // Open makes a client. It does not connect: use Ping. Errors are Fatal: they

@@ -218,6 +218,3 @@ func (c *Client) StoredRevision(ctx context.Context) (uint64, error) {
 	}
 	return revision, nil
 }
-
-// TouchAll has every minute of the regions sealed anew.
-func (c *Client) TouchAll(ctx context.Context, regions []event.Region) error { return nil }

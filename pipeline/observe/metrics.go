@@ -45,6 +45,11 @@ type Metrics struct {
 	rowsCorrected  prometheus.Counter
 	passSeconds    prometheus.Histogram
 	promiseSeconds prometheus.Histogram
+
+	minutesOpen   prometheus.Gauge
+	minutesSealed prometheus.Counter
+	sealSeconds   prometheus.Histogram
+	sealsFailed   prometheus.Counter
 }
 
 // Delays of events reach from milliseconds to the weeks of a back-fill.
@@ -64,6 +69,7 @@ func NewMetrics() *Metrics {
 	m.registerInserts()
 	m.registerContext()
 	m.registerReconcile()
+	m.registerSeal()
 	return m
 }
 
@@ -108,6 +114,25 @@ func (m *Metrics) registerReconcile() {
 	m.passSeconds = m.histogram("reconcile_pass_seconds", "One pass, without its wait for the partitions.", secondsBuckets)
 	m.promiseSeconds = m.histogram("reconcile_wait_seconds", "A pass's wait until all partitions know its facts.", secondsBuckets)
 }
+
+func (m *Metrics) registerSeal() {
+	m.minutesOpen = m.gauge("minutes_open", "Minutes of a service without a valid seal: whoever asks for their vitals computes them.")
+	m.minutesSealed = m.counter("minutes_sealed_total", "Minutes of a service that were sealed, again ones among them.")
+	m.sealSeconds = m.histogram("seal_seconds", "One statement that seals minutes.", secondsBuckets)
+	m.sealsFailed = m.counter("seal_failures_total", "Looks at the open minutes that failed; they are tried again.")
+}
+
+// MinutesOpen is how many minutes have no valid seal.
+func (m *Metrics) MinutesOpen(minutes int) { m.minutesOpen.Set(float64(minutes)) }
+
+// MinutesSealed counts minutes that one statement sealed.
+func (m *Metrics) MinutesSealed(minutes int, took time.Duration) {
+	m.minutesSealed.Add(float64(minutes))
+	m.sealSeconds.Observe(took.Seconds())
+}
+
+// SealFailed counts a look that will be tried again.
+func (m *Metrics) SealFailed() { m.sealsFailed.Inc() }
 
 // Reconcile says how far corrections are: facts up to cursor of those up to
 // revision are in every row.
