@@ -89,9 +89,12 @@ func (r *round) stored() int64 {
 	return sum
 }
 
+// stays lets a state be for a few seconds more than it takes to be noticed.
+func (r *round) stays() string { return r.lasts(time.Duration(r.IntN(4000)) * time.Millisecond) }
+
 // lasts lets a state be for a while: how long a link is slow is the fault's
 // own parameter, and nothing to wait for.
 func (r *round) lasts(d time.Duration) string {
 	<-time.After(d)
-	return fmt.Sprintf("for %.0f s", d.Seconds())
+	return fmt.Sprintf("for %.1f s", d.Seconds())
 }

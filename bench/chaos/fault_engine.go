@@ -27,7 +27,7 @@ func engineFaults() []*fault {
 		{name: "ClickHouse refuses connections", inject: func(r *round) string {
 			r.store.Cut()
 			r.later(r.store.Mend)
-			return r.hears("stages tried again", 2)
+			return r.hears("stages tried again", 2) + ", " + r.stays()
 		}},
 		{name: "ClickHouse answers 503", inject: func(r *round) string {
 			return r.treated(pipelinetest.Everything(pipelinetest.Refuse), "stages tried again", 2)
@@ -43,7 +43,7 @@ func engineFaults() []*fault {
 		{name: "inserts are cut off in the middle", inject: func(r *round) string {
 			r.store.Limit(20_000 + r.IntN(60_000))
 			r.later(r.store.Mend)
-			return r.hears("stages tried again", 2)
+			return r.hears("stages tried again", 2) + ", " + r.stays()
 		}},
 		{name: "the link to ClickHouse is slow", inject: func(r *round) string {
 			r.store.Slow(200*time.Millisecond, 100*time.Millisecond)
@@ -70,7 +70,7 @@ func engineFaults() []*fault {
 func (r *round) treated(how func(*http.Request) pipelinetest.Treatment, word string, times int) string {
 	r.gateway.Treat(how)
 	r.later(r.gateway.Heal)
-	return r.hears(word, times)
+	return r.hears(word, times) + ", " + r.stays()
 }
 
 // sometimes treats one of n.
@@ -108,7 +108,7 @@ func (r *round) awaitInsert() {
 func (r *round) killEngine() string {
 	r.engine.Load().Kill()
 	r.later(r.startEngine)
-	return r.hears("stages tried again", 1)
+	return r.hears("stages tried again", 1) + ", " + r.stays()
 }
 
 // killInMerge asks for merges of everything and kills in the midst of them.
@@ -138,22 +138,28 @@ func (r *round) zombie() string {
 }
 
 // zombieBeyondWindow makes the window so short that the zombie's token is
-// forgotten by the time it comes: the rows are there twice then, and collapse
-// by their keys. The raw target keeps its window, so it must not count them
-// twice.
+// forgotten by the time it comes: its rows are there twice then, and collapse by
+// their keys. The raw target keeps its window, so it must not count them twice.
 func (r *round) zombieBeyondWindow() string {
-	const setting = "ALTER TABLE whence.observations MODIFY SETTING non_replicated_deduplication_window = "
+	const table = "whence.observations"
+	const setting = "ALTER TABLE " + table + " MODIFY SETTING non_replicated_deduplication_window = "
 	r.ask(setting + "1")
-	before := r.number("SELECT count() FROM whence.observations")
-	seen := r.zombie()
-	undo := r.undo[len(r.undo)-1]
-	r.undo[len(r.undo)-1] = func() {
-		undo()
+	r.ask("SYSTEM STOP MERGES " + table) // or they collapse before they are seen
+	r.zombie()
+	r.undo[len(r.undo)-1]() // the zombies come
+	r.undo = r.undo[:len(r.undo)-1]
+	r.later(func() {
+		r.ask("SYSTEM START MERGES " + table)
 		r.ask(setting + "100000")
-	}
-	return fmt.Sprintf("%s (%d rows before)", seen, before)
+	})
+	return fmt.Sprintf("%d rows are there more than once", r.number("SELECT count() - uniqExact(service, environment, time, name, source, id, content_hash) FROM "+table))
 }
 
+// fillDisk fills it under running inserts and merges. The engine is started
+// again afterwards, as its operator has to: a merge that finds no space for its
+// last bytes ends as a part that can't be read, and only a start, while the
+// parts that went into it are still there (old_parts_lifetime, eight minutes),
+// takes those again.
 func (r *round) fillDisk() string {
 	if err := r.disk.fill(); err != nil {
 		return "the disk could not be filled: " + err.Error()
@@ -162,8 +168,10 @@ func (r *round) fillDisk() string {
 		if err := r.disk.empty(); err != nil {
 			r.Errorf("the disk could not be emptied: %v", err)
 		}
+		r.engine.Load().Kill()
+		r.startEngine()
 	})
-	return fmt.Sprintf("%d bytes free, %s", r.disk.free(), r.hears("stages tried again", 2))
+	return fmt.Sprintf("%d bytes free, %s", r.disk.free(), r.hears("stages tried again", 2)+", "+r.stays())
 }
 
 // longOutage is the engine gone for ten minutes while the load goes on: what

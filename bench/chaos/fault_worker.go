@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
-	"time"
 )
 
 func workerFaults() []*fault {
@@ -20,7 +19,7 @@ func workerFaults() []*fault {
 				r.fleet.kill(w)
 			}
 			r.later(func() { r.fleet.scale(n) })
-			return fmt.Sprintf("%d workers gone", n)
+			return fmt.Sprintf("%d workers gone, %s", n, r.stays())
 		}},
 		{name: "a worker stands still beyond its session, and goes on", inject: (*round).pauseWorker},
 		{name: "a worker stands still between insert and commit, another takes over", inject: (*round).pauseBeforeCommit},
@@ -38,7 +37,7 @@ func workerFaults() []*fault {
 			r.later(func() { r.fleet.scale(n) })
 			r.fleet.scale(1)
 			r.fleet.scale(8)
-			seen := r.hears("starts", 7)
+			seen := r.hears("starts", 7) + ", " + r.hears("assignments", 7)
 			r.fleet.scale(1)
 			return seen
 		}},
@@ -120,5 +119,3 @@ func (r *round) pauseBeforeCommit() string {
 	})
 	return seen + ", " + r.goesOn(1000)
 }
-
-var _ = time.Second

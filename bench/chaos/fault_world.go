@@ -10,23 +10,23 @@ func worldFaults() []*fault {
 	return []*fault{
 		{name: "bad records of every kind", inject: func(r *round) string {
 			r.publisher.inject((*world.World).Burial)
-			return r.published2()
+			return r.goesOn(flowing)
 		}},
 		{name: "facts of the year 2100", inject: func(r *round) string {
 			r.publisher.inject((*world.World).Far)
-			return r.published2()
+			return r.goesOn(flowing)
 		}},
 		{name: "a fact that corrects half of all rows", inject: func(r *round) string {
 			r.publisher.inject(worldCorrection)
-			return r.published2()
+			return r.goesOn(flowing)
 		}},
 		{name: "two facts that correct the same interval", inject: func(r *round) string {
 			r.publisher.inject((*world.World).Corrections)
-			return r.published2()
+			return r.goesOn(flowing)
 		}},
 		{name: "a fact that corrects half of all rows is retracted", inject: func(r *round) string {
 			r.publisher.inject(func(w *world.World) { w.Retract(w.Correction()) })
-			return r.published2()
+			return r.goesOn(flowing)
 		}},
 		{name: "all late facts come at once", inject: func(r *round) string {
 			facts := 0
@@ -37,6 +37,3 @@ func worldFaults() []*fault {
 }
 
 func worldCorrection(w *world.World) { w.Correction() }
-
-// published2 waits until what was said is acknowledged.
-func (r *round) published2() string { return r.goesOn(500) }

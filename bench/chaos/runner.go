@@ -53,11 +53,15 @@ func (r *runner) next() *fault {
 	return f
 }
 
+// flowing rows are stored before a fault is injected: it has to meet work.
+const flowing = 500
+
 // round injects the next fault and ends with a comparison.
 func (r *runner) round(number int) {
 	r.Helper()
 	one := &round{system: r.system, Rand: rand.New(rand.NewPCG(r.random.Uint64(), uint64(number))), fault: r.next(), before: r.journal.all()}
 	r.publisher.resume()
+	one.goesOn(flowing)
 	begun := time.Now()
 	seen := one.fault.inject(one)
 	slices.Reverse(one.undo)

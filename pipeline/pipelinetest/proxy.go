@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ type Link struct {
 // NewLink opens a link to upstream, until the test ends.
 func NewLink(t testing.TB, name, upstream string) *Link {
 	t.Helper()
+	silence()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	l := &Link{Addr: SettledAddress(t), t: t}
 	l.proxy = toxiproxy.NewProxy(server, name, l.Addr, upstream)
@@ -33,6 +35,9 @@ func NewLink(t testing.TB, name, upstream string) *Link {
 	t.Cleanup(l.proxy.Stop)
 	return l
 }
+
+// silence is for the proxy's toxics, which log to a logger of their own.
+var silence = sync.OnceFunc(func() { zerolog.SetGlobalLevel(zerolog.Disabled) })
 
 func (l *Link) must(err error) {
 	if err != nil {
