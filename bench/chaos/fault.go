@@ -48,7 +48,7 @@ const patience = 20 * time.Second
 // sees waits until the condition holds.
 func (r *round) sees(what string, within time.Duration, condition func() bool) string {
 	begun := time.Now()
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(polls / 2)
 	defer tick.Stop()
 	for deadline := time.After(within); ; {
 		if condition() {

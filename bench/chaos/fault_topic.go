@@ -43,12 +43,28 @@ func (r *round) loseOffsets() string {
 	r.fleet.config = r.configure("ledger")
 	r.fleet.scale(n)
 	r.later(func() {
-		r.awaitCovered(r.published())
 		r.fleet.stopAll()
 		r.fleet.config = config
 		r.fleet.scale(n)
 	})
-	return seen
+	return seen + ", " + r.sees("every partition has an offset again", 2*patience, r.committed)
+}
+
+// committed tells whether the group has an offset for every partition that
+// events were published to.
+func (r *round) committed() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	offsets, err := r.cluster.Admin.FetchOffsets(ctx, group)
+	if err != nil || offsets.Error() != nil {
+		return false
+	}
+	for p := range r.published() {
+		if at, known := offsets.Lookup(p.topic, p.number); !known || at.At < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // remakeTopic deletes a topic that was read to its end: what is deleted before
@@ -75,7 +91,14 @@ func (r *round) remakeTopic() string {
 	})
 	r.eventually("the cluster is whole", r.cluster.Whole)
 	r.publisher.client.PurgeTopicsFromProducing(topicCampaign)
-	r.lookUpTopics()
+	old := r.record.ids[topicCampaign]
+	r.eventually("all brokers know the new topic", func() error {
+		r.lookUpTopics()
+		if r.record.ids[topicCampaign] == old {
+			return errors.New("it has the old id")
+		}
+		return nil
+	})
 	r.publisher.resume()
 	return r.goesOn(1000)
 }
@@ -93,6 +116,13 @@ func (r *round) addPartitions() string {
 		return err.Error()
 	}
 	p := partition{"whence.measurements", r.record.ids["whence.measurements"], int32(n)}
+	// Members of a group look for new partitions every few minutes, unless one
+	// of them joins.
+	r.later(func() {
+		w := r.anyWorker()
+		_ = r.fleet.stop(w)
+		r.fleet.start("")
+	})
 	return r.sees(fmt.Sprintf("partition %d is published to", n), patience, func() bool {
 		r.record.mu.Lock()
 		defer r.record.mu.Unlock()

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-
-	"github.com/whencehq/whence/pipeline/pipelinetest"
 )
 
 // mark is how far each partition of the inputs has come.
@@ -97,10 +95,38 @@ func (s *system) awaitCovered(m mark) time.Duration {
 	return time.Since(begun)
 }
 
-// eventually is pipelinetest.Eventually with a system's patience.
+// eventually asks until the answer is nil, and fails the test with the last
+// answer when that takes too long: settleTime, or what is left of the test's own
+// time, so that processes are ended and not left behind.
 func (s *system) eventually(what string, ask func() error) {
 	s.Helper()
-	pipelinetest.Eventually(s, settleTime, what, ask)
+	if err := s.await(ask); err != nil {
+		s.Fatalf("%s: not in time: %v", what, err)
+	}
+}
+
+// polls are this far apart: an answer costs the engine milliseconds.
+const polls = 200 * time.Millisecond
+
+func (s *system) await(ask func() error) error {
+	within := settleTime
+	if end, limited := s.Deadline(); limited {
+		within = min(within, time.Until(end)-time.Minute)
+	}
+	deadline := time.After(within)
+	tick := time.NewTicker(polls)
+	defer tick.Stop()
+	for {
+		err := ask()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-deadline:
+			return fmt.Errorf("%s are over: %w", within.Round(time.Second), err)
+		case <-tick.C:
+		}
+	}
 }
 
 // quieten stops the flow and waits until nothing is left to do: every record

@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -223,18 +222,14 @@ func (s *system) lookUpTopics() {
 }
 
 func (s *system) topicIDs() (map[string][16]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	ids := map[string][16]byte{}
-	details, err := s.cluster.Admin.ListTopics(ctx, s.allTopics()...)
+	ids, err := s.cluster.TopicIDs()
 	if err != nil {
 		return nil, err
 	}
 	for _, topic := range s.allTopics() {
-		if d := details[topic]; d.Err != nil || len(d.Partitions) == 0 {
-			return nil, fmt.Errorf("topic %s: %w", topic, errors.Join(d.Err, errors.New("not there")))
+		if _, there := ids[topic]; !there {
+			return nil, fmt.Errorf("topic %s is not there", topic)
 		}
-		ids[topic] = details[topic].ID
 	}
 	return ids, nil
 }

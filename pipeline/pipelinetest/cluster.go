@@ -209,14 +209,32 @@ func (c *Cluster) AwaitWhole(within time.Duration) {
 // Whole is nil when all nodes are up and every partition is in sync on all of
 // them, as each of them sees it: one that stood still believes for a while
 // what was true before.
-func (c *Cluster) Whole() error {
+func (c *Cluster) Whole() error { return c.asEachSees(whole) }
+
+// TopicIDs are the ids of all topics, once all nodes agree: one may not have
+// heard yet that a topic was made again.
+func (c *Cluster) TopicIDs() (map[string][16]byte, error) {
+	ids := map[string][16]byte{}
+	err := c.asEachSees(func(metadata *kmsg.MetadataResponse) error {
+		for _, topic := range metadata.Topics {
+			if id, seen := ids[*topic.Topic]; seen && id != topic.TopicID {
+				return fmt.Errorf("topic %s has two ids", *topic.Topic)
+			}
+			ids[*topic.Topic] = topic.TopicID
+		}
+		return nil
+	})
+	return ids, err
+}
+
+// asEachSees asks every node for what it knows.
+func (c *Cluster) asEachSees(look func(*kmsg.MetadataResponse) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	for _, n := range c.Nodes {
-		request := kmsg.NewPtrMetadataRequest()
-		answer, err := c.client.Broker(int(n.ID)).Request(ctx, request)
+		answer, err := c.client.Broker(int(n.ID)).Request(ctx, kmsg.NewPtrMetadataRequest())
 		if err == nil {
-			err = whole(answer.(*kmsg.MetadataResponse))
+			err = look(answer.(*kmsg.MetadataResponse))
 		}
 		if err != nil {
 			return fmt.Errorf("node %d: %w", n.ID, err)
