@@ -13,10 +13,15 @@ import (
 // reconcile has to look at. It holds a superset, and a tight one: a fact that
 // comes on time marks nothing before its own time.
 //
-// An entity's claims are taken down before its first change of a batch (note)
-// and compared with those at the batch's end. An answer at t is a function of
-// the claims that cover t, so the differences cover every answer that has
-// changed. Two things are then added or taken off:
+// It is kept fact by fact: rows are written by other workers too, whose timelines
+// pass through states that facts folded together would hide from this one (an
+// incident that is opened and moved in one batch leaves a trace where somebody
+// has answered in between).
+//
+// An entity's claims are taken down before its first change (note) and compared
+// with those afterwards. An answer at t is a function of the claims that cover
+// t, so the differences cover every answer that has changed. Two things are then
+// added or taken off:
 //
 //   - A claim that is hidden, before and after, by a later one that has not
 //     changed marks nothing (visible): a late deployment between two others
@@ -46,6 +51,8 @@ const (
 	// fewSteps bounds how far is looked for a neighbour that has not changed:
 	// when thousands change at once, most neighbours have changed too.
 	fewSteps = 64
+	// manyChanges of one fact are marked by the scope.
+	manyChanges = 64
 )
 
 // Journal begins to note what facts change: those applied before are taken as
@@ -64,7 +71,9 @@ func (t *Timeline) Pending(upTo uint64) []event.Region {
 	defer t.mu.RUnlock()
 	var due []mark
 	for _, m := range t.journal.marks {
-		if m.oldest <= upTo {
+		// A name that means another service by now is in nobody's names any
+		// more, so what an earlier fact has marked of it is found by this alone.
+		if m.oldest <= upTo || m.name != nil {
 			due = append(due, m)
 		}
 	}
@@ -112,15 +121,44 @@ func (t *Timeline) closeBatch(revision uint64) {
 	for _, n := range j.names {
 		j.marks = append(j.marks, mark{name: n, from: -forever, to: forever, oldest: revision, newest: revision})
 	}
-	for e, before := range j.before {
-		for _, h := range changed(before, e.claims(t)) {
-			t.mark(h, revision)
+	if len(j.before) > manyChanges {
+		t.markCoarsely(revision)
+	} else {
+		for e, before := range j.before {
+			for _, h := range changed(before, e.claims(t)) {
+				t.mark(h, revision)
+			}
 		}
 	}
 	clear(j.before)
 	j.names = j.names[:0]
 	if len(j.marks) > marksKept {
 		j.marks = joined(j.marks, true)
+	}
+}
+
+// markCoarsely makes one mark of all that has changed in a scope: an alias may
+// move twenty thousand deployments at once, and neighbours that have not
+// changed are few then. Who reads its previous version of another began after
+// it, hence no end where a completion has changed.
+func (t *Timeline) markCoarsely(revision uint64) {
+	hulls := map[area]mark{}
+	for e, before := range t.journal.before {
+		for _, h := range changed(before, e.claims(t)) {
+			where := area{service: h.service, environment: h.environment}
+			if h.kind == claimCompleted {
+				h.to = forever
+			}
+			m, known := hulls[where]
+			if !known {
+				m = mark{area: where, from: h.from, to: h.to, oldest: revision, newest: revision}
+			}
+			m.from, m.to = min(m.from, h.from), max(m.to, h.to)
+			hulls[where] = m
+		}
+	}
+	for _, m := range hulls {
+		t.journal.marks = append(t.journal.marks, m)
 	}
 }
 
@@ -234,7 +272,9 @@ type rival struct {
 // since yields what begins at or after t, in order.
 func (l *spans[T]) since(t event.Millis) iter.Seq[rival] {
 	return func(yield func(rival) bool) {
-		for i := max(l.begun(t)-1, 0); i < len(l.blocks); i++ {
+		// Equal starts may straddle a block's end.
+		first := sort.Search(len(l.blocks), func(i int) bool { return l.blocks[i].spans[0].from >= t })
+		for i := max(first-1, 0); i < len(l.blocks); i++ {
 			for _, s := range l.blocks[i].spans {
 				if s.from >= t && !yield(rival{s.from, s.to, any(s.of).(entity)}) {
 					return
@@ -291,6 +331,7 @@ func joined(marks []mark, coarse bool) []mark {
 // regions says marks in names as observations state them.
 func (t *Timeline) regions(marks []mark) []event.Region {
 	var all []event.Region
+	stated := map[*service][]string{}
 	for _, m := range marks {
 		r := event.Region{From: m.from, To: m.to, Version: m.version, Instance: m.instance, AnyEnvironment: m.environment == nil}
 		if r.From == -forever {
@@ -305,7 +346,12 @@ func (t *Timeline) regions(marks []mark) []event.Region {
 		case m.service != nil:
 			// None: each of its names means another service now, and is marked
 			// by itself.
-			if r.Services = t.stated(m.service); len(r.Services) == 0 {
+			names, known := stated[m.service]
+			if !known {
+				names = t.stated(m.service)
+				stated[m.service] = names
+			}
+			if r.Services = names; len(names) == 0 {
 				continue
 			}
 		}
