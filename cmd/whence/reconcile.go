@@ -207,7 +207,10 @@ func (s *reconcileStatus) print(w io.Writer, asJSON bool) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, p := range s.WaitingFor {
 		behind := "nothing promised yet"
-		if p.Revision > 0 {
+		switch {
+		case p.Revision>>40 != s.ContextEnd>>40 && p.Revision > 0:
+			behind = "what it promised was of a former context log"
+		case p.Revision > 0:
 			behind = fmt.Sprintf("%s facts behind", counted(int64(s.ContextEnd-p.Revision)))
 		}
 		fmt.Fprintf(table, "  %s\t%d\t%s\n", p.Topic, p.Partition, behind)

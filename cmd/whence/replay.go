@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/pipeline/clickhouse"
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
@@ -90,11 +92,12 @@ func (r replay) run(ctx context.Context, w *worker, stdout, stderr io.Writer) er
 		fmt.Fprintln(stdout, "no records there")
 		return nil
 	}
-	reader.Stages = processors.Events(processors.Dependencies{
+	stages := processors.Events(processors.Dependencies{
 		MaxEventBytes: int(w.cfg.Limits.MaxEventBytes), MaxDepth: w.cfg.Limits.MaxDepth,
 		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer,
 		Replay: time.Now().UTC().Format(time.RFC3339Nano),
 	})
+	reader.Stages = slices.Insert(stages, len(stages)-1, pipeline.Processor(keeper{w.store}))
 	return w.following(ctx, begin, contextTopic.End, func(ctx context.Context) error {
 		return r.replay(ctx, w, reader, stretches, stdout, stderr)
 	})
@@ -104,9 +107,6 @@ func (r replay) replay(ctx context.Context, w *worker, reader kafka.Replay, stre
 	var total int64
 	for _, s := range stretches {
 		total += s.To - s.From
-		if err := w.store.KeepRange(ctx, r.topic, s.Partition, s.From, s.To); err != nil {
-			return err
-		}
 	}
 	bar := progress(stderr, total, "replaying")
 	seen := event.Region{AnyEnvironment: true, From: event.Forever, To: event.Always}
@@ -120,6 +120,10 @@ func (r replay) replay(ctx context.Context, w *worker, reader kafka.Replay, stre
 	})
 	_ = bar.Finish()
 	if err != nil {
+		if observations > 0 {
+			err = &pipeline.Error{Err: err, Hint: fmt.Sprintf("whence rebuild --from %s --to %s corrects what was replayed so far",
+				seen.From.Time().Format(time.RFC3339), (seen.To + 999).Time().Format(time.RFC3339))}
+		}
 		return err
 	}
 	if observations > 0 {
@@ -129,6 +133,21 @@ func (r replay) replay(ctx context.Context, w *worker, reader kafka.Replay, stre
 	}
 	fmt.Fprintf(stdout, "replayed %s records: %s observations, %s facts\n",
 		counted(int64(records)), counted(int64(observations)), counted(int64(facts)))
+	return nil
+}
+
+// keeper is the stage before the last: what is stored of the batch already goes
+// into the history.
+type keeper struct{ store *clickhouse.Client }
+
+func (keeper) Name() string { return "keep" }
+
+func (k keeper) Process(ctx context.Context, b *pipeline.Batch) error {
+	for some := range slices.Chunk(b.Observations, 10_000) {
+		if err := k.store.Keep(ctx, some); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

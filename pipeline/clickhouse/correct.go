@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -85,7 +86,11 @@ func (c *Client) prepareRun(ctx context.Context, run uint64, contexts []event.Co
 // dropRun forgets what prepareRun has written, also where ctx is done. What it
 // can't drop goes after a day.
 func (c *Client) dropRun(ctx context.Context, run uint64, failed error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	within := 5 * time.Second
+	if ctx.Err() != nil {
+		within = 500 * time.Millisecond // somebody waits for the end
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
 	for _, table := range []string{"contexts", "servings"} {
 		err := c.exec(ctx, fmt.Sprintf("ALTER TABLE whence_state.%s DROP PARTITION %d", table, run), nil)
@@ -96,11 +101,12 @@ func (c *Client) dropRun(ctx context.Context, run uint64, failed error) error {
 	return failed
 }
 
-// rewrite runs an INSERT … SELECT and returns the rows it wrote.
+// rewrite runs an INSERT … SELECT and returns the rows it wrote. An error that
+// is pipeline.ErrTooLong asks for less.
 func (c *Client) rewrite(ctx context.Context, statement string) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
+	within, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
 	defer cancel()
-	header, err := c.post(ctx, url.Values{
+	header, err := c.post(within, url.Values{
 		"max_query_size":   {strconv.Itoa(longStatement)},
 		"max_ast_elements": {strconv.Itoa(longStatement)},
 		"session_timezone": {"UTC"},
@@ -115,16 +121,31 @@ func (c *Client) rewrite(ctx context.Context, statement string) (uint64, error) 
 		"min_insert_block_size_rows":  {"250000"},
 		"min_insert_block_size_bytes": {strconv.Itoa(128 << 20)},
 	}, []byte(statement))
+	if tooLong(err) && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", pipeline.ErrTooLong, err)
+	}
 	if err != nil {
 		return 0, err
 	}
 	return written(header)
 }
 
-// KeepRange copies what the observations of a partition's records [from, to)
-// say into whence.observations_history, before they are said again.
-func (c *Client) KeepRange(ctx context.Context, topic string, partition int32, from, to int64) error {
-	if _, err := c.rewrite(ctx, tables.KeepRange(topic, partition, from, to)); err != nil {
+// tooLong: 159 TIMEOUT_EXCEEDED, 241 MEMORY_LIMIT_EXCEEDED, or no answer in time.
+func tooLong(err error) bool {
+	var e *Exception
+	if errors.As(err, &e) {
+		return e.Code == 159 || e.Code == 241
+	}
+	return errors.Is(err, context.DeadlineExceeded)
+}
+
+// Keep copies what is stored of observations into whence.observations_history,
+// before they are stored again.
+func (c *Client) Keep(ctx context.Context, observations []event.Observation) error {
+	if len(observations) == 0 {
+		return nil
+	}
+	if _, err := c.rewrite(ctx, tables.Keep(observations)); err != nil {
 		return fmt.Errorf("keep history: %w", err)
 	}
 	return nil

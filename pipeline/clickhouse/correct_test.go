@@ -53,10 +53,10 @@ func correctionOf(t testing.TB, client *Client, below uint64) (tables.Correction
 	after.Since, after.StartedAt = second(10), second(5)
 	after.DeploymentID, after.DeployedVersion, after.ChangeIDs = "d1", "1", []string{"c1"}
 	after.Flags = []event.Pair{{Key: "f", Value: `"on"`}}
-	serves := event.Serving{Service: "shop", Environment: "prod", Version: "1", Since: second(5),
+	serves := event.Serving{Service: "shop", Environment: "prod", Version: "1", Since: second(5), Until: last,
 		DeploymentID: "d1", DeployedVersion: "1", StartedAt: second(5), ChangeIDs: []string{"c1"}}
-	none := event.Serving{Service: "shop", Environment: "prod", Version: "1", Since: second(0)}
-	pod := event.Serving{Service: "shop", Environment: "prod", Instance: "pod", Since: second(0)}
+	none := event.Serving{Service: "shop", Environment: "prod", Version: "1", Since: second(0), Until: last}
+	pod := event.Serving{Service: "shop", Environment: "prod", Instance: "pod", Since: second(0), Until: last}
 	return tables.Correction{Run: uint64(time.Now().UnixNano()), Regions: []event.Region{shopOfThatDay}, Stale: stale, Below: below, Revision: below + 1},
 		[]event.Context{before, after}, []event.Serving{serves, none, pod}
 }

@@ -51,6 +51,16 @@ func (c *Client) Snapshot(ctx context.Context, log *zap.Logger, after, upTo uint
 	return nil
 }
 
+// SnapshotInOrder is Snapshot in the order of the revisions: for who has to know
+// what each fact changed.
+func (c *Client) SnapshotInOrder(ctx context.Context, log *zap.Logger, after, upTo uint64, fold func([]event.Fact)) error {
+	query := fmt.Sprintf("%s WHERE revision > %d AND revision <= %d ORDER BY fact_contents.revision", snapshotQuery, after, upTo)
+	if err := c.snapshot(ctx, log, query, fold); err != nil {
+		return fmt.Errorf("snapshot of facts: %w", err)
+	}
+	return nil
+}
+
 // snapshotQuery spares the data of facts that have no payload. Most facts are of
 // one part, and one thread reads them faster than a timeline folds them.
 var snapshotQuery = func() string {

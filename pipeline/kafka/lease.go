@@ -13,8 +13,9 @@ import (
 // process that was stopped for longer than the session timeout has been
 // dropped, and finds out only with its next heartbeat's answer: until then it
 // would insert what a new owner has inserted already. So the lease is over
-// once two heartbeats' answers lie further apart than the timeout, by the
-// monotonic clock, and never comes back.
+// once two heartbeats' answers lie further apart than the timeout, and never
+// comes back: by the monotonic clock or by the wall clock, for the former
+// stands still while a machine is suspended.
 type lease struct {
 	timeout time.Duration
 
@@ -40,7 +41,9 @@ func (l *lease) check() error {
 }
 
 func (l *lease) look() {
-	if !l.joining && time.Since(l.renewed) > l.timeout {
+	now := time.Now()
+	asleep := max(now.Sub(l.renewed), now.Round(0).Sub(l.renewed.Round(0)))
+	if !l.joining && asleep > l.timeout {
 		l.over = true
 	}
 }

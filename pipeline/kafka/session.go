@@ -49,6 +49,9 @@ func (c *Consumer) session(ctx context.Context, log *zap.Logger) error {
 	}
 	defer s.disown()
 	defer s.leave()
+	// What runs while a partition is owned may need time to end: it begins to
+	// when the last round does.
+	defer context.AfterFunc(ctx, func() { s.mu.Lock(); defer s.mu.Unlock(); s.release() })()
 	work, release := drain(ctx)
 	defer release()
 	work = pipeline.WithFence(work, s.lease.check)

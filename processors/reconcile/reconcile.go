@@ -85,8 +85,8 @@ type Config struct {
 	Poll time.Duration
 	// Rows is how many rows one statement looks at, about. Default 1,000,000.
 	Rows uint64
-	// Contexts is how many contexts and servings one statement may need.
-	// Default 20,000.
+	// Contexts is how many contexts and servings one statement may need, the
+	// entries of their lists counted too. Default 100,000.
 	Contexts int
 }
 
@@ -101,7 +101,7 @@ func (c Config) withDefaults() Config {
 		c.Rows = 1_000_000
 	}
 	if c.Contexts == 0 {
-		c.Contexts = 20_000
+		c.Contexts = 100_000
 	}
 	return c
 }
@@ -268,30 +268,36 @@ func union(a, b []string) []string {
 	return slices.Compact(all)
 }
 
-// correct works one chunk off, in halves where it needs too many contexts.
+// correct works one chunk off, in halves where it needs too many contexts or
+// takes too long.
 func (r *Reconciler) correct(ctx context.Context, regions []event.Region, stale []event.Stale, below uint64) (uint64, error) {
 	contexts, servings, revision, ok := r.timeline.Contexts(stale, r.config.Contexts)
-	if !ok {
-		one, other := halves(stale)
-		if len(other) == 0 {
-			return 0, errTooMany
-		}
-		n, err := r.correct(ctx, regions, one, below)
-		if err != nil {
+	if ok {
+		n, err := r.rows.Correct(ctx, Correction{
+			Regions: regions, Stale: stale, Below: below, Contexts: contexts, Servings: servings, Revision: revision,
+		})
+		if !errors.Is(err, pipeline.ErrTooLong) {
 			return n, err
 		}
-		m, err := r.correct(ctx, regions, other, below)
-		return n + m, err
 	}
-	return r.rows.Correct(ctx, Correction{
-		Regions: regions, Stale: stale, Below: below, Contexts: contexts, Servings: servings, Revision: revision,
-	})
+	one, other := halves(stale)
+	if len(other) == 0 {
+		return 0, errIndivisible
+	}
+	n, err := r.correct(ctx, regions, one, below)
+	if err != nil {
+		return n, err
+	}
+	m, err := r.correct(ctx, regions, other, below)
+	return n + m, err
 }
 
-var errTooMany = errors.New("observations of one millisecond state more versions and instances than a statement takes")
+var errIndivisible = &pipeline.Error{
+	Hint: "the server is too slow, or the service has more flags, rollouts or findings at once than anybody can use",
+	Err:  errors.New("the observations of one millisecond and version take longer to correct than a statement may, or more memory"),
+}
 
-// chunks cuts stale observations into statements of about so many rows, of one
-// day each where a day has enough: a part never spans two days.
+// chunks cuts stale observations into statements of about so many rows.
 func chunks(stale []event.Stale, rows uint64) (all [][]event.Stale) {
 	var chunk []event.Stale
 	var held uint64
@@ -331,15 +337,25 @@ func cut(s event.Stale, n uint64) []event.Stale {
 	return all
 }
 
-// halves cuts in two by services, or a single one by time, or, of one moment,
-// by what is stated.
+// halves cuts in two by services, or a single one by what it states, where that
+// is much, or by time. Rows that state none of the words of a half are in both,
+// and the second time there is nothing to correct.
 func halves(stale []event.Stale) (one, other []event.Stale) {
 	if n := len(stale); n > 1 {
 		return stale[:n/2], stale[n/2:]
 	}
-	parts := cut(stale[0], 2)
-	if len(parts) < 2 {
+	a, b := stale[0], stale[0]
+	const many = 1000
+	parts := cut(a, 2)
+	switch v, i := len(a.Versions), len(a.Instances); {
+	case i > many || len(parts) < 2 && i > 1:
+		a.Instances, b.Instances = a.Instances[:i/2], a.Instances[i/2:]
+	case v > many || len(parts) < 2 && v > 1:
+		a.Versions, b.Versions = a.Versions[:v/2], a.Versions[v/2:]
+	case len(parts) < 2:
 		return parts, nil
+	default:
+		return parts[:1], parts[1:]
 	}
-	return parts[:1], parts[1:]
+	return []event.Stale{a}, []event.Stale{b}
 }

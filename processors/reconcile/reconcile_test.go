@@ -26,7 +26,9 @@ type world struct {
 	forgotten uint64
 	promises  []uint64 // one an answer, the last for ever
 	stale     []event.Stale
-	limit     int // contexts that a chunk of more than so many rows needs too many of
+	limit     int    // contexts that a chunk of more than so many rows needs too many of
+	words     int    // instances that a statement takes; 0: all
+	slow      uint64 // rows that take too long; 0: none
 	cursor    uint64
 	corrected []reconcile.Correction
 }
@@ -63,6 +65,9 @@ func (w *world) Contexts(stale []event.Stale, limit int) ([]event.Context, []eve
 	for _, s := range stale {
 		rows += s.Rows
 	}
+	if w.words > 0 && len(stale[0].Instances) > w.words {
+		return nil, nil, 0, false
+	}
 	return nil, nil, w.revision + 5, w.limit == 0 || rows <= uint64(w.limit)
 }
 
@@ -82,6 +87,10 @@ func (w *world) Correct(_ context.Context, c reconcile.Correction) (uint64, erro
 	var rows uint64
 	for _, s := range c.Stale {
 		rows += s.Rows
+	}
+	if w.slow > 0 && rows > w.slow {
+		_ = w.call("too long")
+		return 0, fmt.Errorf("correct: %w", pipeline.ErrTooLong)
 	}
 	w.corrected = append(w.corrected, c)
 	return rows, w.call("correct %d at %d", rows, c.Revision)
@@ -251,6 +260,36 @@ func TestManyRegionsAreAskedForInTurnAndTheirRowsCorrectedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := "stale below 7 in 64, stale below 7 in 64, stale below 7 in 2, correct 30 at 12"; w.said() != want {
+		t.Errorf("it did %s", w.said())
+	}
+}
+
+func TestMoreInstancesThanAStatementTakesAreCutInHalves(t *testing.T) {
+	w := newWorld()
+	w.stale[0].Instances = make([]string, 5000)
+	w.words = 1500
+	if _, err := w.reconciler(reconcile.Config{}).Correct(t.Context(), w.pending, 7); err != nil {
+		t.Fatal(err)
+	}
+	stated := 0
+	for _, c := range w.corrected {
+		stated += len(c.Stale[0].Instances)
+		if c.Stale[0].First != yesterday.First || c.Stale[0].Last != yesterday.Last {
+			t.Errorf("cut by time: %+v", c.Stale[0])
+		}
+	}
+	if len(w.corrected) != 4 || stated != 5000 {
+		t.Errorf("%d corrections of %d instances", len(w.corrected), stated)
+	}
+}
+
+func TestAStatementThatTakesTooLongIsCutInHalves(t *testing.T) {
+	w := newWorld()
+	w.stale[0].Rows, w.slow = 1000, 300
+	if _, err := w.reconciler(reconcile.Config{}).Correct(t.Context(), w.pending, 7); err != nil {
+		t.Fatal(err)
+	}
+	if want := "stale below 7 in 1, too long, too long, correct 250 at 12, correct 250 at 12, too long, correct 250 at 12, correct 250 at 12"; w.said() != want {
 		t.Errorf("it did %s", w.said())
 	}
 }

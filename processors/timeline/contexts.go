@@ -10,11 +10,13 @@ import (
 // moment to moment, as of one revision: the contexts of their services and
 // environments, and the deployments behind the versions and instances that
 // they state, each of which has a Serving at First at the latest. ok is false
-// where that is more than limit entries: ask for a shorter time.
+// where that is more than limit entries, those of their lists counted too: ask
+// for less.
 func (t *Timeline) Contexts(stale []event.Stale, limit int) (contexts []event.Context, servings []event.Serving, revision uint64, ok bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	r := reader{timeline: t}
+	size := 0
 	for i := range stale {
 		s := &stale[i]
 		r.turn(s.Service, s.Environment)
@@ -22,18 +24,27 @@ func (t *Timeline) Contexts(stale []event.Stale, limit int) (contexts []event.Co
 			c := t.constantsAt(r.scope, at)
 			contexts = append(contexts, c.said(s, at, r.canonical))
 			at = c.to
-			if len(contexts)+len(servings) > limit {
+			if size += c.size(); size > limit {
 				return nil, nil, 0, false
 			}
 		}
+		serve := func(sv event.Serving) {
+			servings = append(servings, sv)
+			size += 1 + len(sv.ChangeIDs)
+		}
 		for _, v := range s.Versions {
-			t.servings(s, r.scope.versions, v, func(sv event.Serving) { sv.Version = v; servings = append(servings, sv) })
+			t.servings(s, r.scope.versions, v, func(sv event.Serving) { sv.Version = v; serve(sv) })
 		}
 		for _, v := range s.Instances {
-			t.servings(s, r.scope.instances, v, func(sv event.Serving) { sv.Instance = v; servings = append(servings, sv) })
+			t.servings(s, r.scope.instances, v, func(sv event.Serving) { sv.Instance = v; serve(sv) })
 		}
 	}
-	return contexts, servings, t.revision, len(contexts)+len(servings) <= limit
+	return contexts, servings, t.revision, size <= limit
+}
+
+// size is how many entries c needs.
+func (c *constants) size() int {
+	return 1 + len(c.last.changes) + len(c.rollouts) + len(c.incidents) + len(c.findings) + len(c.flags)
 }
 
 func (c *constants) said(s *event.Stale, since event.Millis, canonical string) event.Context {
@@ -76,7 +87,7 @@ func (t *Timeline) servings(s *event.Stale, by lineups, word string, yield func(
 			continue
 		}
 		before = d
-		sv := event.Serving{Service: s.Service, Environment: s.Environment, Since: at}
+		sv := event.Serving{Service: s.Service, Environment: s.Environment, Since: at, Until: s.Last}
 		if d != nil {
 			c := t.cardOf(d)
 			sv.DeploymentID, sv.DeployedVersion, sv.PreviousVersion = c.id, c.version, c.previous

@@ -71,10 +71,11 @@ func TestMoreContextsThanTheLimitAreRefused(t *testing.T) {
 	tl := timeline.New()
 	tl.Apply(slices.Concat(life("d1", "1", 100), life("d2", "2", 200)))
 	stale := []event.Stale{{Service: "shop", Environment: "prod", First: 1, Last: 500}}
-	if _, _, _, ok := tl.Contexts(stale, 4); ok {
-		t.Error("five contexts, from ever, 100, 110, 200 and 210, are taken for four")
+	// From ever, 100, 110, 200 and 210, and two of them list a rollout.
+	if _, _, _, ok := tl.Contexts(stale, 6); ok {
+		t.Error("seven entries are taken for six")
 	}
-	if contexts, _, _, ok := tl.Contexts(stale, 5); !ok || len(contexts) != 5 {
+	if contexts, _, _, ok := tl.Contexts(stale, 7); !ok || len(contexts) != 5 {
 		t.Errorf("%d contexts, %v", len(contexts), ok)
 	}
 }

@@ -2,6 +2,7 @@ package tables
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -83,18 +84,18 @@ func (c *Contexts) Append(run uint64, k *event.Context) {
 // Servings is rows of whence_state.servings, of one run.
 type Servings struct {
 	block
-	run, since                              fixed
+	run, since, until                       fixed
 	service, environment, version, instance text
 	serving                                 serving
 }
 
 // NewServings makes an empty block.
 func NewServings() *Servings {
-	c := &Servings{run: unsigned(), since: moments()}
+	c := &Servings{run: unsigned(), since: moments(), until: moments()}
 	c.table = "whence_state.servings"
 	c.columns = append([]named{
 		{"run", &c.run}, {"service", &c.service}, {"environment", &c.environment},
-		{"version", &c.version}, {"instance", &c.instance}, {"since", &c.since},
+		{"version", &c.version}, {"instance", &c.instance}, {"since", &c.since}, {"until", &c.until},
 	}, c.serving.columns()...)
 	return c
 }
@@ -108,6 +109,7 @@ func (c *Servings) Append(run uint64, s *event.Serving) {
 	c.version.Append(s.Version)
 	c.instance.Append(s.Instance)
 	c.since.AppendTime(s.Since)
+	c.until.AppendTime(s.Until)
 	c.serving.append(s.DeploymentID, s.DeployedVersion, s.PreviousVersion, s.StartedAt, s.ChangeIDs)
 }
 
@@ -175,18 +177,33 @@ ASOF INNER JOIN (SELECT * FROM whence_state.contexts WHERE run = %[4]d) AS c
 ASOF LEFT JOIN (SELECT * FROM whence_state.servings WHERE run = %[4]d) AS s
     ON s.service = o.service AND s.environment = o.environment
     AND s.version = o.version AND s.instance = if(o.version = '', o.instance, '') AND s.since <= o.time
-WHERE o.time <= c.until AND (o.version = '' AND o.instance = '' OR s.run = %[4]d)
+WHERE o.time <= c.until AND (o.version = '' AND o.instance = '' OR s.run = %[4]d AND o.time <= s.until)
     AND (%[5]s)`, c.Below, where, inStale(c.Stale), c.Run, strings.Join(differs, " OR "))
 }
 
 // KeepHistory is the statement that copies what the correction will supersede.
 func (c *Correction) KeepHistory() string { return keep(c.from()) }
 
-// KeepRange is the statement that copies what the observations of a
-// partition's records [from, to) say.
-func KeepRange(topic string, partition int32, from, to int64) string {
-	return keep(fmt.Sprintf("\nFROM whence.observations AS o FINAL\nWHERE topic = %s AND partition = %d AND offset >= %d AND offset < %d",
-		quote(topic), partition, from, to))
+// Keep is the statement that copies what is stored of observations.
+func Keep(observations []event.Observation) string {
+	type place struct{ service, environment string }
+	places := map[place]bool{}
+	first, last := event.Forever, event.Always
+	for i := range observations {
+		o := &observations[i]
+		places[place{o.Service, o.Environment}] = true
+		first, last = min(first, o.Time), max(last, o.Time)
+	}
+	return keep(fmt.Sprintf(`
+FROM whence.observations AS o FINAL
+WHERE (service, environment) IN (%s) AND time >= %s AND time <= %s AND (source, id) IN (%s)`,
+		join(slices.Collect(maps.Keys(places)), func(b *strings.Builder, p place) {
+			b.WriteString("(" + quote(p.service) + ", " + quote(p.environment) + ")")
+		}),
+		moment(first), moment(last),
+		join(observations, func(b *strings.Builder, o event.Observation) {
+			b.WriteString("(" + quote(o.Source) + ", " + quote(o.ID) + ")")
+		})))
 }
 
 func keep(from string) string {

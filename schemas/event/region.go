@@ -47,7 +47,7 @@ type Context struct {
 // same. An empty DeploymentID: none.
 type Serving struct {
 	Service, Environment, Version, Instance        string
-	Since                                          Millis
+	Since, Until                                   Millis // Until, inclusive, is the end of what was asked
 	DeploymentID, DeployedVersion, PreviousVersion string
 	StartedAt                                      Millis // 0: there is none
 	ChangeIDs                                      []string

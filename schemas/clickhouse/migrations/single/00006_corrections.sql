@@ -82,6 +82,7 @@ CREATE TABLE IF NOT EXISTS whence_state.servings
     version String COMMENT 'As observations state it; empty: it is about the instance',
     instance String,
     since DateTime64(3, 'UTC'),
+    until DateTime64(3, 'UTC') COMMENT 'The last moment that the run speaks of',
     deployment_id String,
     deployed_version String,
     previous_version String,
