@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/whencehq/whence/pipeline/pipelinetest/oracle"
+	"github.com/whencehq/whence/pipeline/oracle"
 )
 
 func TestRecordedIncidentsGiveTheSameTablesInEveryOrder(t *testing.T) {

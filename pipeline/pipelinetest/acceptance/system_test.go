@@ -22,7 +22,7 @@ import (
 
 	"github.com/whencehq/whence/pipeline/embedded/engine"
 	"github.com/whencehq/whence/pipeline/pipelinetest"
-	"github.com/whencehq/whence/pipeline/pipelinetest/oracle"
+	"github.com/whencehq/whence/pipeline/oracle"
 	"github.com/whencehq/whence/schemas/event"
 )
 

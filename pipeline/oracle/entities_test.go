@@ -5,7 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/whencehq/whence/pipeline/pipelinetest/oracle"
+	"github.com/whencehq/whence/pipeline/oracle"
 )
 
 func TestEntitiesThatAreWrongMissingOrTooManyAreFound(t *testing.T) {
@@ -23,10 +23,7 @@ func TestEntitiesThatAreWrongMissingOrTooManyAreFound(t *testing.T) {
 		{"deployment_id": "d1", "service": "store", "environment": "prod", "version": "v1", "started_at": "2024-05-01 10:00:00.000"},
 		{"deployment_id": "d2", "service": "shop"},
 	})
-	if err := oracle.Compute(t.Context(), query); err != nil {
-		t.Fatal(err)
-	}
-	columns, err := oracle.CompareEntities(t.Context(), query)
+	columns, err := compute(t, query, oracle.Scope{}).CompareEntities(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,10 +36,11 @@ func TestEntitiesThatAreWrongMissingOrTooManyAreFound(t *testing.T) {
 		}
 	}
 	want := map[string]oracle.Example{
-		"deployments.row":          {Row: "d2", Expected: "absent", Stored: "stored"},
-		"deployments.version":      {Row: "d1", Expected: "v2", Stored: "v1"},
-		"deployments.completed_at": {Row: "d1", Expected: "1714557600000", Stored: "null"},
-		"incidents.row":            {Row: "n1", Expected: "expected", Stored: "absent"},
+		"deployments.row":          {Row: "deployments d2", Expected: "absent", Stored: "stored"},
+		"deployments.version":      {Row: "deployments d1", Expected: "v2", Stored: "v1"},
+		"deployments.completed_at": {Row: "deployments d1", Expected: "1714557600000", Stored: "null"},
+		"services.row":             {Row: "services /shop", Expected: "expected", Stored: "absent"},
+		"incidents.row":            {Row: "incidents n1", Expected: "expected", Stored: "absent"},
 	}
 	if diff := cmp.Diff(want, have); diff != "" {
 		t.Error(diff)

@@ -1,4 +1,4 @@
-CREATE TABLE whence_oracle.stages ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.stages ENGINE = Memory AS
 SELECT
     place, time, service, environment,
     transform(type, ['deployment.started', 'deployment.progressed', 'deployment.finished'], [1, 2, 3], 0) AS stage,
@@ -13,7 +13,7 @@ FROM whence_oracle.facts
 WHERE stage > 0;
 
 -- R4 and R8 to R12. A place is of the fact that decides, for comparing two deployments of the same millisecond.
-CREATE TABLE whence_oracle.deployments ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.deployments ENGINE = Memory AS
 WITH
     s.stage = 3 AND s.outcome = 'success' OR ifNull(s.percent, 0) >= 100 AS completes,
     s.stage = 3 AND s.outcome IN ('failure', 'cancelled', 'rolled_back') AS fails
@@ -36,7 +36,7 @@ GROUP BY deployment_id
 HAVING service != '';
 
 -- R13: of S in E with a version, started, not failed: the latest start.
-CREATE TABLE whence_oracle.version_since ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.version_since ENGINE = Memory AS
 SELECT
     m.service AS service, m.environment AS environment, m.version AS version, m.since AS since,
     argMaxIf(d.deployment_id, d.start_place, d.started <= m.since AND m.since < d.failed) AS deployment_id
@@ -51,7 +51,7 @@ INNER JOIN whence_oracle.deployments AS d
 GROUP BY service, environment, version, since;
 
 -- R14: of S in E, added the instance, started, not failed: the latest start.
-CREATE TABLE whence_oracle.instance_since ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.instance_since ENGINE = Memory AS
 WITH added AS
 (
     SELECT deployment_id, service, environment, arrayJoin(instances) AS instance, started, start_place, failed
@@ -71,7 +71,7 @@ INNER JOIN added AS d
 GROUP BY service, environment, instance, since;
 
 -- R15: of S in E, completed, not failed: the latest completion.
-CREATE TABLE whence_oracle.completed_since ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.completed_since ENGINE = Memory AS
 SELECT
     m.service AS service, m.environment AS environment, m.since AS since,
     argMaxIf((d.deployment_id, d.version), d.completion_place, d.completed <= m.since AND m.since < d.failed) AS chosen,
@@ -86,7 +86,7 @@ INNER JOIN whence_oracle.deployments AS d ON d.service = m.service AND d.environ
 GROUP BY service, environment, since;
 
 -- R17: changes of every kind and deployments meet in their revisions; no time is compared.
-CREATE TABLE whence_oracle.deployment_changes ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.deployment_changes ENGINE = Memory AS
 WITH changes AS
 (
     SELECT DISTINCT
@@ -105,7 +105,7 @@ GROUP BY deployment_id;
 
 -- R16: what is said of a row through its deployment. The version before, where the deployment states none, is what
 -- R15 gives one millisecond before its start.
-CREATE TABLE whence_oracle.conclusions ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.conclusions ENGINE = Memory AS
 SELECT
     d.deployment_id AS deployment_id, d.version AS deployed_version, d.started AS started,
     if(d.previous_version != '', d.previous_version, before.version) AS previous_version,
@@ -115,22 +115,8 @@ ASOF LEFT JOIN whence_oracle.completed_since AS before
     ON before.service = d.service AND before.environment = d.environment AND before.since <= d.eve
 LEFT JOIN whence_oracle.deployment_changes AS c ON c.deployment_id = d.deployment_id;
 
--- R18: of S in E, started and not ended, by start.
-CREATE TABLE whence_oracle.rollouts_since ENGINE = Memory AS
-SELECT
-    m.service AS service, m.environment AS environment, m.since AS since,
-    arraySort(groupArrayIf((d.start_place, d.deployment_id), d.started <= m.since AND m.since < d.ended)).2 AS rollout_ids,
-    if(empty(rollout_ids), '', rollout_ids[-1]) AS latest
-FROM
-(
-    SELECT DISTINCT service, environment, arrayJoin([started, ended]) AS since
-    FROM whence_oracle.deployments
-) AS m
-INNER JOIN whence_oracle.deployments AS d ON d.service = m.service AND d.environment = m.environment
-GROUP BY service, environment, since;
-
 -- R18: the percent a deployment has stated last.
-CREATE TABLE whence_oracle.percent_since ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.percent_since ENGINE = Memory AS
 SELECT deployment_id, time AS since, argMax(assumeNotNull(s.percent), s.place) AS percent
 FROM whence_oracle.stages AS s
 WHERE s.percent IS NOT NULL

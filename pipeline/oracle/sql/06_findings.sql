@@ -1,5 +1,5 @@
 -- R25, and of R26 all that does not depend on an environment.
-CREATE TABLE whence_oracle.findings ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.findings ENGINE = Memory AS
 SELECT
     finding_id,
     argMaxIf(f.service, f.place, f.service != '') AS service,
@@ -26,7 +26,7 @@ GROUP BY finding_id;
 
 -- R25: a finding is of its service; if it states none, of the services that list its repository.
 -- R26: open from the completion in E of what brought the revision, else from when it was seen.
-CREATE TABLE whence_oracle.open_findings ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.open_findings ENGINE = Memory AS
 WITH
 placed AS
 (
@@ -59,16 +59,3 @@ INNER JOIN whence_oracle.scopes AS s ON s.service = p.service
 LEFT JOIN brought AS b
     ON b.service = s.service AND b.environment = s.environment AND b.revision = f.revision_introduced
 WHERE f.environment IN ('', s.environment);
-
--- R27.
-CREATE TABLE whence_oracle.findings_since ENGINE = Memory AS
-SELECT
-    m.service AS service, m.environment AS environment, m.since AS since,
-    arraySort(groupUniqArrayIf(f.finding_id, f.since <= m.since AND m.since < f.until)) AS finding_ids
-FROM
-(
-    SELECT DISTINCT service, environment, arrayJoin([since, until]) AS since
-    FROM whence_oracle.open_findings
-) AS m
-INNER JOIN whence_oracle.open_findings AS f ON f.service = m.service AND f.environment = m.environment
-GROUP BY service, environment, since;

@@ -1,19 +1,12 @@
--- Rows of whence.observations FINAL against whence_oracle.expected: for every column the number of rows that differ
--- and three of them with both values; for "row" the rows that only one side has, for "any column" those that differ in
--- one at least, with the first of them.
-WITH
-columns AS
-(
-    SELECT arrayJoin([
-        'row', 'deployment_id', 'deployed_version', 'previous_version', 'deployment_age_ms', 'rollout_ids', 'rollout_percent',
-        'change_ids', 'flags', 'incident_ids', 'incident_severity', 'finding_ids', 'owner', 'tier', 'canonical_service',
-        'experiments', 'any column']) AS name
-),
-rows AS
+-- What the suspects say in every column. Rules of flags are compared as the engine reads JSON: the answer may have spelled
+-- a number another way.
+INSERT INTO whence_oracle.differences
+SELECT {round}, 'observations', item, column.1, left(column.2, 1000), left(column.3, 1000), newer
+FROM
 (
     SELECT
-        concat(source, ' ', id, ' ', environment, '/', stated_service, ' ', name, ' ',
-            toString(fromUnixTimestamp64Milli(time, 'UTC'))) AS row,
+        concat(source, ' ', id, ' ', environment, '/', stated_service, ' ', name, ' ', toString(fromUnixTimestamp64Milli(time, 'UTC'))) AS item,
+        ifNull(o.revision > {at}, false) AS newer,
         multiIf(
             NOT e.here, [('row', 'absent', 'stored')],
             NOT o.here, [('row', 'expected', 'absent')],
@@ -33,11 +26,16 @@ rows AS
                 ('tier', e.tier, o.tier),
                 ('canonical_service', e.canonical_service, o.canonical_service),
                 ('experiments', toString(e.experiments), toString(o.experiments))])) AS differing
-    FROM (SELECT true AS here, * FROM whence_oracle.expected) AS e
+    FROM
+    (
+        SELECT true AS here, * REPLACE (mapApply((flag, rules) -> (flag, JSONExtractRaw(rules)), flags) AS flags)
+        FROM whence_oracle.expected
+        WHERE row IN (SELECT row FROM whence_oracle.suspects)
+    ) AS e
     FULL OUTER JOIN
     (
         SELECT
-            true AS here,
+            true AS here, revision,
             CAST(source, 'String') AS source, id, CAST(service, 'String') AS stated_service, CAST(environment, 'String') AS environment,
             toUnixTimestamp64Milli(o.time) AS time, CAST(name, 'String') AS name,
             CAST(deployment_id, 'String') AS deployment_id, CAST(deployed_version, 'String') AS deployed_version,
@@ -47,20 +45,25 @@ rows AS
             CAST(owner, 'String') AS owner, CAST(tier, 'String') AS tier, CAST(canonical_service, 'String') AS canonical_service,
             experiments
         FROM whence.observations AS o FINAL
+        WHERE fromUnixTimestamp64Milli({start}, 'UTC') <= o.time AND o.time < fromUnixTimestamp64Milli({end}, 'UTC')
+            AND sipHash128(o.source, o.id, o.service, o.environment, toUnixTimestamp64Milli(o.time), o.name)
+                IN (SELECT row FROM whence_oracle.suspects)
     ) AS o USING (source, id, stated_service, environment, time, name)
 )
-SELECT
-    c.name AS column,
-    countIf(d.row != '') AS differing,
-    groupArrayIf(3)(CAST((d.row, d.expected, d.stored), 'Tuple(row String, expected String, stored String)'), d.row != '') AS examples
-FROM columns AS c
-LEFT JOIN
-(
-    SELECT row, column.1 AS name, column.2 AS expected, column.3 AS stored
-    FROM rows
-    ARRAY JOIN if(empty(differing) OR differing[1].1 = 'row', differing,
-        arrayPushBack(differing, ('any column', differing[1].2, differing[1].3))) AS column
-) AS d ON d.name = c.name
-GROUP BY column
-ORDER BY indexOf((SELECT groupArray(name) FROM columns), column)
-FORMAT JSONEachRow
+ARRAY JOIN differing AS column;
+
+-- Former states of rows that are gone. (A whole day that is gone was dropped by whoever keeps house.)
+INSERT INTO whence_oracle.differences
+SELECT DISTINCT
+    {round}, 'observations',
+    concat(source, ' ', id, ' ', environment, '/', service, ' ', name, ' ', toString(time)), 'row', 'its history', 'absent', false
+FROM whence.observations_history AS h
+WHERE fromUnixTimestamp64Milli({start}, 'UTC') <= time AND time < fromUnixTimestamp64Milli({end}, 'UTC')
+    AND sipHash128(h.source, h.id, h.service, h.environment, toUnixTimestamp64Milli(h.time), h.name)
+        IN (SELECT row FROM whence_oracle.suspects WHERE sides = 4)
+    AND toDate(time) IN
+    (
+        SELECT DISTINCT toDate(time)
+        FROM whence.observations
+        WHERE fromUnixTimestamp64Milli({start}, 'UTC') <= time AND time < fromUnixTimestamp64Milli({end}, 'UTC')
+    );

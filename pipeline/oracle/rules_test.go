@@ -12,8 +12,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/whencehq/whence/pipeline/pipelinetest/oracle"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/whencehq/whence/pipeline/oracle"
 )
 
 // world is one section of testdata/rules.txt. All worlds are computed at once,
@@ -30,10 +33,7 @@ func TestEveryRuleComputesWhatIsWrittenByHand(t *testing.T) {
 	worlds := readWorlds(t)
 	empty(t, query)
 	insertWorlds(t, query, worlds)
-	if err := oracle.Compute(t.Context(), query); err != nil {
-		t.Fatal(err)
-	}
-	got := computed(t, query)
+	got := computed(t, compute(t, query, oracle.Scope{}))
 	for _, w := range worlds {
 		t.Run(w.title, func(t *testing.T) {
 			for i, o := range w.observations {
@@ -50,46 +50,129 @@ func TestTheComparisonFindsEachColumnThatDiffersAndNoneThatDoesNot(t *testing.T)
 	query := engineQuery(t)
 	empty(t, query)
 	insertWorlds(t, query, readWorlds(t))
-	if err := oracle.Compute(t.Context(), query); err != nil {
-		t.Fatal(err)
+	o := compute(t, query, oracle.Scope{})
+	want := []string{"canonical_service", "change_ids", "deployed_version", "deployment_age_ms", "deployment_id", "experiments",
+		"finding_ids", "flags", "incident_ids", "incident_severity", "owner", "previous_version", "rollout_ids", "rollout_percent",
+		"tier", "any column"}
+	if diff := cmp.Diff(want, names(compare(t, o))); diff != "" {
+		t.Errorf("nothing was enriched, and these columns differ:\n%s", diff)
 	}
-	for _, c := range compare(t, query) {
-		if empty := c.Name == "row"; (c.Differing == 0) != empty {
-			t.Errorf("nothing was enriched, and %s differs in %d rows", c.Name, c.Differing)
+	enrich(t, o, query)
+	for _, c := range compare(t, o) {
+		t.Errorf("all was enriched by the oracle, and %s differs in %d rows, such as %+v", c.Name, c.Differing, c.Examples)
+	}
+	for _, few := range []uint64{1, 7} {
+		for _, c := range compare(t, compute(t, query, oracle.Scope{SpanRows: few})) {
+			t.Errorf("in spans of %d rows, %s differs in %d rows, such as %+v", few, c.Name, c.Differing, c.Examples)
 		}
 	}
-	enrich(t, query)
-	for _, c := range compare(t, query) {
-		if c.Differing != 0 {
-			t.Errorf("all was enriched by the oracle, and %s differs in %d rows, such as %+v", c.Name, c.Differing, c.Examples)
+}
+
+func TestARowThatIsGoneIsFoundWhereItsHistoryIsLeft(t *testing.T) {
+	query := engineQuery(t)
+	empty(t, query)
+	insert(t, query, "whence.observations", []map[string]any{{"source": "hand", "id": "here", "type": "io.whence.behavior.recorded", "service": "shop", "time": "2024-05-01 10:00:00.000", "canonical_service": "shop"}})
+	insert(t, query, "whence.observations_history", []map[string]any{
+		{"source": "hand", "id": "here", "service": "shop", "time": "2024-05-01 10:00:00.000"},
+		{"source": "hand", "id": "gone", "service": "shop", "environment": "prod", "name": "buy", "time": "2024-05-01 10:20:00.000"},
+		{"source": "hand", "id": "dropped", "service": "shop", "time": "2024-05-02 10:20:00.000"}, // a day that is kept no longer
+	})
+	want := []oracle.Column{{Area: oracle.Observations, Name: "row", Differing: 1, Examples: []oracle.Example{
+		{Row: "hand gone prod/shop buy 2024-05-01 10:20:00.000", Expected: "its history", Stored: "absent"}}}}
+	if diff := cmp.Diff(want, compare(t, compute(t, query, oracle.Scope{}))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAScopeBoundsWhatIsCompared(t *testing.T) {
+	query := engineQuery(t)
+	empty(t, query)
+	at := func(clock string) time.Time {
+		t.Helper()
+		at, err := time.Parse(time.DateTime, "2024-05-01 "+clock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	var wrong []map[string]any // an hour before noon, each minute one row that says another service than its own
+	for minute := range 60 {
+		wrong = append(wrong, map[string]any{"source": "hand", "id": fmt.Sprint(minute), "type": "io.whence.behavior.recorded", "service": "shop",
+			"time": at("11:00:30").Add(time.Duration(minute) * time.Minute).Format(time.DateTime)})
+	}
+	insert(t, query, "whence.observations", wrong)
+	found := func(scope oracle.Scope) int {
+		for _, c := range compare(t, compute(t, query, scope)) {
+			if c.Name == "canonical_service" {
+				return c.Differing
+			}
+		}
+		return 0
+	}
+	for _, c := range []struct {
+		name  string
+		scope oracle.Scope
+		want  int
+	}{
+		{"everything", oracle.Scope{}, 60},
+		{"from", oracle.Scope{From: at("11:50:00")}, 10},
+		{"to", oracle.Scope{To: at("11:05:00")}, 5},
+		{"the minutes that it cuts through", oracle.Scope{From: at("11:10:45"), To: at("11:12:15")}, 3},
+		{"nothing", oracle.Scope{From: at("13:00:00")}, 0},
+	} {
+		if have := found(c.scope); have != c.want {
+			t.Errorf("%s: %d rows, want %d", c.name, have, c.want)
 		}
 	}
-	do(t, query, "INSERT INTO whence.observations (source, id, type, name, service, environment, time) "+
-		"VALUES ('hand', 'late', 'io.whence.behavior.recorded', 'buy', 'shop', 'prod', '2024-05-01 10:00:00')")
-	row := compare(t, query)[0]
-	want := oracle.Example{Row: "hand late prod/shop buy 2024-05-01 10:00:00.000", Expected: "absent", Stored: "stored"}
-	if row.Name != "row" || row.Differing != 1 || row.Examples[0] != want {
-		t.Errorf("one row came after the oracle, and the comparison says %+v", row)
+	some := found(oracle.Scope{Share: 0.5})
+	if some < 15 || some > 45 || some != found(oracle.Scope{Share: 0.5}) {
+		t.Errorf("a half: %d rows of 60, and another time %d", some, found(oracle.Scope{Share: 0.5}))
 	}
 }
 
 // enrich writes the expected columns into the stored rows, as a later revision.
-func enrich(t *testing.T, query oracle.Query) {
+func enrich(t *testing.T, o *oracle.Oracle, query oracle.Query) {
 	columns := "deployment_id, deployed_version, previous_version, deployment_age_ms, rollout_ids, rollout_percent, change_ids, " +
 		"flags, incident_ids, incident_severity, finding_ids, owner, tier, canonical_service, experiments"
-	do(t, query, "INSERT INTO whence.observations (source, id, type, name, service, environment, time, version, instance, "+
-		"experiment, variant, content_hash, revision, "+columns+") SELECT o.source, o.id, o.type, o.name, o.service, "+
-		"o.environment, o.time, o.version, o.instance, o.experiment, o.variant, o.content_hash, 1, e."+
+	_, err := o.Expected(t.Context(), "INSERT INTO whence.observations (source, id, type, name, service, environment, time, version, instance, "+
+		"experiment, variant, content_hash, topic, partition, offset, user, ok, duration_ms, revision, "+columns+") SELECT o.source, o.id, o.type, o.name, o.service, "+
+		"o.environment, o.time, o.version, o.instance, o.experiment, o.variant, o.content_hash, o.topic, o.partition, o.offset, o.user, o.ok, o.duration_ms, 1, e."+
 		strings.ReplaceAll(columns, ", ", ", e.")+
 		" FROM whence.observations AS o INNER JOIN whence_oracle.expected AS e ON e.id = o.id AND e.source = o.source")
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
-func compare(t *testing.T, query oracle.Query) []oracle.Column {
-	columns, err := oracle.Compare(t.Context(), query)
+// compute is dropped with the test.
+func compute(t *testing.T, query oracle.Query, scope oracle.Scope) *oracle.Oracle {
+	t.Helper()
+	o, err := oracle.Compute(t.Context(), query, scope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := o.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return o
+}
+
+func compare(t *testing.T, o *oracle.Oracle) []oracle.Column {
+	t.Helper()
+	columns, err := o.Compare(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return columns
+}
+
+func names(columns []oracle.Column) (names []string) {
+	for _, c := range columns {
+		names = append(names, c.Name)
+	}
+	return names
 }
 
 func insertWorlds(t *testing.T, query oracle.Query, worlds []*world) {
@@ -105,8 +188,11 @@ func insertWorlds(t *testing.T, query oracle.Query, worlds []*world) {
 }
 
 // computed is the oracle's rows by the observation's id.
-func computed(t *testing.T, query oracle.Query) map[string]map[string]any {
-	body := do(t, query, "SELECT * FROM whence_oracle.expected FORMAT JSONEachRow")
+func computed(t *testing.T, o *oracle.Oracle) map[string]map[string]any {
+	body, err := o.Expected(t.Context(), "SELECT * EXCEPT (row, said) FROM whence_oracle.expected FORMAT JSONEachRow")
+	if err != nil {
+		t.Fatal(err)
+	}
 	rows := map[string]map[string]any{}
 	for line := range bytes.Lines(body) {
 		var row map[string]any

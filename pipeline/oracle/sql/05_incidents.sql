@@ -1,5 +1,5 @@
 -- R22: each reopened fact begins a new episode; `episode` counts them, 0 is the first.
-CREATE TABLE whence_oracle.incident_facts ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.incident_facts ENGINE = Memory AS
 SELECT
     JSONExtractString(data, 'incident_id') AS incident_id,
     place, time, type, environment,
@@ -12,7 +12,7 @@ FROM whence_oracle.facts
 WHERE startsWith(type, 'incident.');
 
 -- R20, R21.
-CREATE TABLE whence_oracle.incidents ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.incidents ENGINE = Memory AS
 SELECT
     incident_id,
     groupUniqArrayArray(f.services) AS services,
@@ -26,7 +26,7 @@ FROM whence_oracle.incident_facts AS f
 GROUP BY incident_id;
 
 -- R22. The first episode exists even where the first fact known is a reopening.
-CREATE TABLE whence_oracle.episodes ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.episodes ENGINE = Memory AS
 WITH parts AS
 (
     SELECT
@@ -57,7 +57,7 @@ FROM
 INNER JOIN whence_oracle.incidents AS i ON i.incident_id = p.incident_id;
 
 -- R24: the last severity stated; before any, the first.
-CREATE TABLE whence_oracle.severity_since ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.severity_since ENGINE = Memory AS
 SELECT incident_id, time AS since, argMax(f.severity, f.place) AS severity
 FROM whence_oracle.incident_facts AS f
 WHERE f.severity != ''
@@ -66,40 +66,3 @@ UNION ALL
 SELECT incident_id, -9223372036854775808, first_severity
 FROM whence_oracle.incidents
 WHERE first_severity != '';
-
--- R23 and R24 for each moment at which an incident of S in E begins, ends or changes its severity.
-CREATE TABLE whence_oracle.incidents_since ENGINE = Memory AS
-WITH
-moments AS
-(
-    SELECT service, environment, arrayJoin([since, until]) AS since FROM whence_oracle.episodes
-    UNION DISTINCT
-    SELECT e.service, e.environment, s.since
-    FROM whence_oracle.episodes AS e
-    INNER JOIN whence_oracle.severity_since AS s ON s.incident_id = e.incident_id
-),
-holding AS
-(
-    SELECT DISTINCT m.service AS service, m.environment AS environment, m.since AS since, e.incident_id AS incident_id
-    FROM moments AS m
-    INNER JOIN whence_oracle.episodes AS e ON e.service = m.service AND e.environment = m.environment
-    WHERE e.since <= m.since AND m.since < e.until
-),
-answers AS
-(
-    SELECT
-        h.service AS service, h.environment AS environment, h.since AS since,
-        arraySort(groupArray(h.incident_id)) AS incident_ids,
-        arrayMin(groupArray((
-            multiIf(s.severity = '', 7, indexOf(['critical', 'high', 'medium', 'low', 'info'], s.severity) = 0, 6,
-                indexOf(['critical', 'high', 'medium', 'low', 'info'], s.severity)),
-            s.severity))).2 AS incident_severity
-    FROM holding AS h
-    ASOF LEFT JOIN whence_oracle.severity_since AS s ON s.incident_id = h.incident_id AND s.since <= h.since
-    GROUP BY service, environment, since
-)
-SELECT
-    m.service AS service, m.environment AS environment, m.since AS since,
-    a.incident_ids AS incident_ids, a.incident_severity AS incident_severity
-FROM moments AS m
-LEFT JOIN answers AS a ON a.service = m.service AND a.environment = m.environment AND a.since = m.since;

@@ -12,7 +12,9 @@ import (
 
 	"github.com/whencehq/whence/pipeline/clickhouse"
 	"github.com/whencehq/whence/pipeline/embedded/engine"
-	"github.com/whencehq/whence/pipeline/pipelinetest/oracle"
+	"github.com/whencehq/whence/pipeline/oracle"
+	"github.com/whencehq/whence/schemas/codec"
+	"github.com/whencehq/whence/schemas/event"
 )
 
 // The embedded engine with whence's tables; url is empty where the engine's
@@ -80,7 +82,7 @@ func do(t *testing.T, query oracle.Query, statement string) []byte {
 
 // empty forgets what other tests have stored.
 func empty(t *testing.T, query oracle.Query) {
-	for _, table := range []string{"whence.facts", "whence.observations", "whence.other_events", "whence.dead_letters",
+	for _, table := range []string{"whence.facts", "whence_state.fact_contents", "whence.observations", "whence.observations_history", "whence.other_events", "whence.dead_letters",
 		"whence.deployments", "whence.incidents", "whence.findings", "whence_state.batches"} {
 		do(t, query, "TRUNCATE TABLE "+table)
 	}
@@ -99,4 +101,13 @@ func insert(t *testing.T, query oracle.Query, table string, rows []map[string]an
 		}
 	}
 	do(t, query, statement.String())
+}
+
+// fact reads a fact as the pipeline does.
+func fact(name, data string) event.Fact {
+	f, err := new(codec.Decoder).StoredFact(event.Event{Type: name}, []byte(data))
+	if err != nil {
+		panic(err)
+	}
+	return f
 }

@@ -1,5 +1,5 @@
 -- R5: what each alias means, by the last fact that speaks of it, for all time.
-CREATE TABLE whence_oracle.meanings ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.meanings ENGINE = Memory AS
 SELECT alias, argMax(meaning, place) AS name
 FROM
 (
@@ -17,7 +17,7 @@ GROUP BY alias;
 -- R6: chains, walked from each alias until a name means nothing else, or comes a second time: then from its first
 -- coming on the path is a cycle, and the least name of it counts. Bound: chains of 1,000 links, the engine's
 -- max_recursive_cte_evaluation_depth (a longer one is an error, not a wrong answer).
-CREATE TABLE whence_oracle.canonical ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.canonical ENGINE = Memory AS
 WITH RECURSIVE walk AS
 (
     SELECT alias, alias AS name, [alias] AS path, false AS again
@@ -39,7 +39,7 @@ FROM
 );
 
 -- R7: the facts that count, with their service names canonical: `service` the one they are of, `services` the list.
-CREATE TABLE whence_oracle.facts ENGINE = Memory AS
+CREATE OR REPLACE TABLE whence_oracle.facts ENGINE = Memory AS
 WITH
     (SELECT groupArray((alias, name)) FROM (SELECT alias, name FROM whence_oracle.canonical UNION ALL SELECT '', '')) AS names,
     s -> transform(s, names.1, names.2, s) AS canonical
@@ -50,33 +50,14 @@ SELECT
     JSONExtractString(data, 'environment') AS environment
 FROM whence_oracle.counted;
 
--- The observations, once each: (source, id, stated_service, environment, time, name) is one's identity.
--- R29: experiments are those of the event itself.
-CREATE TABLE whence_oracle.observations ENGINE = MergeTree ORDER BY (service, environment, time) AS
+-- Where anybody asks: the services and environments of the observations.
+CREATE OR REPLACE TABLE whence_oracle.scopes ENGINE = Memory AS
 WITH
     (SELECT groupArray((alias, name)) FROM (SELECT alias, name FROM whence_oracle.canonical UNION ALL SELECT '', '')) AS names
-SELECT DISTINCT
-    CAST(events.source, 'String') AS source,
-    id,
-    CAST(events.service, 'String') AS stated_service,
-    CAST(events.environment, 'String') AS environment,
-    toUnixTimestamp64Milli(events.time) AS time,
-    if(type = 'io.whence.behavior.recorded', JSONExtractString(data, 'name'), CAST(substring(type, length('io.whence.') + 1), 'String')) AS name,
-    transform(stated_service, names.1, names.2, stated_service) AS service,
-    JSONExtractString(data, 'version') AS version,
-    JSONExtractString(data, 'instance') AS instance,
-    if(type IN ('io.whence.experiment.assigned', 'io.whence.experiment.exposed'),
-        map(JSONExtractString(data, 'experiment'), JSONExtractString(data, 'variant')),
-        CAST(map(), 'Map(String, String)')) AS experiments
+SELECT DISTINCT transform(CAST(service, 'String'), names.1, names.2, CAST(service, 'String')) AS service, CAST(environment, 'String') AS environment
 FROM whence.events
-WHERE type IN
+WHERE service != '' AND {from} <= time AND time < {to} AND type IN
 (
     'io.whence.behavior.recorded', 'io.whence.service.measured', 'io.whence.error.occurred',
     'io.whence.experiment.assigned', 'io.whence.experiment.exposed', 'io.whence.user.identified'
 );
-
--- Where anybody asks: the services and environments of the observations.
-CREATE TABLE whence_oracle.scopes ENGINE = Memory AS
-SELECT DISTINCT service, environment
-FROM whence_oracle.observations
-WHERE service != '';

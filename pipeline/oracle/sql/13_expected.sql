@@ -1,8 +1,8 @@
 -- R13, R14, R15: the deployment of each row. A stated version never falls to the other two.
-CREATE TABLE whence_oracle.served ENGINE = MergeTree ORDER BY (service, environment, time) AS
+CREATE OR REPLACE VIEW whence_oracle.served AS
 SELECT
-    o.source AS source, o.id AS id, o.stated_service AS stated_service, o.environment AS environment, o.time AS time,
-    o.name AS name, o.service AS service, o.experiments AS experiments, o.version AS version,
+    o.row AS row, o.source AS source, o.id AS id, o.stated_service AS stated_service, o.environment AS environment,
+    o.time AS time, o.name AS name, o.service AS service, o.version AS version, o.experiments AS experiments, o.said AS said,
     multiIf(o.version != '', v.deployment_id, i.deployment_id != '', i.deployment_id, c.deployment_id) AS deployment_id
 FROM whence_oracle.observations AS o
 ASOF LEFT JOIN whence_oracle.version_since AS v
@@ -13,19 +13,19 @@ ASOF LEFT JOIN whence_oracle.completed_since AS c
     ON c.service = o.service AND c.environment = o.environment AND c.since <= o.time;
 
 -- R18: a row's rollouts come before the percent of the latest of them.
-CREATE TABLE whence_oracle.rolling ENGINE = MergeTree ORDER BY (service, environment, time) AS
+CREATE OR REPLACE VIEW whence_oracle.rolling AS
 SELECT
-    s.source AS source, s.id AS id, s.stated_service AS stated_service, s.environment AS environment, s.time AS time,
-    s.name AS name, s.service AS service, s.experiments AS experiments, s.version AS version,
+    s.row AS row, s.source AS source, s.id AS id, s.stated_service AS stated_service, s.environment AS environment,
+    s.time AS time, s.name AS name, s.service AS service, s.version AS version, s.experiments AS experiments, s.said AS said,
     s.deployment_id AS deployment_id, r.rollout_ids AS rollout_ids, r.latest AS latest
 FROM whence_oracle.served AS s
 ASOF LEFT JOIN whence_oracle.rollouts_since AS r
     ON r.service = s.service AND r.environment = s.environment AND r.since <= s.time;
 
--- Every enriched column of every observation.
-CREATE TABLE whence_oracle.expected ENGINE = MergeTree ORDER BY (stated_service, environment, name, time, source, id) AS
+-- Every enriched column of every observation of the span.
+CREATE OR REPLACE VIEW whence_oracle.expected AS
 SELECT
-    o.source AS source, o.id AS id, o.stated_service AS stated_service, o.environment AS environment, o.time AS time,
+    o.row AS row, o.source AS source, o.id AS id, o.stated_service AS stated_service, o.environment AS environment, o.time AS time,
     o.name AS name,
     o.deployment_id AS deployment_id,
     if(o.version != '', o.version, k.deployed_version) AS deployed_version,
@@ -41,7 +41,8 @@ SELECT
     w.owner AS owner,
     t.tier AS tier,
     o.service AS canonical_service,
-    o.experiments AS experiments
+    o.experiments AS experiments,
+    o.said AS said
 FROM whence_oracle.rolling AS o
 LEFT JOIN whence_oracle.conclusions AS k ON k.deployment_id = o.deployment_id
 ASOF LEFT JOIN whence_oracle.percent_since AS p ON p.deployment_id = o.latest AND p.since <= o.time
@@ -50,3 +51,17 @@ ASOF LEFT JOIN whence_oracle.incidents_since AS n ON n.service = o.service AND n
 ASOF LEFT JOIN whence_oracle.findings_since AS d ON d.service = o.service AND d.environment = o.environment AND d.since <= o.time
 ASOF LEFT JOIN whence_oracle.owner_since AS w ON w.service = o.service AND w.environment = o.environment AND w.since <= o.time
 ASOF LEFT JOIN whence_oracle.tier_since AS t ON t.service = o.service AND t.environment = o.environment AND t.since <= o.time;
+
+-- Of each row a hash of all of them, in the spelling of stored.sql, and what the vitals of its minute are made of.
+CREATE OR REPLACE TABLE whence_oracle.answers ENGINE = MergeTree ORDER BY tuple() AS
+SELECT
+    row,
+    sipHash128((deployment_id, deployed_version, previous_version, ifNull(toString(deployment_age_ms), ''), rollout_ids,
+        rollout_percent, change_ids, mapKeys(flags), mapValues(flags), incident_ids, incident_severity, finding_ids, owner,
+        tier, canonical_service, mapKeys(experiments), mapValues(experiments))) AS answer,
+    stated_service AS service, environment, toDateTime(intDiv(time, 60000) * 60, 'UTC') AS minute, name,
+    deployment_id, deployed_version, canonical_service,
+    said.user AS user, said.recorded AS recorded, said.measured AS measured, said.ok AS ok, said.duration_ms AS duration_ms,
+    said.weight AS weight, said.requests AS requests, said.errors AS errors, said.success_ratio AS success_ratio,
+    said.latency_ms AS latency_ms, said.latency_p99_ms AS latency_p99_ms
+FROM whence_oracle.expected;
