@@ -132,8 +132,9 @@ func (w *worker) recall(ctx context.Context, topic kafka.ContextTopic) (int64, e
 		return 0, pipeline.Fatalf("facts are lost: publish them again from their sources, then set the offset of the group "+w.contextGroup()+" by hand",
 			"the context log begins at offset %d, and facts are stored up to %d only", topic.Start, from)
 	}
-	// What is allocated here is kept, so that collections find nothing to free:
-	// fewer of them cost a fifth of the time less, and no more memory.
+	// What is allocated here is kept, so collections find next to nothing: with
+	// fewer of them a million facts take half a second less of the processors, and a
+	// tenth more memory at the peak.
 	defer debug.SetGCPercent(debug.SetGCPercent(recallGCPercent))
 	if err := w.store.Snapshot(ctx, w.log, 0, math.MaxUint64, w.timeline.Apply); err != nil {
 		return 0, err
