@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/whencehq/whence/pipeline/pipelinetest/oracle"
+	"github.com/whencehq/whence/pipeline/oracle"
 	"github.com/whencehq/whence/schemas/event"
 )
 
@@ -208,16 +208,18 @@ func (s *system) sqlOracle(d *differences, columns bool) {
 			d.add("law 2: %+v", trouble)
 		}
 	}
-	if err := oracle.Compute(ctx, s.query); err != nil {
+	o, err := oracle.Compute(ctx, s.query, oracle.Scope{})
+	if err != nil {
 		s.Fatal(err)
 	}
-	entities, err := oracle.CompareEntities(ctx, s.query)
+	defer o.Close()
+	entities, err := o.CompareEntities(ctx)
 	if err != nil {
 		s.Fatal(err)
 	}
 	report(d, entities)
 	if columns {
-		stored, err := oracle.Compare(ctx, s.query)
+		stored, err := o.Compare(ctx)
 		if err != nil {
 			s.Fatal(err)
 		}

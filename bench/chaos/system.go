@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/whencehq/whence/pipeline/oracle"
 	"github.com/whencehq/whence/pipeline/pipelinetest"
-	"github.com/whencehq/whence/pipeline/pipelinetest/oracle"
 	"github.com/whencehq/whence/pipeline/pipelinetest/world"
 )
 

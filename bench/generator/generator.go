@@ -7,7 +7,8 @@
 //	for facts := range g.Facts(4096) { tl.Apply(facts) }
 //	obs := g.Observations(1000, generator.AnyTime)
 //
-// About half of the facts are stages of deployments, the costliest kind.
+// More than half of the facts are stages of deployments, the costliest kind. They
+// are valid, and come with the data that says what their payload does.
 package generator
 
 import (

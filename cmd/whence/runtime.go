@@ -198,8 +198,9 @@ func (w *worker) recall(ctx context.Context, topic kafka.ContextTopic) (int64, e
 	// No further than where the log is read from: what is stored beyond may have
 	// holes yet, and would raise the revision over them.
 	last := kafka.Revision(w.epoch, from) - 1
-	// What is allocated here is kept, so that collections find nothing to free:
-	// fewer of them cost a fifth of the time less, and no more memory.
+	// What is allocated here is kept, so collections find next to nothing: with
+	// fewer of them a million facts take half a second less of the processors, and a
+	// tenth more memory at the peak.
 	defer debug.SetGCPercent(debug.SetGCPercent(recallGCPercent))
 	if err := w.store.Snapshot(ctx, w.log, 0, min(cursor, last), w.timeline.Apply); err != nil {
 		return 0, err

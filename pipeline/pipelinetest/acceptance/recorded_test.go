@@ -1,6 +1,7 @@
 package acceptance_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -147,30 +148,35 @@ func (s *system) equalsOracle() {
 
 func (s *system) compare() []oracle.Column {
 	s.t.Helper()
-	if err := oracle.Compute(s.t.Context(), s.query); err != nil {
+	return s.compared((*oracle.Oracle).Compare)
+}
+
+func (s *system) compared(with func(*oracle.Oracle, context.Context) ([]oracle.Column, error)) []oracle.Column {
+	s.t.Helper()
+	o, err := oracle.Compute(s.t.Context(), s.query, oracle.Scope{})
+	if err != nil {
 		s.t.Fatal(err)
 	}
-	columns, err := oracle.Compare(s.t.Context(), s.query)
+	defer o.Close()
+	columns, err := with(o, s.t.Context())
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return columns
 }
 
-// entitiesEqualOracle expects the entity tables to say what the oracle has
-// folded, whatever came first.
+// entitiesEqualOracle expects the entity tables and the vitals to say what the
+// oracle has folded, whatever came first.
 func (s *system) entitiesEqualOracle() {
 	s.t.Helper()
-	columns, err := oracle.CompareEntities(s.t.Context(), s.query)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	vitals := s.compared((*oracle.Oracle).CompareVitals)
+	columns := append(s.compared((*oracle.Oracle).CompareEntities), vitals...)
 	for _, c := range columns {
 		if c.Differing > 0 {
 			s.t.Errorf("%s differs from the oracle in %d rows, such as %+v", c.Name, c.Differing, c.Examples)
 		}
 	}
-	s.t.Logf("entities: %d columns compared, of %d deployments, %d incidents, %d findings",
+	s.t.Logf("entities and vitals: %d columns compared, of %d deployments, %d incidents, %d findings",
 		len(columns), s.count("deployments"), s.count("incidents"), s.count("findings"))
 }
 

@@ -21,8 +21,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/whencehq/whence/pipeline/embedded/engine"
-	"github.com/whencehq/whence/pipeline/pipelinetest"
 	"github.com/whencehq/whence/pipeline/oracle"
+	"github.com/whencehq/whence/pipeline/pipelinetest"
 	"github.com/whencehq/whence/schemas/event"
 )
 
