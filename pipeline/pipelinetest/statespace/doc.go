@@ -10,7 +10,8 @@
 //	r, err := Explore(Protocol{scope, ScanBeforeCommits}.Spec(), limit) // r.Trace
 //
 // WHENCE_FAULTS=1 lets one fault more happen than every run of the tests has
-// time for; that takes minutes and some ten gigabytes.
+// time for; that takes minutes and gigabytes: the largest scope has twenty
+// million states then.
 //
 // # What is modelled, and where it is in the code
 //
