@@ -78,7 +78,7 @@ func (c correctable) Correct(ctx context.Context, k reconcile.Correction) (uint6
 }
 
 func (c correctable) Touch(ctx context.Context, regions []event.Region, after uint64) error {
-	return c.touch(ctx, regions, fmt.Sprintf("rewritten = 1 AND revision > %d", after))
+	return c.touch(ctx, regions, fmt.Sprintf("revision > %d", after))
 }
 
 // touch has the minutes of the regions sealed anew in which a row meets the

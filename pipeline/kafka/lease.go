@@ -72,6 +72,6 @@ func (l *lease) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) 
 		l.joining = false
 	}
 	if e2e.Err() == nil {
-		l.renewed = time.Now()
+		l.renewed = time.Now().Add(-e2e.DurationE2E()) // the group counts from when it was asked
 	}
 }

@@ -74,15 +74,21 @@ func (c *Consumer) session(ctx context.Context, log *zap.Logger) error {
 }
 
 // poll returns what there is, or nothing after a while: partitions without
-// records have something to say too.
+// records have something to say too. Rebalances are blocked when it returns.
+// They are not when franz-go hands out an empty fetch before the time is over,
+// as it does when a rebalance has come first: then it is asked again.
 func (s *session) poll(ctx context.Context) kgo.Fetches {
 	while, cancel := context.WithTimeout(ctx, promiseEvery)
 	defer cancel()
-	fetches := s.client.PollRecords(while, s.MaxPollRecords)
-	if while.Err() != nil && errors.Is(fetches.Err0(), while.Err()) {
-		return nil
+	for {
+		fetches := s.client.PollRecords(while, s.MaxPollRecords)
+		if while.Err() != nil && errors.Is(fetches.Err0(), while.Err()) {
+			return nil
+		}
+		if len(fetches) > 0 {
+			return fetches
+		}
 	}
-	return fetches
 }
 
 // leave leaves the group, and doesn't wait for long: franz-go ends a join that

@@ -41,8 +41,8 @@ type Rows interface {
 	// Correct rewrites what a correction says otherwise than the rows do, keeps
 	// what they said, and returns how many there were.
 	Correct(ctx context.Context, c Correction) (rows uint64, err error)
-	// Touch has the minutes sealed anew in which the regions hold rows that were
-	// rewritten at a revision after the given one.
+	// Touch has the minutes sealed anew in which the regions hold rows of a
+	// revision after the given one, whoever has written them.
 	Touch(ctx context.Context, regions []event.Region, after uint64) error
 	// Cursor is the greatest revision that Closed was ever told, by anybody.
 	Cursor(ctx context.Context) (uint64, error)
