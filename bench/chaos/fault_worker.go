@@ -54,7 +54,7 @@ func workerFaults() []*fault {
 		all = append(all, killedAt(step.name, step.point, nil))
 	}
 	for _, step := range []struct{ name, point string }{
-		{"a worker is killed in a correction, commits read", "reconcile/after-promises"},
+		{"a worker is killed in a correction, promises read", "reconcile/after-promises"},
 		{"a worker is killed in a correction, images kept", "reconcile/after-history"},
 		{"a worker is killed in a correction, rows rewritten", "reconcile/after-rewrite"},
 		{"a worker is killed in a correction, minutes touched", "reconcile/after-touch"},

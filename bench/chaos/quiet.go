@@ -151,7 +151,7 @@ func (s *system) quieten() {
 
 // corrected asks whether corrections are over.
 func (s *system) corrected() error {
-	out, err := s.try("reconcile", "status", "--json", "--config", s.fleet.config)
+	out, err := s.try("reconcile", "status", "--json", "--config", s.fleet.config, "--clickhouse", "http://"+s.address)
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
