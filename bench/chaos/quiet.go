@@ -144,9 +144,7 @@ func (s *system) quieten() {
 		}
 		return s.covered(end)
 	})
-	if s.corrects {
-		s.eventually("every fact is corrected for", s.corrected)
-	}
+	s.eventually("every fact is corrected for", s.corrected)
 }
 
 // corrected asks whether corrections are over.

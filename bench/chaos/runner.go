@@ -76,7 +76,7 @@ func (r *runner) round(number int) {
 	quiet := time.Since(begun)
 	var d differences
 	if r.everyRounds > 0 && number%r.everyRounds == 0 {
-		d = r.everything(r.complete())
+		d = r.everything()
 	} else {
 		d = r.counts()
 	}
@@ -84,9 +84,6 @@ func (r *runner) round(number int) {
 		quiet.Seconds(), time.Since(begun).Seconds(), o.effect)
 	r.judge(d)
 }
-
-// complete tells whether enriched columns can be right now.
-func (r *runner) complete() bool { return r.corrects || r.shape.FactsFirst }
 
 // judge fails the run with what repeats it.
 func (r *runner) judge(d differences) {
