@@ -37,7 +37,7 @@ func TestTheHarnessMissesEachSafeguardThatIsTakenOut(t *testing.T) {
 		t.Run(story.safeguard, func(t *testing.T) {
 			s := newSystem(t, options{
 				shape:   world.Shape{Seed: *seed, Observations: 1 << 40, PerSecond: 100},
-				brokers: 1, rate: 2000, disk: 2000,
+				brokers: 1, rate: 2000, disk: 2000, settle: 5 * time.Minute,
 			})
 			if d := s.told(story.tell); len(d) > 0 {
 				t.Fatalf("with all safeguards:\n%s", d)
@@ -79,7 +79,7 @@ func (r *round) awaitEnd(w *worker) {
 	r.Helper()
 	select {
 	case <-w.Ended():
-	case <-time.After(settleTime):
+	case <-time.After(r.settle):
 		r.Fatal("the worker never came to its failpoint")
 	}
 	r.fleet.forget(w)

@@ -31,6 +31,11 @@ type runner struct {
 
 func newRunner(s *system, seed uint64, all []*fault) *runner {
 	r := &runner{system: s, seed: seed, random: rand.New(rand.NewPCG(seed, 0xfa017))}
+	s.Cleanup(func() {
+		if s.Failed() {
+			s.Logf("seed %d; again: %s", seed, r.again())
+		}
+	})
 	for _, f := range all {
 		if f.possible != nil {
 			if why := f.possible(s); why != "" {
@@ -85,12 +90,48 @@ func (r *runner) round(number int) {
 	r.judge(d)
 }
 
-// judge fails the run with what repeats it.
+// end says all that is held back, and compares everything.
+func (r *runner) end() {
+	r.Helper()
+	r.publisher.finish()
+	r.quieten()
+	begun := time.Now()
+	d := r.everything()
+	r.Logf("%d observations published, everything compared in %s", r.record.observations, time.Since(begun).Round(time.Millisecond))
+	r.judge(d)
+}
+
+// awaitObservations waits until so many are published and stored. How long that
+// takes is for whoever has asked for them.
+func (r *runner) awaitObservations(n int) {
+	r.Helper()
+	published := func() int {
+		r.record.mu.Lock()
+		defer r.record.mu.Unlock()
+		return r.record.observations
+	}
+	for published() < n {
+		<-time.After(time.Second)
+		if r.Failed() {
+			r.FailNow()
+		}
+	}
+}
+
+// judge fails the run where there are differences.
 func (r *runner) judge(d differences) {
 	r.Helper()
 	if len(d) > 0 || r.Failed() {
-		r.Fatalf("differences:\n%s\nseed %d; again: make chaos SEED=%d ROUNDS=%d", d, r.seed, r.seed, max(len(r.outcomes), 1))
+		r.Fatalf("differences after %d faults:\n%s", len(r.outcomes), d)
 	}
+}
+
+// again is the command that makes the same attempt.
+func (r *runner) again() string {
+	if r.everyRounds > 0 {
+		return fmt.Sprintf("make chaos SEED=%d ROUNDS=%d OBSERVATIONS=%d", r.seed, max(len(r.outcomes), 1), r.record.observations)
+	}
+	return fmt.Sprintf("go test -count=1 -v ./bench/chaos -run TestEveryTable -args -seed %d", r.seed)
 }
 
 // table is what the run has shown: one line a kind of fault.

@@ -25,8 +25,8 @@ type options struct {
 	rate    int // events a second
 	workers int
 	disk    int // megabytes for the engine
-	// worker adds lines to the workers' configuration.
-	worker string
+	// settle is what a recovery may take on a busy machine.
+	settle time.Duration
 }
 
 // system is everything that runs: three brokers, an engine, workers, a
@@ -122,7 +122,7 @@ observe:
   listen: 127.0.0.1:0
 offsets:
   on_lost: %s
-%s`, strings.Join(s.cluster.Seeds, ", "), min(s.brokers, 3), s.store.Addr, onLost, s.worker)
+`, strings.Join(s.cluster.Seeds, ", "), min(s.brokers, 3), s.store.Addr, onLost)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		s.Fatal(err)
 	}
