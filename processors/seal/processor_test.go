@@ -42,7 +42,6 @@ type store struct {
 
 	chunks [][]tables.Minute
 	fail   error
-	most   int // minutes that it lists, 0: as many as asked for
 }
 
 func newStore() *store {
