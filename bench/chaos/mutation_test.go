@@ -37,7 +37,7 @@ func TestTheHarnessMissesEachSafeguardThatIsTakenOut(t *testing.T) {
 		t.Run(story.safeguard, func(t *testing.T) {
 			s := newSystem(t, options{
 				shape:   world.Shape{Seed: *seed, Observations: 1 << 40, PerSecond: 100},
-				brokers: 1, rate: 2000, disk: 2000, settle: 5 * time.Minute,
+				brokers: 1, rate: 2000, disk: 2000, settle: 5 * time.Minute, rebalance: time.Minute,
 			})
 			if d := s.told(story.tell); len(d) > 0 {
 				t.Fatalf("with all safeguards:\n%s", d)
@@ -122,13 +122,34 @@ func tellOfARepetition(r *round) {
 // commit.
 func tellOfALateCommit(r *round) {
 	r.publisher.resume()
-	slow := r.lone("events/before-commit=8s@3")
+	slow := r.lone("events/before-commit=15s@3")
 	r.goesOn(1)
 	other := r.lone("events/before-commit=1m@6")
-	<-time.After(12 * time.Second) // both failpoints are passed, and the slow one has committed
+	r.goesBack(25 * time.Second)
 	r.fleet.kill(other)
 	r.fleet.kill(slow)
 	r.publishes(4000)
+}
+
+// goesBack waits until an offset of the group goes back, or the time is over:
+// no worker ever commits less than what is committed.
+func (r *round) goesBack(within time.Duration) {
+	seen := map[string]int64{}
+	r.sees("an offset goes back", within, func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		offsets, err := r.cluster.Admin.FetchOffsets(ctx, group)
+		if err != nil {
+			return false
+		}
+		back := false
+		for _, o := range offsets.Offsets().Sorted() {
+			p := fmt.Sprintf("%s/%d", o.Topic, o.Partition)
+			back = back || o.At < seen[p]
+			seen[p] = o.At
+		}
+		return back
+	})
 }
 
 // A worker has enriched a batch and is slow to store it. Meanwhile a fact comes

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -20,11 +21,12 @@ import (
 
 // options say how large a system is.
 type options struct {
-	brokers int
-	shape   world.Shape
-	rate    int // events a second
-	workers int
-	disk    int // megabytes for the engine
+	brokers   int
+	shape     world.Shape
+	rate      int // events a second
+	workers   int
+	disk      int           // megabytes for the engine
+	rebalance time.Duration // rebalance_timeout of workers, 0: 20 s
 	// settle is what a recovery may take on a busy machine.
 	settle time.Duration
 }
@@ -89,6 +91,7 @@ func newSystem(t *testing.T, o options) *system {
 // folder that goes with the test.
 func logFolder(t *testing.T) string {
 	if dir := os.Getenv("WHENCE_CHAOS_LOGS"); dir != "" {
+		dir = filepath.Join(dir, strings.ReplaceAll(t.Name(), "/", "-"))
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +107,7 @@ func (s *system) configure(onLost string) string {
 kafka:
   seeds: [%s]
   session_timeout: 4s
-  rebalance_timeout: 20s
+  rebalance_timeout: %s
   topics:
     replication: %d
     inputs:
@@ -122,7 +125,7 @@ observe:
   listen: 127.0.0.1:0
 offsets:
   on_lost: %s
-`, strings.Join(s.cluster.Seeds, ", "), min(s.brokers, 3), s.store.Addr, onLost)
+`, strings.Join(s.cluster.Seeds, ", "), cmp.Or(s.rebalance, 20*time.Second), min(s.brokers, 3), s.store.Addr, onLost)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		s.Fatal(err)
 	}
