@@ -3,9 +3,9 @@ package clickhouse
 import (
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/whencehq/whence/schemas/codec"
 	"github.com/whencehq/whence/schemas/event"
@@ -44,11 +44,13 @@ func (c *crowd) fact(t *testing.T, name string, data object) event.Fact {
 	if c.IntN(2) == 0 { // some meet others of their id, for conflicts and retractions
 		e.ID = c.sharedID()
 	}
-	h := fnv.New64a()
-	fmt.Fprint(h, e, string(text))
-	e.Hash = h.Sum64()
-	f, err := new(codec.Decoder).StoredFact(e, text)
+	value, err := json.Marshal(object{"specversion": "1.0", "type": e.Type, "source": e.Source, "id": e.ID,
+		"time": e.Time.Time().Format(time.RFC3339Nano), "data": json.RawMessage(text)})
 	must(t, err)
+	var decoded codec.Events
+	must(t, new(codec.Decoder).Decode(&decoded, event.Provenance{}, value,
+		[]codec.Header{{Key: "content-type", Value: []byte("application/cloudevents+json")}}))
+	f := decoded.Facts[0]
 	return f
 }
 

@@ -105,9 +105,12 @@ func insert(t testing.TB, query oracle.Query, table string, rows []map[string]an
 
 // fact reads a fact as the pipeline does.
 func fact(name, data string) event.Fact {
-	f, err := new(codec.Decoder).StoredFact(event.Event{Type: name}, []byte(data))
+	var decoded codec.Events
+	err := new(codec.Decoder).Decode(&decoded, event.Provenance{}, fmt.Appendf(nil,
+		`{"specversion":"1.0","id":"1","source":"s","type":%q,"time":"2026-01-01T00:00:00Z","data":%s}`, name, data),
+		[]codec.Header{{Key: "content-type", Value: []byte("application/cloudevents+json")}})
 	if err != nil {
 		panic(err)
 	}
-	return f
+	return decoded.Facts[0]
 }

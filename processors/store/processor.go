@@ -17,6 +17,10 @@ import (
 type Events struct {
 	Sink      Sink
 	Graveyard Graveyard
+	// Replay, if not empty, names a replay of records that were stored before:
+	// their rows are marked, have tokens of their own, and the ledger and the
+	// graveyard, which know the records already, hear nothing of them.
+	Replay string
 }
 
 // Name is "store".
@@ -29,8 +33,15 @@ func (s *Events) Process(ctx context.Context, b *pipeline.Batch) error {
 		return err
 	}
 	pipeline.Failpoint("store/after-observations")
+	if err := s.touches(ctx, b); err != nil {
+		return err
+	}
+	pipeline.Failpoint("store/after-touches")
 	if err := s.others(ctx, b); err != nil {
 		return err
+	}
+	if s.Replay != "" {
+		return nil
 	}
 	if err := bury(ctx, s.Sink, s.Graveyard, b); err != nil {
 		return err
@@ -38,6 +49,24 @@ func (s *Events) Process(ctx context.Context, b *pipeline.Batch) error {
 	pipeline.Failpoint("store/before-ledger")
 	stored, dead := b.Census()
 	return enter(ctx, s.Sink, b, stored, dead)
+}
+
+// sink inserts a replay's blocks under tokens of its own: under the first ones
+// they would be dropped.
+func (s *Events) sink() Sink {
+	if s.Replay == "" {
+		return s.Sink
+	}
+	return replayed{s.Sink, s.Replay}
+}
+
+type replayed struct {
+	sink Sink
+	name string
+}
+
+func (r replayed) Insert(ctx context.Context, block tables.Block, token string) error {
+	return r.sink.Insert(ctx, block, "replay "+r.name+"|"+token)
 }
 
 var observationBlocks = sync.Pool{New: func() any { return tables.NewObservations() }}
@@ -48,10 +77,11 @@ func (s *Events) observations(ctx context.Context, b *pipeline.Batch) error {
 	}
 	block := observationBlocks.Get().(*tables.Observations)
 	defer func() { block.Reset(); observationBlocks.Put(block) }()
+	block.Again(s.Replay != "")
 	for i := range b.Observations {
 		block.Append(&b.Observations[i], &b.Enrichments[i])
 	}
-	return insert(ctx, s.Sink, block, b, func(row int) int64 { return b.Observations[row].Offset })
+	return insert(ctx, s.sink(), block, b, func(row int) int64 { return b.Observations[row].Offset })
 }
 
 func (s *Events) others(ctx context.Context, b *pipeline.Batch) error {
@@ -59,24 +89,29 @@ func (s *Events) others(ctx context.Context, b *pipeline.Batch) error {
 	for i := range b.Others {
 		block.Append(&b.Others[i])
 	}
-	return insert(ctx, s.Sink, block, b, func(row int) int64 { return b.Others[row].Offset })
+	return insert(ctx, s.sink(), block, b, func(row int) int64 { return b.Others[row].Offset })
 }
 
-// insert sends a block unless it has no rows. Which of the batch's records are
-// in it goes into the token: between a crash and the retry a limit may have
-// been raised, or a new version may know a type, and a block with more rows
-// under the used token would be dropped with them.
+// insert sends a block unless it has no rows.
 func insert(ctx context.Context, sink Sink, block tables.Block, b *pipeline.Batch, offset func(row int) int64) error {
 	if block.Rows() == 0 {
 		return nil
 	}
-	rows := xxhash.New()
+	return sink.Insert(ctx, block, token(b, block.Table(), block.Rows(), offset))
+}
+
+// token is the batch's token for a table, with which of its records are in the
+// block: between a crash and the retry a limit may have been raised, or a new
+// version may know a type, and a block with more rows under the used token
+// would be dropped with them.
+func token(b *pipeline.Batch, table string, rows int, offset func(row int) int64) string {
+	hash := xxhash.New()
 	var n [8]byte
-	for row := range block.Rows() {
+	for row := range rows {
 		binary.LittleEndian.PutUint64(n[:], uint64(offset(row)-b.From))
-		_, _ = rows.Write(n[:])
+		_, _ = hash.Write(n[:])
 	}
-	return sink.Insert(ctx, block, fmt.Sprintf("%s|%016x", b.Token(block.Table()), rows.Sum64()))
+	return fmt.Sprintf("%s|%016x", b.Token(table), hash.Sum64())
 }
 
 func bury(ctx context.Context, sink Sink, graveyard Graveyard, b *pipeline.Batch) error {

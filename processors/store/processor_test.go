@@ -61,7 +61,7 @@ func mixed() *pipeline.Batch {
 		b.Records = append(b.Records, pipeline.Record{Offset: 10 + i, Value: []byte{byte(i)}})
 	}
 	b.Hash = pipeline.HashRecords(b.Records)
-	b.Observations = []event.Observation{{Provenance: b.Provenance(0)}}
+	b.Observations = []event.Observation{{Provenance: b.Provenance(0), Service: "shop", Environment: "production"}}
 	b.Enrichments = make([]event.Enrichment, 1)
 	b.Others = []event.Other{{Provenance: b.Provenance(1)}}
 	b.Bury(2, pipeline.ReasonMalformed, "not JSON")
@@ -74,13 +74,17 @@ func TestEachTableGetsItsRowsUnderTheBatchsTokenAndTheLedgerComesLast(t *testing
 	if err := (&store.Events{Sink: s, Graveyard: g}).Process(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"whence.observations", "whence.other_events", "whence.dead_letters", "whence_state.batches"}
+	want := []string{"whence.observations", "whence_state.touches", "whence.other_events", "whence.dead_letters", "whence_state.batches"}
 	if !slices.Equal(s.order, want) {
 		t.Errorf("inserts into %v, want %v", s.order, want)
 	}
 	for _, table := range want {
-		if rows, tokens := s.of(b, table); rows != 1 || tokens != 1 {
-			t.Errorf("%d rows of %s under %d of its tokens, want 1 under 1", rows, table, tokens)
+		expected := 1
+		if table == "whence_state.touches" {
+			expected = 2 // the minute and its hour
+		}
+		if rows, tokens := s.of(b, table); rows != expected || tokens != 1 {
+			t.Errorf("%d rows of %s under %d of its tokens, want %d under 1", rows, table, tokens, expected)
 		}
 	}
 	if len(g.buried) != 1 || g.buried[0].Offset != 12 {
@@ -107,8 +111,8 @@ func TestABatchIsNotInTheLedgerWhileOneOfItsTablesIsAwayAndCanBeStoredAgain(t *t
 			t.Errorf("the repeated insert under %s has %d rows, the first had %d", token, s.rows[token], rows)
 		}
 	}
-	if len(s.rows) != 4 {
-		t.Errorf("%d tokens in all, want 4: a repeated block keeps its token", len(s.rows))
+	if len(s.rows) != 5 {
+		t.Errorf("%d tokens in all, want 5: a repeated block keeps its token", len(s.rows))
 	}
 }
 
@@ -173,12 +177,15 @@ func TestABatchOfWhichMoreCanBeReadNowIsStoredUnderOtherTokens(t *testing.T) {
 	s.refuse = ""
 	again := mixed() // after a crash, with a limit raised: the dead record is an observation now
 	again.Dead = nil
-	again.Observations = append(again.Observations, event.Observation{Provenance: again.Provenance(2)})
+	again.Observations = append(again.Observations, event.Observation{Provenance: again.Provenance(2), Service: "shop", Environment: "production"})
 	again.Enrichments = make([]event.Enrichment, 2)
 	if err := stage.Process(t.Context(), again); err != nil {
 		t.Fatal(err)
 	}
 	if rows, tokens := s.of(b, "whence.observations"); tokens != 2 || rows != 3 {
 		t.Errorf("%d rows under %d tokens: the engine would have dropped the second block", rows, tokens)
+	}
+	if _, tokens := s.of(b, "whence_state.touches"); tokens != 2 {
+		t.Error("the minute was not touched again: a seal without the second row would stay valid")
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-//go:embed conflicts.sql unsaid.sql entities
+//go:embed conflicts.sql unsaid.sql seal.sql entities
 var statements embed.FS
 
 // kinds says which entity table holds which kind of entity.

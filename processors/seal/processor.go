@@ -1,0 +1,208 @@
+package seal
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/whencehq/whence/pipeline"
+	tables "github.com/whencehq/whence/schemas/clickhouse"
+	"github.com/whencehq/whence/schemas/event"
+)
+
+// Store is where minutes are touched and sealed. A minute without a service is
+// an hour.
+type Store interface {
+	// OpenHours lists the hours without a valid seal, OpenMinutes at most limit
+	// minutes without one, the earliest first, each with the sums of touches.
+	OpenHours(ctx context.Context) ([]tables.Minute, error)
+	OpenMinutes(ctx context.Context, limit int) ([]tables.Minute, error)
+	// Seal computes minutes, SealHours says that all minutes of the hours are
+	// sealed; both are valid while the sums of touches are those given.
+	Seal(ctx context.Context, minutes []tables.Minute) error
+	SealHours(ctx context.Context, hours []tables.Minute) error
+}
+
+// Observer hears what a sealer does.
+type Observer interface {
+	// MinutesOpen is how many minutes had no valid seal at the last look.
+	MinutesOpen(minutes int)
+	// MinutesSealed counts minutes that were sealed by one statement.
+	MinutesSealed(minutes int, took time.Duration)
+	// SealFailed counts what will be tried again.
+	SealFailed(err error)
+}
+
+// Sealer seals minutes. It is for one goroutine.
+type Sealer struct {
+	after    time.Duration
+	store    Store
+	observer Observer
+	now      func() time.Time
+	seen     map[place]sight
+}
+
+// place is a minute of a service in an environment, or an hour.
+type place struct {
+	service, environment string
+	start                event.Millis
+}
+
+// sight is what was seen of a place, and since when it has not changed.
+type sight struct {
+	touch, rows uint64
+	since       time.Time
+}
+
+// New makes a sealer. Only differences of now count.
+func New(config Config, store Store, observer Observer, now func() time.Time) *Sealer {
+	return &Sealer{after: cmp.Or(config.After, time.Minute), store: store, observer: observer, now: now}
+}
+
+// Run looks at each tick, until ctx is done. It returns an error only if an
+// operator has to act; everything else is tried again at the next tick.
+func (s *Sealer) Run(ctx context.Context, ticks <-chan time.Time) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticks:
+		}
+		err := s.Look(ctx)
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case pipeline.ClassOf(err) == pipeline.Fatal:
+			return err
+		default:
+			s.observer.SealFailed(err)
+		}
+	}
+}
+
+// atOnce bounds the minutes that are listed in one look.
+const atOnce = 100_000
+
+// Look seals what has rested since an earlier look.
+func (s *Sealer) Look(ctx context.Context) error {
+	hours, err := s.store.OpenHours(ctx) // before the minutes: see closable
+	if err != nil {
+		return err
+	}
+	var open []tables.Minute
+	if len(hours) > 0 {
+		if open, err = s.store.OpenMinutes(ctx, atOnce); err != nil {
+			return err
+		}
+	}
+	pipeline.Failpoint("seal/after-read")
+	s.observer.MinutesOpen(len(open))
+	// With more behind them, minutes wait for one look only: the earliest of so
+	// many were written long ago, by a correction or a replay.
+	after := s.after
+	if len(open) == atOnce {
+		after = 0
+	}
+	rested := s.rested(slices.Concat(closable(hours, open), open), after)
+	return s.seal(ctx, rested)
+}
+
+// closable are the hours that none of the open minutes is in. The hours' sums
+// were read first: if they are the same later, the minutes that were found
+// sealed after them still are. Of a list that was cut off at its limit the last
+// hour may have more.
+func closable(hours, open []tables.Minute) []tables.Minute {
+	cut := event.MaxTime
+	if len(open) == atOnce {
+		cut = tables.HourOf(open[len(open)-1].Start)
+	}
+	inUse := map[event.Millis]bool{}
+	for _, m := range open {
+		inUse[tables.HourOf(m.Start)] = true
+	}
+	return slices.DeleteFunc(hours, func(h tables.Minute) bool { return inUse[h.Start] || h.Start >= cut })
+}
+
+// rested are those of open that have not changed since an earlier look, for at
+// least after. What is not open is forgotten.
+func (s *Sealer) rested(open []tables.Minute, after time.Duration) []tables.Minute {
+	now := s.now()
+	seen := make(map[place]sight, len(open))
+	var rested []tables.Minute
+	for _, m := range open {
+		at := place{m.Service, m.Environment, m.Start}
+		before, known := s.seen[at]
+		if !known || before.touch != m.Touch || before.rows != m.Rows {
+			seen[at] = sight{m.Touch, m.Rows, now}
+			continue
+		}
+		seen[at] = before
+		if now.Sub(before.since) >= after {
+			rested = append(rested, m)
+		}
+	}
+	s.seen = seen
+	return rested
+}
+
+// seal seals minutes and hours. What fails does not keep the rest waiting: it
+// may be a minute that is too large.
+func (s *Sealer) seal(ctx context.Context, rested []tables.Minute) error {
+	var errs []error
+	minutes, hours := split(rested)
+	for chunk := range chunks(minutes) {
+		begun := s.now()
+		if err := s.store.Seal(ctx, chunk); err != nil {
+			if pipeline.ClassOf(err) == pipeline.Fatal {
+				return err
+			}
+			errs = append(errs, err)
+			continue
+		}
+		pipeline.Failpoint("seal/after-seal")
+		s.observer.MinutesSealed(len(chunk), s.now().Sub(begun))
+	}
+	if len(hours) > 0 {
+		errs = append(errs, s.store.SealHours(ctx, hours))
+	}
+	return errors.Join(errs...)
+}
+
+func split(rested []tables.Minute) (minutes, hours []tables.Minute) {
+	for _, m := range rested {
+		if m.Service == "" {
+			hours = append(hours, m)
+		} else {
+			minutes = append(minutes, m)
+		}
+	}
+	return minutes, hours
+}
+
+// What one statement seals: few minutes, so that its text is short, and few
+// rows, so that the sets of users in them take some 100 MB. One minute with
+// more rows is sealed alone.
+const (
+	chunkMinutes = 5000
+	chunkRows    = 2_000_000
+)
+
+func chunks(minutes []tables.Minute) iter.Seq[[]tables.Minute] {
+	return func(yield func([]tables.Minute) bool) {
+		from, rows := 0, uint64(0)
+		for i, m := range minutes {
+			if i > from && (i-from == chunkMinutes || rows+m.Rows > chunkRows) {
+				if !yield(minutes[from:i]) {
+					return
+				}
+				from, rows = i, 0
+			}
+			rows += m.Rows
+		}
+		if from < len(minutes) {
+			yield(minutes[from:])
+		}
+	}
+}
