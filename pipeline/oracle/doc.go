@@ -2,20 +2,29 @@
 // what was said: law 1's batch computation, written apart from it.
 //
 //	query := oracle.HTTP("http://127.0.0.1:8123")
-//	err := oracle.Compute(ctx, query)            // whence.events -> whence_oracle.expected
-//	columns, err := oracle.Compare(ctx, query)   // whence_oracle.expected against whence.observations FINAL
-//	troubles, err := oracle.Troubles(ctx, query) // law 2, from the ledger
+//	report, err := oracle.Verify(ctx, query, oracle.Options{}) // everything, while the pipeline runs
 //
-// It shares no code with the pipeline and reads no table of its making but the
-// view events. The rules are those of processors/timeline/doc.go, R1 to R29;
-// the files in sql/ name them where they apply. The revision (R29) is
-// provenance and not compared.
+//	o, err := oracle.Compute(ctx, query, oracle.Scope{})       // of a system that is quiet:
+//	columns, err := o.Compare(ctx)                             // whence.observations FINAL against it
+//	columns, err = o.CompareVitals(ctx)                        // whence.vitals, minute by minute
+//	columns, err = o.CompareEntities(ctx)                      // deployments, incidents, ...
+//	err = o.Close()
+//	troubles, err := oracle.Troubles(ctx, query)               // law 2, from the ledger
+//
+// It shares no code with the pipeline, and of its tables it reads the view
+// events, what it compares with, and the ledger. The rules are those of
+// processors/timeline/doc.go, R1 to R29; the files in sql/ name them where they
+// apply. The revision (R29) is provenance and not compared.
 //
 // For each concept there is a table of the moments at which an answer changes,
 // each moment's answer computed naively from all facts of its key; ASOF JOIN
 // finds the moment that holds at an observation's time. So the cost is linear
-// in the observations and quadratic in the facts of one service and
-// environment. Bounds: retractions are compared pairwise (thousands are fine),
-// alias chains have at most 1,000 links. The rules of flags are compared in the
-// engine's spelling of JSON.
+// in the observations and quadratic in the deployments of one service and
+// environment. Observations are taken span by span, a million at a time, and
+// compared by a hash of all their columns first. Bounds: retractions are
+// compared pairwise (thousands are fine), alias chains have at most 1,000
+// links. Rules of flags are compared as text.
+//
+// Everything lies in a database of the run's own, which is dropped at the end,
+// and by a later run a day after if the process was killed.
 package oracle
