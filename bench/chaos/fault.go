@@ -12,8 +12,6 @@ type fault struct {
 	// inject makes it happen while events flow, and returns when its effect
 	// was seen: what that was, in words.
 	inject func(*round) string
-	// heal ends it; nil where it ends by itself.
-	heal func(*round)
 	// full: it takes so long that only a full run has it.
 	full bool
 	// possible says why it can't be made to happen here; nil: always.

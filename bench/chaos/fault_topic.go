@@ -116,12 +116,11 @@ func (r *round) addPartitions() string {
 		return err.Error()
 	}
 	p := partition{"whence.measurements", r.record.ids["whence.measurements"], int32(n)}
-	// Members of a group look for new partitions every few minutes, unless one
-	// of them joins.
+	// Members of a group look for new partitions every five minutes only.
 	r.later(func() {
-		w := r.anyWorker()
-		_ = r.fleet.stop(w)
-		r.fleet.start("")
+		n := len(r.fleet.all())
+		r.fleet.stopAll()
+		r.fleet.scale(n)
 	})
 	return r.sees(fmt.Sprintf("partition %d is published to", n), patience, func() bool {
 		r.record.mu.Lock()

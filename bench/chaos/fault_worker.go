@@ -50,41 +50,38 @@ func workerFaults() []*fault {
 		{"a worker is killed after its commit", "events/after-commit"},
 		{"a worker is killed with facts stored and not derived", "store/after-facts"},
 		{"a worker is killed before it commits facts", "context/before-commit"},
-	} {
-		all = append(all, killedAt(step.name, step.point, nil))
-	}
-	for _, step := range []struct{ name, point string }{
-		{"a worker is killed in a correction, commits read", "reconcile/after-promises"},
+		{"a worker is killed in a correction, promises read", "reconcile/after-promises"},
 		{"a worker is killed in a correction, images kept", "reconcile/after-history"},
 		{"a worker is killed in a correction, rows rewritten", "reconcile/after-rewrite"},
 		{"a worker is killed in a correction, minutes touched", "reconcile/after-touch"},
 		{"a worker is killed in a correction, before it is closed", "reconcile/before-close"},
+	} {
+		all = append(all, killedAt(step.name, step.point))
+	}
+	for _, step := range []struct{ name, point string }{
 		{"a worker is killed while it seals, minutes read", "seal/after-read"},
 		{"a worker is killed while it seals, minutes stored", "seal/after-seal"},
 	} {
-		all = append(all, killedAt(step.name, step.point, func(s *system) string {
-			if !s.corrects {
-				return "this whence corrects nothing"
-			}
-			return ""
-		}))
+		f := killedAt(step.name, step.point)
+		f.full = true // a minute is sealed when nothing was written to it for a minute
+		all = append(all, f)
 	}
 	return all
 }
 
 // killedAt arms a new worker, which dies at its second passing of the step.
 // Others are stopped first: it has to get work.
-func killedAt(name, point string, possible func(*system) string) *fault {
-	return &fault{name: name, possible: possible, inject: func(r *round) string {
+func killedAt(name, point string) *fault {
+	return &fault{name: name, inject: func(r *round) string {
 		n := len(r.fleet.all())
 		r.fleet.stopAll()
 		r.later(func() { r.fleet.scale(n) })
 		before := r.heard(exits)
 		r.fleet.start(point + "=kill@2")
 		if strings.HasPrefix(point, "reconcile/") {
-			r.publisher.inject(worldCorrection)
+			r.publisher.inject(correction)
 		}
-		return r.sees("it dies at "+point, 2*patience, func() bool { return r.heard(exits) > before })
+		return r.sees("it dies at "+point, 10*patience, func() bool { return r.heard(exits) > before })
 	}}
 }
 

@@ -17,7 +17,7 @@ func worldFaults() []*fault {
 			return r.goesOn(flowing)
 		}},
 		{name: "a fact that corrects half of all rows", inject: func(r *round) string {
-			r.publisher.inject(worldCorrection)
+			r.publisher.inject(correction)
 			return r.goesOn(flowing)
 		}},
 		{name: "two facts that correct the same interval", inject: func(r *round) string {
@@ -25,15 +25,25 @@ func worldFaults() []*fault {
 			return r.goesOn(flowing)
 		}},
 		{name: "a fact that corrects half of all rows is retracted", inject: func(r *round) string {
-			r.publisher.inject(func(w *world.World) { w.Retract(w.Correction()) })
-			return r.goesOn(flowing)
+			id := ""
+			r.publisher.inject(func(w *world.World) (said []world.Said) { said, id = w.Correction(); return said })
+			seen := r.goesOn(flowing)
+			r.publisher.inject(func(w *world.World) []world.Said { return w.Retract(id) })
+			return seen + ", " + r.goesOn(flowing)
 		}},
 		{name: "all late facts come at once", inject: func(r *round) string {
 			facts := 0
-			r.publisher.inject(func(w *world.World) { facts = w.Late() })
-			return fmt.Sprintf("%d facts", facts)
+			r.publisher.inject(func(w *world.World) []world.Said {
+				said := w.Late()
+				facts = len(said)
+				return said
+			})
+			return fmt.Sprintf("%d facts, %s", facts, r.goesOn(flowing))
 		}},
 	}
 }
 
-func worldCorrection(w *world.World) { w.Correction() }
+func correction(w *world.World) []world.Said {
+	said, _ := w.Correction()
+	return said
+}

@@ -179,11 +179,10 @@ func topicOf(s world.Said) string {
 	return s.Topic
 }
 
-// inject lets the world say something more, in the next second of its time.
-func (p *publisher) inject(say func(*world.World)) {
+// inject says something more, now.
+func (p *publisher) inject(what func(*world.World) []world.Said) {
 	p.mu.Lock()
-	say(p.world)
-	said := p.world.Next()
+	said := what(p.world)
 	p.mu.Unlock()
 	p.send(context.Background(), said)
 }

@@ -84,9 +84,6 @@ func (s *system) covered(m mark) error {
 	return nil
 }
 
-// settleTime is what a recovery may take on a busy machine.
-const settleTime = 5 * time.Minute
-
 // awaitCovered waits for the mark, and says how long that took.
 func (s *system) awaitCovered(m mark) time.Duration {
 	s.Helper()
@@ -96,8 +93,8 @@ func (s *system) awaitCovered(m mark) time.Duration {
 }
 
 // eventually asks until the answer is nil, and fails the test with the last
-// answer when that takes too long: settleTime, or what is left of the test's own
-// time, so that processes are ended and not left behind.
+// answer when that takes too long: the system's settle, or what is left of the test's
+// own time, so that processes are ended and not left behind.
 func (s *system) eventually(what string, ask func() error) {
 	s.Helper()
 	if err := s.await(ask); err != nil {
@@ -109,7 +106,7 @@ func (s *system) eventually(what string, ask func() error) {
 const polls = 200 * time.Millisecond
 
 func (s *system) await(ask func() error) error {
-	within := settleTime
+	within := s.settle
 	if end, limited := s.Deadline(); limited {
 		within = min(within, time.Until(end)-time.Minute)
 	}
@@ -144,14 +141,12 @@ func (s *system) quieten() {
 		}
 		return s.covered(end)
 	})
-	if s.corrects {
-		s.eventually("every fact is corrected for", s.corrected)
-	}
+	s.eventually("every fact is corrected for", s.corrected)
 }
 
 // corrected asks whether corrections are over.
 func (s *system) corrected() error {
-	out, err := s.try("reconcile", "status", "--json", "--config", s.fleet.config)
+	out, err := s.try("reconcile", "status", "--json", "--config", s.fleet.config, "--clickhouse", "http://"+s.address)
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}

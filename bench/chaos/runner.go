@@ -31,6 +31,11 @@ type runner struct {
 
 func newRunner(s *system, seed uint64, all []*fault) *runner {
 	r := &runner{system: s, seed: seed, random: rand.New(rand.NewPCG(seed, 0xfa017))}
+	s.Cleanup(func() {
+		if s.Failed() {
+			s.Logf("seed %d; again: %s", seed, r.again())
+		}
+	})
 	for _, f := range all {
 		if f.possible != nil {
 			if why := f.possible(s); why != "" {
@@ -76,7 +81,7 @@ func (r *runner) round(number int) {
 	quiet := time.Since(begun)
 	var d differences
 	if r.everyRounds > 0 && number%r.everyRounds == 0 {
-		d = r.everything(r.complete())
+		d = r.everything()
 	} else {
 		d = r.counts()
 	}
@@ -85,15 +90,48 @@ func (r *runner) round(number int) {
 	r.judge(d)
 }
 
-// complete tells whether enriched columns can be right now.
-func (r *runner) complete() bool { return r.corrects || r.shape.FactsFirst }
+// end says all that is held back, and compares everything.
+func (r *runner) end() {
+	r.Helper()
+	r.publisher.finish()
+	r.quieten()
+	begun := time.Now()
+	d := r.everything()
+	r.Logf("%d observations published, everything compared in %s", r.record.observations, time.Since(begun).Round(time.Millisecond))
+	r.judge(d)
+}
 
-// judge fails the run with what repeats it.
+// awaitObservations waits until so many are published and stored. How long that
+// takes is for whoever has asked for them.
+func (r *runner) awaitObservations(n int) {
+	r.Helper()
+	published := func() int {
+		r.record.mu.Lock()
+		defer r.record.mu.Unlock()
+		return r.record.observations
+	}
+	for published() < n {
+		<-time.After(time.Second)
+		if r.Failed() {
+			r.FailNow()
+		}
+	}
+}
+
+// judge fails the run where there are differences.
 func (r *runner) judge(d differences) {
 	r.Helper()
 	if len(d) > 0 || r.Failed() {
-		r.Fatalf("differences:\n%s\nseed %d; again: make chaos SEED=%d ROUNDS=%d", d, r.seed, r.seed, max(len(r.outcomes), 1))
+		r.Fatalf("differences after %d faults:\n%s", len(r.outcomes), d)
 	}
+}
+
+// again is the command that makes the same attempt.
+func (r *runner) again() string {
+	if r.everyRounds > 0 {
+		return fmt.Sprintf("make chaos SEED=%d ROUNDS=%d OBSERVATIONS=%d", r.seed, max(len(r.outcomes), 1), r.record.observations)
+	}
+	return fmt.Sprintf("go test -count=1 -v ./bench/chaos -run TestEveryTable -args -seed %d", r.seed)
 }
 
 // table is what the run has shown: one line a kind of fault.

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -20,13 +21,14 @@ import (
 
 // options say how large a system is.
 type options struct {
+	brokers   int
 	shape     world.Shape
 	rate      int // events a second
 	workers   int
-	disk      int // megabytes for the engine
-	mutations string
-	// worker adds lines to the workers' configuration.
-	worker string
+	disk      int           // megabytes for the engine
+	rebalance time.Duration // rebalance_timeout of workers, 0: 20 s
+	// settle is what a recovery may take on a busy machine.
+	settle time.Duration
 }
 
 // system is everything that runs: three brokers, an engine, workers, a
@@ -50,25 +52,20 @@ type system struct {
 	topics    []string // inputs
 	remade    map[string]bool
 	logs      string
-	corrects  bool // there is a whence that corrects rows
 }
 
 func newSystem(t *testing.T, o options) *system {
 	s := &system{T: t, options: o, remade: map[string]bool{}, logs: logFolder(t)}
-	s.cluster = pipelinetest.StartCluster(t, nil)
+	s.cluster = pipelinetest.StartCluster(t, o.brokers, nil)
 	s.disk = newDisk(t, o.disk)
 	s.address = pipelinetest.SettledAddress(t)
 	s.gateway = pipelinetest.NewGateway(t, s.address)
 	s.store = pipelinetest.NewLink(t, "engine", s.gateway.Addr)
 	s.query = oracle.HTTP("http://" + s.address)
 	s.startEngine()
-	s.corrects = s.can("reconcile", "status")
 
 	s.fleet = &fleet{t: t, journal: newJournal(t, filepath.Join(s.logs, "workers.log")), config: s.configure("fail")}
 	s.journal = s.fleet.journal
-	if o.mutations != "" {
-		s.fleet.environment = append(s.fleet.environment, mutationsVariable+"="+o.mutations)
-	}
 	s.command("migrate", "--clickhouse", "http://"+s.address)
 	s.command("topics", "--config", s.fleet.config)
 	s.cluster.AwaitWhole(time.Minute)
@@ -90,14 +87,11 @@ func newSystem(t *testing.T, o options) *system {
 	return s
 }
 
-// mutationsVariable names the environment variable that takes a safeguard out
-// of a worker.
-const mutationsVariable = "WHENCE_MUTATIONS"
-
 // logFolder is where what processes say is kept: $WHENCE_CHAOS_LOGS, or a
 // folder that goes with the test.
 func logFolder(t *testing.T) string {
 	if dir := os.Getenv("WHENCE_CHAOS_LOGS"); dir != "" {
+		dir = filepath.Join(dir, strings.ReplaceAll(t.Name(), "/", "-"))
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -113,9 +107,9 @@ func (s *system) configure(onLost string) string {
 kafka:
   seeds: [%s]
   session_timeout: 4s
-  rebalance_timeout: 20s
+  rebalance_timeout: %s
   topics:
-    replication: 3
+    replication: %d
     inputs:
       - {name: behavior, partitions: 4}
       - {name: measurements, partitions: 2}
@@ -131,7 +125,7 @@ observe:
   listen: 127.0.0.1:0
 offsets:
   on_lost: %s
-%s`, strings.Join(s.cluster.Seeds, ", "), s.store.Addr, onLost, s.worker)
+`, strings.Join(s.cluster.Seeds, ", "), cmp.Or(s.rebalance, 20*time.Second), min(s.brokers, 3), s.store.Addr, onLost)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		s.Fatal(err)
 	}
@@ -156,12 +150,6 @@ func (s *system) try(arguments ...string) (string, error) {
 	return string(out), err
 }
 
-// can tells whether this whence has a command.
-func (s *system) can(command ...string) bool {
-	out, err := s.try(append(command, "--help")...)
-	return err == nil && strings.Contains(out, "whence "+strings.Join(command, " "))
-}
-
 func (s *system) startEngine() {
 	s.Helper()
 	log, err := os.OpenFile(filepath.Join(s.logs, "engine.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -178,14 +166,10 @@ func (s *system) startEngine() {
 // there, which a Replacing table would hide. Rows written again by a
 // correction are left out.
 func (s *system) keepRaw() {
-	first := ""
-	if s.number("SELECT count() FROM system.columns WHERE database = 'whence' AND table = 'observations' AND name = 'rewritten'") > 0 {
-		first = " WHERE rewritten = 0"
-	}
 	s.ask(`CREATE TABLE whence_state.raw (topic LowCardinality(String), partition Int32, offset Int64, id String, value Float64)
 		ENGINE = MergeTree ORDER BY (topic, partition, offset) SETTINGS non_replicated_deduplication_window = 100000`)
 	s.ask(`CREATE MATERIALIZED VIEW whence_state.raw_feed TO whence_state.raw AS
-		SELECT topic, partition, offset, id, ifNull(value, 0) AS value FROM whence.observations` + first)
+		SELECT topic, partition, offset, id, ifNull(value, 0) AS value FROM whence.observations WHERE rewritten = 0`)
 }
 
 // ask asks the engine and fails the test where it does not answer.

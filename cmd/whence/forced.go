@@ -96,7 +96,10 @@ func (w *watched) finish() {
 }
 
 func rowsRewritten(n uint64) string {
-	if n == 1 {
+	switch n {
+	case 0:
+		return "no row was wrong"
+	case 1:
 		return "1 row was wrong and is rewritten"
 	}
 	return fmt.Sprintf("%s rows were wrong and are rewritten", counted(int64(n)))

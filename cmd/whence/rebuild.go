@@ -46,7 +46,7 @@ whence replay reads Kafka again instead, for events that ClickHouse has lost.`,
 				if err := store.DeriveAll(ctx, f.known); err != nil {
 					return err
 				}
-				fmt.Fprintln(cmd.OutOrStdout(), rowsRewritten(wrong)+"; entities are computed anew, vitals will be as their minutes are sealed")
+				fmt.Fprintln(cmd.OutOrStdout(), rowsRewritten(wrong)+"; entities and vitals are computed anew")
 				return nil
 			})
 		},

@@ -6,12 +6,15 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/clickhouse"
+	"github.com/whencehq/whence/pipeline/config"
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
@@ -30,8 +33,8 @@ func newReplay() *cobra.Command {
 		Long: `replay reads a topic again, from an offset of each partition or from the time
 that Kafka took the records, and stores what they bring: for events that
 ClickHouse has lost, or that a new version understands. Rows that are there
-already stay as they are, but for what is known better by now; what they said
-before is kept in observations_history.
+already are written again, with what is known by now, and marked (rewritten = 1);
+what they said before is kept in observations_history.
 
 It may run while workers do: it joins no group and moves no offset.`,
 		Example: `  whence replay --topic whence.behavior --from 2026-03-12T10:00:00Z
@@ -42,20 +45,29 @@ It may run while workers do: it joins no group and moves no offset.`,
 				return usagef("--topic and --from are needed: which records")
 			}
 			r := replay{topic: topic, offset: -1, from: momentFlag{event.Always, time.Now}, to: to}
-			if offset, err := strconv.ParseInt(from, 10, 64); err == nil {
+			if offset, err := strconv.ParseInt(from, 10, 64); err == nil && offset >= 0 {
 				r.offset = offset
 			} else if err := r.from.Set(from); err != nil {
 				return usagef("--from: %v, or an offset", err)
 			}
+			if r.from.at >= r.to.at {
+				return usagef("--from must be before --to")
+			}
 			cfg, err := k.config()
 			if err != nil {
 				return err
+			}
+			if inputs := cfg.Kafka.Topics.InputNames(); !slices.Contains(inputs, topic) {
+				return usagef("--topic %s: events are replayed from the input topics, %s", topic, strings.Join(inputs, ", "))
 			}
 			flags := c.or(cfg, k.file != "")
 			at := flags.config()
 			cfg.ClickHouse.URL, cfg.ClickHouse.User, cfg.ClickHouse.PasswordFile = at.URL, at.User, at.PasswordFile
 			log, err := observe.NewLogger(cmd.ErrOrStderr(), "warn", "console")
 			if err != nil {
+				return err
+			}
+			if err := serversAnswer(cmd, cfg, flags, k.timeout); err != nil {
 				return err
 			}
 			w := &worker{cfg: cfg, log: log, metrics: observe.NewMetrics(), health: observe.NewHealth(), timeline: timeline.New()}
@@ -68,6 +80,21 @@ It may run while workers do: it joins no group and moves no offset.`,
 	cmd.Flags().StringVar(&from, "from", "", "an `OFFSET|TIME`: of each partition, or of Kafka taking the record")
 	cmd.Flags().Var(&to, "to", "records that Kafka took before `TIME` (default: all there are when it begins)")
 	return cmd
+}
+
+// serversAnswer returns once both do; it gives Kafka so much time. A worker
+// would wait for ever.
+func serversAnswer(cmd *cobra.Command, cfg *config.Config, c clickHouseFlags, timeout time.Duration) error {
+	conn, err := kafka.Configured(cfg.Kafka, zap.NewNop())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+	defer cancel()
+	if err := reach(ctx, cmd.ErrOrStderr(), conn, timeout); err != nil {
+		return err
+	}
+	return withStore(ctx, c, func(context.Context, *clickhouse.Client) error { return nil })
 }
 
 type replay struct {

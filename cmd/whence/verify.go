@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -76,11 +75,16 @@ to a scratch database of its own that it drops at the end.`,
 }
 
 func scopeOf(from, to string, sample float64, now time.Time) (scope oracle.Scope, err error) {
-	if scope.From, err = momentOf(from, now); err != nil {
-		return scope, usagef("--from: %w", err)
-	}
-	if scope.To, err = momentOf(to, now); err != nil {
-		return scope, usagef("--to: %w", err)
+	for _, flag := range []struct {
+		name, text string
+		at         *time.Time
+	}{{"--from", from, &scope.From}, {"--to", to, &scope.To}} {
+		if flag.text == "" {
+			continue
+		}
+		if *flag.at, err = momentOf(flag.text, now); err != nil {
+			return scope, usagef("%s: %w", flag.name, err)
+		}
 	}
 	if !scope.From.IsZero() && !scope.To.IsZero() && !scope.From.Before(scope.To) {
 		return scope, usagef("--from %s is not before --to %s", from, to)
@@ -90,27 +94,6 @@ func scopeOf(from, to string, sample float64, now time.Time) (scope oracle.Scope
 	}
 	scope.Share = sample
 	return scope, nil
-}
-
-// momentOf reads a date, a time, or how long ago. Empty is no moment.
-func momentOf(text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	for _, layout := range []string{time.RFC3339Nano, time.DateTime, "2006-01-02 15:04", time.DateOnly} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t.UTC(), nil
-		}
-	}
-	if days, found := strings.CutSuffix(text, "d"); found {
-		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
-			return now.Add(-time.Duration(n) * 24 * time.Hour), nil
-		}
-	}
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
-		return now.Add(-ago), nil
-	}
-	return time.Time{}, fmt.Errorf("want a time like 2026-03-01, 2026-03-01T14:05:00Z or 24h (ago), have %q", text)
 }
 
 // asker runs the oracle's statements. The settings are those that its SQL is

@@ -34,7 +34,7 @@ func storeSeen(t testing.TB, client *Client, token string, rows ...func() (event
 	must(t, client.Insert(t.Context(), block, token))
 }
 
-func row(id string, s int64, revision uint64, change func(*event.Observation, *event.Enrichment)) func() (event.Observation, event.Enrichment) {
+func storedRow(id string, s int64, revision uint64, change func(*event.Observation, *event.Enrichment)) func() (event.Observation, event.Enrichment) {
 	return func() (event.Observation, event.Enrichment) { return seen(id, s, revision, change) }
 }
 
@@ -71,14 +71,14 @@ func TestACorrectionRewritesWhatDiffersAndKeepsWhatWasSaid(t *testing.T) {
 		return func(o *event.Observation, e *event.Enrichment) { o.Version, e.DeployedVersion = v, v }
 	}
 	storeSeen(t, client, "correct|1",
-		row("a early", 7, 100, nil),
-		row("b late", 20, 100, nil),
-		row("c stated", 6, 100, version("1")),
-		row("d stated too early", 3, 100, version("1")),
-		row("e pod", 12, 100, func(o *event.Observation, _ *event.Enrichment) { o.Instance = "pod" }),
-		row("f of another version", 30, 100, version("2")),
-		row("g knows it", 40, 200, nil),
-		row("h elsewhere", 50, 100, func(o *event.Observation, _ *event.Enrichment) { o.Environment = "test" }),
+		storedRow("a early", 7, 100, nil),
+		storedRow("b late", 20, 100, nil),
+		storedRow("c stated", 6, 100, version("1")),
+		storedRow("d stated too early", 3, 100, version("1")),
+		storedRow("e pod", 12, 100, func(o *event.Observation, _ *event.Enrichment) { o.Instance = "pod" }),
+		storedRow("f of another version", 30, 100, version("2")),
+		storedRow("g knows it", 40, 200, nil),
+		storedRow("h elsewhere", 50, 100, func(o *event.Observation, _ *event.Enrichment) { o.Environment = "test" }),
 	)
 	c, contexts, servings := correctionOf(t, client, 200)
 	rows, err := client.Correct(t.Context(), c, contexts, servings)
@@ -118,11 +118,11 @@ func TestStaleRowsAreListedByDayWithWhatTheyState(t *testing.T) {
 	empty(t, client, "whence.observations")
 	const day = 86_400
 	storeSeen(t, client, "stale|1",
-		row("1", 5, 100, func(o *event.Observation, _ *event.Enrichment) { o.Version, o.Instance = "1", "ignored" }),
-		row("2", 9, 100, func(o *event.Observation, _ *event.Enrichment) { o.Instance = "pod" }),
-		row("3", day+1, 100, nil),
-		row("4", day+2, 300, nil),
-		row("5", 2*day, 100, nil),
+		storedRow("1", 5, 100, func(o *event.Observation, _ *event.Enrichment) { o.Version, o.Instance = "1", "ignored" }),
+		storedRow("2", 9, 100, func(o *event.Observation, _ *event.Enrichment) { o.Instance = "pod" }),
+		storedRow("3", day+1, 100, nil),
+		storedRow("4", day+2, 300, nil),
+		storedRow("5", 2*day, 100, nil),
 	)
 	within := event.Region{Services: []string{"shop", "it's"}, Environment: "prod", From: event.MinTime, To: event.MinTime + 2*day*1000}
 	stale, err := client.Stale(t.Context(), []event.Region{within}, 200)

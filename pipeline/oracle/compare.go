@@ -95,8 +95,8 @@ func (o *Oracle) compareRows(ctx context.Context, s span) error {
 			return err
 		}
 	}
-	suspects, err := o.count(ctx, "SELECT count() AS n FROM whence_oracle.suspects")
-	if err != nil || suspects == 0 {
+	doubtful, err := o.count(ctx, "SELECT count() AS n FROM whence_oracle.doubtful")
+	if err != nil || doubtful == 0 {
 		return err
 	}
 	return o.run(ctx, "21", s)
@@ -116,7 +116,7 @@ func (o *Oracle) columns(ctx context.Context, which string) ([]Column, error) {
 			FROM (SELECT * FROM whence_oracle.differences WHERE `+which+`) AS d
 		)
 		SELECT area, column, uniqExact(item) AS differing,
-			arrayMap(e -> CAST(e, 'Tuple(row String, expected String, stored String)'), arraySort(groupUniqArray(3)((item, expected, stored)))) AS examples
+			arrayMap(e -> CAST(e, 'Tuple(row String, expected String, stored String)'), arraySort(groupUniqArrayIf(3)((label, expected, stored), label != ''))) AS examples
 		FROM differences
 		GROUP BY area, column
 		ORDER BY indexOf(['observations', 'vitals', 'entities', 'facts'], area), indexOf(['row', 'any column'], column) = 2,

@@ -64,14 +64,14 @@ func withEngine(m *testing.M) (int, error) {
 }
 
 // engineQuery is the query function of the engine.
-func engineQuery(t *testing.T) oracle.Query {
+func engineQuery(t testing.TB) oracle.Query {
 	if _, err := engine.FindLibrary(); err != nil {
 		t.Skip(err)
 	}
 	return oracle.HTTP(url)
 }
 
-func do(t *testing.T, query oracle.Query, statement string) []byte {
+func do(t testing.TB, query oracle.Query, statement string) []byte {
 	t.Helper()
 	body, err := query(t.Context(), statement)
 	if err != nil {
@@ -81,14 +81,14 @@ func do(t *testing.T, query oracle.Query, statement string) []byte {
 }
 
 // empty forgets what other tests have stored.
-func empty(t *testing.T, query oracle.Query) {
+func empty(t testing.TB, query oracle.Query) {
 	for _, table := range []string{"whence.facts", "whence_state.fact_contents", "whence.observations", "whence.observations_history", "whence.other_events", "whence.dead_letters",
 		"whence.deployments", "whence.incidents", "whence.findings", "whence_state.batches"} {
 		do(t, query, "TRUNCATE TABLE "+table)
 	}
 }
 
-func insert(t *testing.T, query oracle.Query, table string, rows []map[string]any) {
+func insert(t testing.TB, query oracle.Query, table string, rows []map[string]any) {
 	t.Helper()
 	if len(rows) == 0 {
 		return

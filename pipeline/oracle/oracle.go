@@ -92,7 +92,7 @@ func (o *Oracle) fold(ctx context.Context, revision uint64) error {
 		return err
 	}
 	_, err := o.query(ctx, o.complete(`CREATE TABLE whence_oracle.differences
-		(round UInt8, area String, item String, column String, expected String, stored String, newer Bool)
+		(round UInt8, area LowCardinality(String), item String, column LowCardinality(String), newer Bool, label String, expected String, stored String)
 		ENGINE = MergeTree ORDER BY (area, item, column)`, span{}))
 	if err != nil {
 		return err

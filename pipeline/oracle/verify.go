@@ -48,6 +48,9 @@ func (r *Report) Sound() bool { return len(r.Columns) == 0 && len(r.Troubles) ==
 // trouble of its own.
 const stalled = time.Hour
 
+// tooMany differences are no matter of a moment: they are not looked at again.
+const tooMany = 100_000
+
 // Verify recomputes what the tables must say and compares, while the pipeline
 // runs. It holds the rows to the facts that are closed: those that reconcile
 // says are in every row they concern. A row that was written since, with newer
@@ -106,7 +109,7 @@ func (v *verification) rounds(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if v.round == last || differing == 0 && len(v.troubles) == 0 {
+		if v.round == last || differing == 0 && len(v.troubles) == 0 || differing > tooMany {
 			return v.conclude(ctx)
 		}
 		if err := wait(ctx, pauses[v.round-1]); err != nil {

@@ -1,6 +1,8 @@
 package oracle_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -175,4 +177,78 @@ func found(report *oracle.Report) (all []string) {
 		all = append(all, trouble.Trouble)
 	}
 	return all
+}
+
+func TestARowThatWasWrittenWithNewerFactsIsLeftForAnotherTime(t *testing.T) {
+	query := engineQuery(t)
+	sound(t, query)
+	do(t, query, "INSERT INTO whence.observations SELECT * REPLACE (2199023255552 AS revision) FROM whence.observations FINAL")
+	seal(t, query)
+	do(t, query, "INSERT INTO whence_state.reconciled (revision) VALUES (1099511627779)") // three facts are closed
+	report := verify(t, query, oracle.Options{})
+	if len(report.Columns) > 0 || report.Unsettled == 0 {
+		t.Errorf("what knows better was held to less: %+v", report)
+	}
+	if report.Waiting == 0 || report.WaitingSince == nil {
+		t.Errorf("most facts wait, and that is not said: %+v", report)
+	}
+	if len(report.Troubles) > 0 {
+		t.Errorf("they have not waited long: %+v", report.Troubles)
+	}
+	do(t, query, "ALTER TABLE whence_state.batches UPDATE written_at = now() - INTERVAL 2 HOUR WHERE topic = 'whence.context' SETTINGS mutations_sync = 2")
+	if report = verify(t, query, oracle.Options{}); len(report.Troubles) != 1 || report.Troubles[0].Trouble != "stalled" {
+		t.Errorf("facts have waited for two hours: %+v", report.Troubles)
+	}
+}
+
+func TestWhatIsWrongForAMomentIsNotReported(t *testing.T) {
+	query := engineQuery(t)
+	sound(t, query)
+	do(t, query, "INSERT INTO whence.observations SELECT * REPLACE ('nobody' AS owner) FROM whence.observations FINAL")
+	mended := false
+	report := verify(t, query, oracle.Options{Progress: func(what string, _, _ uint64) {
+		if what == "once more" && !mended {
+			mended = true
+			o, err := oracle.Compute(t.Context(), query, oracle.Scope{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			enrich(t, o, query)
+			if err := o.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}})
+	if !mended || !report.Sound() {
+		t.Errorf("looked at again: %v, and reported: %+v", mended, report)
+	}
+}
+
+func TestAVerificationThatIsCancelledLeavesNothingBehind(t *testing.T) {
+	query := engineQuery(t)
+	sound(t, query)
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := oracle.Verify(ctx, query, oracle.Options{Progress: func(string, uint64, uint64) { cancel() }})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled, and the error is %v", err)
+	}
+	if left := do(t, query, "SELECT name FROM system.databases WHERE startsWith(name, 'whence_oracle')"); len(left) > 0 {
+		t.Errorf("left behind: %s", left)
+	}
+}
+
+func TestWhatKilledVerificationsLeftBehindIsSweptAway(t *testing.T) {
+	query := engineQuery(t)
+	young := "whence_oracle_" + time.Now().UTC().Format("20060102150405") + "_young"
+	for _, name := range []string{"whence_oracle_20200101000000_old", young, "whence_oracle_mine"} {
+		do(t, query, "CREATE DATABASE "+name+" ENGINE = Atomic")
+		t.Cleanup(func() { _, _ = query(context.Background(), "DROP DATABASE IF EXISTS "+name) })
+	}
+	if err := oracle.Sweep(t.Context(), query); err != nil {
+		t.Fatal(err)
+	}
+	left := string(do(t, query, "SELECT name FROM system.databases WHERE startsWith(name, 'whence_oracle') ORDER BY name FORMAT TabSeparated"))
+	if want := young + "\nwhence_oracle_mine\n"; left != want {
+		t.Errorf("left are %q, want %q", left, want)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,8 +24,8 @@ import (
 )
 
 // Cluster is a quorum of Apache Kafka nodes, each broker and controller in one,
-// each a process of its own. Everything is replicated to all three and needs
-// two in sync.
+// each a process of its own. Of three nodes or more, three hold everything and
+// two have to be in sync.
 type Cluster struct {
 	Nodes []*Node
 	// Seeds are the addresses that clients under test connect to: of links, and
@@ -37,7 +38,7 @@ type Cluster struct {
 	client *kgo.Client
 }
 
-// Node is one of the three.
+// Node is one of them.
 type Node struct {
 	ID int32
 	// Clients is the link that clients reach it by; Replicas the one that the
@@ -51,25 +52,33 @@ type Node struct {
 	done    chan struct{}
 }
 
-// clusterSize is the least that survives the loss of one.
-const clusterSize = 3
-
-// StartCluster runs three nodes until the test ends. Settings are added to
+// StartCluster runs that many nodes until the test ends. Settings are added to
 // server.properties. The test is skipped, with a line that says so, where java
 // or mvn is missing.
-func StartCluster(t testing.TB, settings map[string]string) *Cluster {
+func StartCluster(t testing.TB, nodes int, settings map[string]string) *Cluster {
 	t.Helper()
 	Need(t, "java", "mvn")
 	classPath(t) // fetched once, before three want it
 	c := &Cluster{t: t}
+	replication := min(nodes, 3)
+	settings = maps.Clone(settings)
+	if settings == nil {
+		settings = map[string]string{}
+	}
+	for _, key := range []string{"default.replication.factor", "offsets.topic.replication.factor", "transaction.state.log.replication.factor"} {
+		settings[key] = strconv.Itoa(replication)
+	}
+	for _, key := range []string{"min.insync.replicas", "transaction.state.log.min.isr"} {
+		settings[key] = strconv.Itoa(max(1, replication-1))
+	}
 	var voters, admins []string
-	listeners := make([]map[string]string, clusterSize)
-	for i := range clusterSize {
+	listeners := make([]map[string]string, nodes)
+	for i := range nodes {
 		listeners[i] = map[string]string{"CLIENT": SettledAddress(t), "REPLICA": SettledAddress(t), "ADMIN": SettledAddress(t), "CONTROLLER": SettledAddress(t)}
 		voters = append(voters, fmt.Sprintf("%d@%s", i+1, listeners[i]["CONTROLLER"]))
 		admins = append(admins, listeners[i]["ADMIN"])
 	}
-	for i := range clusterSize {
+	for i := range nodes {
 		n := &Node{ID: int32(i + 1), t: t, dir: t.TempDir(), admin: listeners[i]["ADMIN"]}
 		n.Clients = NewLink(t, fmt.Sprintf("broker %d, clients", n.ID), listeners[i]["CLIENT"])
 		n.Replicas = NewLink(t, fmt.Sprintf("broker %d, replicas", n.ID), listeners[i]["REPLICA"])
@@ -98,10 +107,9 @@ func (n *Node) configure(listeners map[string]string, voters string, settings ma
 		"controller.quorum.voters": voters, "controller.listener.names": "CONTROLLER", "inter.broker.listener.name": "REPLICA",
 		"listener.security.protocol.map": "CLIENT:PLAINTEXT,REPLICA:PLAINTEXT,ADMIN:PLAINTEXT,CONTROLLER:PLAINTEXT",
 		"advertised.listeners":           "CLIENT://" + n.Clients.Addr + ",REPLICA://" + n.Replicas.Addr + ",ADMIN://" + listeners["ADMIN"],
-		"num.partitions":                 "1", "auto.create.topics.enable": "false", "default.replication.factor": "3",
-		"min.insync.replicas": "2", "unclean.leader.election.enable": "false", "auto.leader.rebalance.enable": "false",
-		"offsets.topic.replication.factor": "3", "offsets.topic.num.partitions": "3",
-		"transaction.state.log.replication.factor": "3", "transaction.state.log.min.isr": "2", "transaction.state.log.num.partitions": "1",
+		"num.partitions":                 "1", "auto.create.topics.enable": "false",
+		"unclean.leader.election.enable": "false", "auto.leader.rebalance.enable": "false",
+		"offsets.topic.num.partitions": "3", "transaction.state.log.num.partitions": "1",
 		"group.initial.rebalance.delay.ms": "0", "group.min.session.timeout.ms": "500",
 		// What is gone is noticed within seconds, so that a round takes seconds.
 		"broker.session.timeout.ms": "4000", "broker.heartbeat.interval.ms": "500", "replica.lag.time.max.ms": "5000",
@@ -209,7 +217,7 @@ func (c *Cluster) AwaitWhole(within time.Duration) {
 // Whole is nil when all nodes are up and every partition is in sync on all of
 // them, as each of them sees it: one that stood still believes for a while
 // what was true before.
-func (c *Cluster) Whole() error { return c.asEachSees(whole) }
+func (c *Cluster) Whole() error { return c.asEachSees(c.whole) }
 
 // TopicIDs are the ids of all topics, once all nodes agree: one may not have
 // heard yet that a topic was made again.
@@ -243,14 +251,14 @@ func (c *Cluster) asEachSees(look func(*kmsg.MetadataResponse) error) error {
 	return nil
 }
 
-func whole(metadata *kmsg.MetadataResponse) error {
-	if n := len(metadata.Brokers); n < clusterSize {
-		return fmt.Errorf("%d of %d brokers", n, clusterSize)
+func (c *Cluster) whole(metadata *kmsg.MetadataResponse) error {
+	if n := len(metadata.Brokers); n < len(c.Nodes) {
+		return fmt.Errorf("%d of %d brokers", n, len(c.Nodes))
 	}
 	// Internal topics are among them: offsets are what it is about.
 	for _, topic := range metadata.Topics {
 		for _, p := range topic.Partitions {
-			if len(p.ISR) < clusterSize || p.Leader < 0 || p.ErrorCode != 0 {
+			if len(p.ISR) < len(p.Replicas) || p.Leader < 0 || p.ErrorCode != 0 {
 				return fmt.Errorf("%s/%d: leader %d, in sync %v of %v: %w", *topic.Topic, p.Partition, p.Leader, p.ISR, p.Replicas,
 					errors.Join(kerr.ErrorForCode(p.ErrorCode), errPartly))
 			}

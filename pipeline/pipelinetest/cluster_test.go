@@ -11,7 +11,7 @@ import (
 )
 
 func TestAClusterTakesRecordsWhileOneNodeIsGone(t *testing.T) {
-	c := StartCluster(t, nil)
+	c := StartCluster(t, 3, nil)
 	if _, err := c.Admin.CreateTopic(t.Context(), 6, 3, nil, "in"); err != nil {
 		t.Fatal(err)
 	}

@@ -109,7 +109,8 @@ CREATE OR REPLACE TABLE whence_oracle.conclusions ENGINE = Memory AS
 SELECT
     d.deployment_id AS deployment_id, d.version AS deployed_version, d.started AS started,
     if(d.previous_version != '', d.previous_version, before.version) AS previous_version,
-    c.change_ids AS change_ids
+    c.change_ids AS change_ids,
+    if(empty(change_ids), 0, cityHash64(change_ids)) AS hash
 FROM (SELECT *, started - 1 AS eve FROM whence_oracle.deployments) AS d
 ASOF LEFT JOIN whence_oracle.completed_since AS before
     ON before.service = d.service AND before.environment = d.environment AND before.since <= d.eve

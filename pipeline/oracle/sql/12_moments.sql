@@ -1,4 +1,5 @@
--- Of what is asked by moments, those of the span: what holds at {start}, and what changes between there and {end}.
+-- Of what is asked by moments, those of the span: what holds at {start}, and what changes between there and {end}. Lists are
+-- hashed here, once a moment and not once a row; an empty one, as where there is no moment, has the hash 0.
 
 -- R18: of S in E, started and not ended, by start.
 CREATE OR REPLACE TABLE whence_oracle.rollouts_since ENGINE = Memory AS
@@ -6,7 +7,8 @@ WITH around AS (SELECT * FROM whence_oracle.deployments WHERE started < {end} AN
 SELECT
     m.service AS service, m.environment AS environment, m.moment AS since,
     arraySort(groupArrayIf((d.start_place, d.deployment_id), d.started <= m.moment AND m.moment < d.ended)).2 AS rollout_ids,
-    if(empty(rollout_ids), '', rollout_ids[-1]) AS latest
+    if(empty(rollout_ids), '', rollout_ids[-1]) AS latest,
+    if(empty(rollout_ids), 0, cityHash64(rollout_ids)) AS hash
 FROM
 (
     SELECT DISTINCT service, environment, arrayJoin([{start}, started, ended]) AS moment
@@ -27,7 +29,9 @@ WHERE f.time < {end} AND (empty(f.services) OR has(f.services, s.service))
 GROUP BY service, environment, flag, since;
 
 CREATE OR REPLACE TABLE whence_oracle.flags_since ENGINE = Memory AS
-SELECT service, environment, since, mapFromArrays(pairs.1, pairs.2) AS flags, arraySort(groupArray((flag, rules))) AS pairs
+SELECT
+    service, environment, since, mapFromArrays(pairs.1, pairs.2) AS flags, arraySort(groupArray((flag, rules))) AS pairs,
+    cityHash64(pairs.1, pairs.2) AS hash
 FROM
 (
     SELECT m.service AS service, m.environment AS environment, m.since AS since, f.flag AS flag, argMax(f.rules, f.place) AS rules
@@ -77,7 +81,8 @@ answers AS
 )
 SELECT
     m.service AS service, m.environment AS environment, m.since AS since,
-    a.incident_ids AS incident_ids, a.incident_severity AS incident_severity
+    a.incident_ids AS incident_ids, a.incident_severity AS incident_severity,
+    if(empty(incident_ids), 0, cityHash64(incident_ids)) AS hash
 FROM moments AS m
 LEFT JOIN answers AS a ON a.service = m.service AND a.environment = m.environment AND a.since = m.since;
 
@@ -86,7 +91,8 @@ CREATE OR REPLACE TABLE whence_oracle.findings_since ENGINE = Memory AS
 WITH around AS (SELECT * FROM whence_oracle.open_findings WHERE since < {end} AND until > {start})
 SELECT
     m.service AS service, m.environment AS environment, m.moment AS since,
-    arraySort(groupUniqArrayIf(f.finding_id, f.since <= m.moment AND m.moment < f.until)) AS finding_ids
+    arraySort(groupUniqArrayIf(f.finding_id, f.since <= m.moment AND m.moment < f.until)) AS finding_ids,
+    if(empty(finding_ids), 0, cityHash64(finding_ids)) AS hash
 FROM
 (
     SELECT DISTINCT service, environment, arrayJoin([{start}, since, until]) AS moment

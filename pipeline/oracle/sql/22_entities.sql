@@ -217,7 +217,7 @@ sides AS
     ) AS e
     FULL OUTER JOIN (SELECT true AS here, * FROM whence.artifacts FINAL) AS s USING (artifact)
 )
-SELECT {round}, 'entities', concat(entity, ' ', id), concat(entity, '.', pair.1), left(pair.2, 1000), left(pair.3, 1000), newer
+SELECT {round}, 'entities', concat(entity, ' ', id) AS item, concat(entity, '.', pair.1), newer, item, left(pair.2, 1000), left(pair.3, 1000)
 FROM sides
 ARRAY JOIN multiIf(
     NOT expected_here, [('row', 'absent', 'stored')],

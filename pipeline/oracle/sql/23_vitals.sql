@@ -78,7 +78,7 @@ minutes AS
     FULL OUTER JOIN stored AS s USING (service, environment, minute, deployment_id, deployed_version)
 )
 SELECT
-    {round}, 'vitals', item, column.1, left(column.2, 1000), left(column.3, 1000),
+    {round}, 'vitals', item, column.1,
     (service, environment, minute) IN
     (
         SELECT service, environment, minute
@@ -99,6 +99,7 @@ SELECT
         SELECT service, environment, minute
         FROM whence_oracle.answers
         WHERE row IN (SELECT row FROM whence_oracle.suspects WHERE newer)
-    )
+    ),
+    item, left(column.2, 1000), left(column.3, 1000)
 FROM minutes
 ARRAY JOIN arrayFilter(column -> NOT column.4, columns) AS column;

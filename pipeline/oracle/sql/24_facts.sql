@@ -1,10 +1,9 @@
 -- The table of facts against all contents that were ever said: of each identity the greatest, up to the revision {at}.
 INSERT INTO whence_oracle.differences
 SELECT
-    {round}, 'facts', concat(source, ' ', id, ' ', type), multiIf(sides = 3, 'content_hash', 'row'),
+    {round}, 'facts', concat(source, ' ', id, ' ', type) AS item, if(sides = 3, 'content_hash', 'row'), false, item,
     multiIf(bitAnd(sides, 1) = 0, 'absent', sides = 3, toString(expected), 'expected'),
-    multiIf(bitAnd(sides, 2) = 0, 'absent', sides = 3, toString(stored), 'stored'),
-    false
+    multiIf(bitAnd(sides, 2) = 0, 'absent', sides = 3, toString(stored), 'stored')
 FROM
 (
     SELECT

@@ -112,10 +112,9 @@ func count(n map[string]int, e event.Enrichment) {
 
 func TestTheBadAreBuriedForTheReasonThatIsSaid(t *testing.T) {
 	w := New(small)
-	w.Burial()
 	d := codec.Decoder{MaxDepth: 64}
 	kinds := map[string]bool{}
-	for _, said := range w.Next() {
+	for _, said := range w.Burial() {
 		if said.What != Bad || said.Reason == "too_large" {
 			continue
 		}

@@ -4,8 +4,8 @@
 -- and before the ledger says that their batch is done. So whoever reads the sum of a minute's touches first and its rows
 -- then has every row that the sum speaks of.
 --
--- A touch without a service is the hour's: whoever touches a minute touches its hour, in the same block (and a minute and
--- its hour are of one day, so in the same part) or later, never before. So an hour whose touches have not changed has no
+-- A touch without a service is the hour's: whoever touches a minute touches its hour, in the same block (and both are of
+-- one month, so in the same part) or later, never before. So an hour whose touches have not changed has no
 -- minute whose touches have: what is closed is found by the hour, and the rest of history is not looked at.
 --
 -- Sums of hashes and not a time: no two clocks agree, and a clock may stand still or go back. A touch may come twice, which
@@ -20,8 +20,9 @@ CREATE TABLE IF NOT EXISTS whence_state.touches ON CLUSTER '{cluster}'
     rows UInt64 COMMENT 'That were written, at least 1'
 )
 ENGINE = ReplicatedSummingMergeTree('/clickhouse/tables/whence_state/touches', '{shard}-{replica}')
-PARTITION BY toDate(minute)
-ORDER BY (service, environment, minute)
+PARTITION BY toYYYYMM(minute)
+PRIMARY KEY (service != '', toStartOfHour(minute), service, environment)
+ORDER BY (service != '', toStartOfHour(minute), service, environment, minute)
 SETTINGS replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800, index_granularity = 1024
 COMMENT 'Minutes of which rows were written, since ever: read the sums';
 
@@ -36,7 +37,11 @@ COMMENT 'Minutes of which rows were written, since ever: read the sums';
 -- and not touched yet, whose touch will end the validity of both.
 --
 -- A row without a service seals an hour: when the hour's sums were those, or later, each of its minutes had a valid seal.
--- While the sums are the same no minute was touched since, so the seals are still valid, and by the above still there.
+-- While the sums are the same no minute was touched since, so the seals are still valid, and by the above still there. It is
+-- in the same table so that who reads both sees both as of one moment.
+--
+-- The key begins with the day, so that a day's graph of a service reads some 1,440 rows, and today's seals are a range. It
+-- ends before the minute: conditions on the minute would be held against that column of the key and not against its day.
 CREATE TABLE IF NOT EXISTS whence_state.sealed ON CLUSTER '{cluster}'
 (
     service LowCardinality(String) COMMENT 'As observations state it; empty: the row seals the hour',
@@ -67,9 +72,10 @@ CREATE TABLE IF NOT EXISTS whence_state.sealed ON CLUSTER '{cluster}'
     )
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/whence_state/sealed', '{shard}-{replica}', rows)
-PARTITION BY toDate(minute)
-ORDER BY (service, environment, minute)
-SETTINGS index_granularity = 1024
+PARTITION BY toYYYYMM(minute)
+PRIMARY KEY (service != '', toDate(minute), service, environment)
+ORDER BY (service != '', toDate(minute), service, environment, minute)
+SETTINGS index_granularity = 512
 COMMENT 'Vitals of minutes, valid while the sums of touches are those. Read it with FINAL';
 
 -- The hours that were touched since they were sealed. FINAL is not needed: an older seal has other sums.
@@ -90,7 +96,7 @@ HAVING (service, environment, minute, touch, rows) NOT IN
 (
     SELECT service, environment, minute, touch, rows
     FROM whence_state.sealed
-    WHERE service != '' AND toStartOfHour(minute) IN (SELECT hour FROM whence_state.open_hours)
+    WHERE service != '' AND (toDate(minute), toStartOfHour(minute)) IN (SELECT toDate(hour), hour FROM whence_state.open_hours)
 );
 
 -- Vitals from the observations themselves: what is shown of open minutes, and what seals are made of. It is one text, so
@@ -114,7 +120,7 @@ SELECT
     uniqExactMapIf(map(toString(name), user),
         user != '' AND type = 'io.whence.behavior.recorded' AND ifNull(ok, true)) AS conversions,
     sumMapIf(map(if(duration_ms > 0, toInt16(ceil(log2(assumeNotNull(duration_ms)) * 8) - 1), toInt16(-32768)), stands_for),
-        duration_ms IS NOT NULL) AS latency,
+        duration_ms IS NOT NULL AND stands_for != 0) AS latency,
     sumKahanIf(assumeNotNull(duration_ms) * stands_for, duration_ms IS NOT NULL) AS latency_sum_ms,
     countIf(measured) AS measurements,
     sumKahanIf(ifNull(o.requests, 0), measured) AS measured_requests,
