@@ -164,6 +164,8 @@ func (c *Client) derive(ctx context.Context, statement string) error {
 		"session_timezone": {"UTC"},
 		// A row that goes back to what it was is not a retry.
 		"insert_deduplicate": {"0"},
+		// Minutes may be of any month: 0 is no limit.
+		"max_partitions_per_insert_block": {"0"},
 	})
 }
 
