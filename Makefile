@@ -5,6 +5,7 @@
 # make lint     go vet, staticcheck, govulncheck, direction of dependencies
 # make bench    the benchmarks, ten samples each; BENCH=regexp chooses
 # make kills    KILLS (200) random kills of workers and the engine on a real Kafka
+# make chaos    ROUNDS (200) faults of every kind, one after another, under OBSERVATIONS (20000000); SEED chooses which
 # make fuzz     every fuzz target for FUZZTIME (20s)
 # make generate what is generated from the code
 # make clean    what the above made, but for the engine
@@ -13,7 +14,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: engine build demo test lint bench kills fuzz generate clean help
+.PHONY: engine build demo test lint bench kills chaos fuzz generate clean help
 
 VERSION ?= 0.1.0-dev
 COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
@@ -26,11 +27,14 @@ GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 FUZZTIME ?= 20s
 KILLS ?= 200
+SEED ?= 1
+ROUNDS ?= 200
+OBSERVATIONS ?= 20000000
 BENCH ?= .
 
 # Packages that start other processes and kill them: the race detector sees
 # nothing there, and makes them slow.
-PROCESS_TESTS := ./pipeline/pipelinetest/...
+PROCESS_TESTS := ./pipeline/pipelinetest/... ./bench/chaos
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -54,10 +58,10 @@ test: engine build
 	else echo "real Kafka: java or mvn is not installed, its tests do not run"; fi
 	@race=-race; if ! command -v "$$(go env CC)" >/dev/null; \
 	then race=; echo "race detector: no C compiler, tests run without it"; fi; \
-	packages=$$(go list ./... | grep -v '/pipelinetest/'); \
-	echo "go test $$race -shuffle=on (all packages but pipelinetest)"; \
+	packages=$$(go list ./... | grep -vE '/(pipelinetest|chaos)(/|$$)'); \
+	echo "go test $$race -shuffle=on (all packages but those that run processes)"; \
 	go test $$race -shuffle=on -timeout 20m $$packages
-	go test -shuffle=on -timeout 25m $(PROCESS_TESTS)
+	go test -p 1 -shuffle=on -timeout 30m $(PROCESS_TESTS)
 
 lint:
 	@unformatted=$$(gofmt -l cmd pipeline processors schemas bench deploy/compose); \
@@ -75,6 +79,9 @@ bench:
 
 kills: engine
 	WHENCE_KILLS=$(KILLS) go test -count=1 -v -timeout 60m ./pipeline/pipelinetest/exactlyonce
+
+chaos: engine
+	go test -count=1 -v -timeout 24h -run TestEveryTable ./bench/chaos -args -seed $(SEED) -rounds $(ROUNDS) -observations $(OBSERVATIONS)
 
 fuzz:
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r file; do \

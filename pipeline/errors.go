@@ -49,3 +49,7 @@ func HintOf(err error) string {
 	}
 	return ""
 }
+
+// ErrTooLong is in the chain of an error of a statement that was given up after
+// its time: the same again would be too, less of it may not.
+var ErrTooLong = errors.New("it takes longer than a statement may")

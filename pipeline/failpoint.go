@@ -94,3 +94,20 @@ func (s *failpointSet) pass(name string) {
 		time.Sleep(d)
 	}
 }
+
+// MutationsVariable names the environment variable that takes safeguards out
+// of a worker, for tests that must show that each of them is needed:
+//
+//	WHENCE_MUTATIONS="no-intent,no-token"
+const MutationsVariable = "WHENCE_MUTATIONS"
+
+// Mutated says whether a test has taken a safeguard out.
+func Mutated(safeguard string) bool { return mutations()[safeguard] }
+
+var mutations = sync.OnceValue(func() map[string]bool {
+	set := map[string]bool{}
+	for name := range strings.SplitSeq(os.Getenv(MutationsVariable), ",") {
+		set[name] = true
+	}
+	return set
+})

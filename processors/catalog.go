@@ -25,6 +25,7 @@ type Dependencies struct {
 	Graveyard  store.Graveyard
 	Deriver    store.Deriver
 	Revision   func(offset int64) uint64
+	Replay     string // see store.Events
 }
 
 // Events is the chain of the input topics.
@@ -34,7 +35,7 @@ func Events(d Dependencies) []pipeline.Processor {
 		validate.New(validate.Config{}),
 		&timeline.Processor{Log: d.ContextLog, Timeline: d.Timeline},
 		&enrich.Processor{Timeline: d.Timeline},
-		&store.Events{Sink: d.Sink, Graveyard: d.Graveyard},
+		&store.Events{Sink: d.Sink, Graveyard: d.Graveyard, Replay: d.Replay},
 	}
 }
 

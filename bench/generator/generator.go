@@ -7,17 +7,19 @@
 //	for facts := range g.Facts(4096) { tl.Apply(facts) }
 //	obs := g.Observations(1000, generator.AnyTime)
 //
-// About half of the facts are stages of deployments, the costliest kind.
+// More than half of the facts are stages of deployments, the costliest kind. They
+// are valid, and come with the data that says what their payload does.
 package generator
 
 import (
+	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"math/rand/v2"
 	"strconv"
 
-	"github.com/cespare/xxhash/v2"
-
+	"github.com/whencehq/whence/schemas/codec"
 	"github.com/whencehq/whence/schemas/event"
 )
 
@@ -158,10 +160,11 @@ const factsARelease = 11
 // run is one pass over the facts.
 type run struct {
 	*Generator
-	random *rand.Rand
-	next   int // release
-	at     event.Millis
-	made   []event.Fact
+	random  *rand.Rand
+	decoder codec.Decoder
+	next    int // release
+	at      event.Millis
+	made    []event.Fact
 }
 
 func (g *Generator) run() *run {
@@ -194,89 +197,108 @@ func (r *run) release() []event.Fact {
 	return r.made
 }
 
-func (r *run) add(typ, kind, entity, id, source string, payload any) {
-	f := event.Fact{Kind: kind, EntityID: entity, Payload: payload}
-	f.Source, f.ID, f.Type, f.Subject = source, id, "io.whence."+typ, entity
-	f.Time = min(r.at, r.shape.To-1)
-	f.Hash = xxhash.Sum64String(source + id + typ)
-	f.Data = `{"` + kind + `_id":"` + entity + `","synthetic":true}`
+// says is the data of an event.
+type says = map[string]any
+
+// add makes a fact as it is read from a record, so that what it says, how long
+// that is and what the timeline reads of it are one thing.
+func (r *run) add(typ, id, source string, data says) {
+	e := event.Event{Source: source, ID: id, Type: event.Prefix + typ, Time: min(r.at, r.shape.To-1)}
+	e.Subject, _ = data[event.Lookup(e.Type).IDField].(string)
+	encoded, err := json.Marshal(data)
+	if err != nil {
+		panic(err)
+	}
+	f, err := r.decoder.NewFact(e, encoded)
+	if err != nil {
+		panic(fmt.Sprintf("%s: %v", typ, err))
+	}
 	r.made = append(r.made, f)
 }
 
 func (r *run) wait(most event.Millis) { r.at += 1 + event.Millis(r.random.Int64N(int64(most))) }
 
+func (r *run) stamp() string { return r.at.Time().Format("2006-01-02T15:04:05.000Z") }
+
 func (r *run) declare(service string) {
-	r.add("service.declared", "service", service, service, "catalog", &event.Declaration{
-		Service: service, Owner: fmt.Sprintf("team-%02d", r.random.IntN(50)), Tier: strconv.Itoa(r.random.IntN(4)),
-		Repositories: []string{"git/" + service}, Aliases: []string{"svc/" + service},
+	r.add("service.declared", service, "catalog", says{
+		"service": service, "owner": fmt.Sprintf("team-%02d", r.random.IntN(50)), "tier": strconv.Itoa(r.random.IntN(4)),
+		"repositories": []string{"git/" + service}, "aliases": []string{"svc/" + service},
 	})
 }
 
 func (r *run) change(service string, n int) {
-	id, rev := "git/"+service+"/pull/"+strconv.Itoa(n), revision(n)
-	r.add("change.merged", "change", id, id+"/merged", "git", &event.Change{
-		ChangeID: id, Repository: "git/" + service, Revision: rev, MergedAt: r.at,
+	repository, rev := "git/"+service, revision(n)
+	id, artifact := repository+"/pull/"+strconv.Itoa(n), artifact(service, n)
+	author := "person-" + strconv.Itoa(n%200)
+	r.add("change.merged", id+"/merged", "git", says{
+		"change_id": id, "repository": repository, "revision": rev, "merged_at": r.stamp(), "author": author,
+		"title": "Handle what is empty in " + service, "size": n % 400, "services": []string{service},
 	})
 	r.wait(60_000)
-	for _, typ := range []string{"build.finished", "test.finished", "artifact.published"} {
-		r.add(typ, typ[:4], rev, id+"/"+typ, "ci", nil)
-		r.wait(60_000)
-	}
+	r.add("build.finished", id+"/build.finished", "ci", says{
+		"build_id": id + "/build", "repository": repository, "revision": rev, "outcome": "success",
+		"duration_ms": 30_000 + n%60_000, "artifact": artifact,
+	})
+	r.wait(60_000)
+	r.add("test.finished", id+"/test.finished", "ci", says{
+		"run_id": id + "/test", "suite": "unit", "revision": rev, "outcome": "success", "duration_ms": 20_000 + n%90_000,
+	})
+	r.wait(60_000)
+	r.add("artifact.published", id+"/artifact.published", "ci", says{"artifact": artifact, "revision": rev})
+	r.wait(60_000)
 }
+
+func artifact(service string, n int) string { return "pkg:oci/" + service + "@sha256:" + revision(n) }
 
 func (r *run) deploy(service, environment string, n int) {
 	id := service + "/" + environment + "/" + strconv.Itoa(n)
-	stage := func(name string, s event.Stage) *event.Deployment {
-		d := &event.Deployment{
-			Stage: s, DeploymentID: id, Service: service, Environment: environment,
-			Version: version(n), Percent: event.Unknown,
-		}
-		r.add("deployment."+name, "deployment", id, id+"/"+name, "deployer", d)
+	stage := func(name string, more says) {
+		data := says{"deployment_id": id, "service": service, "environment": environment, "version": version(n), "strategy": "rolling"}
+		maps.Copy(data, more)
+		r.add("deployment."+name, id+"/"+name, "deployer", data)
 		r.wait(120_000)
-		return d
 	}
-	stage("started", event.Started).Revisions = []string{revision(n)}
-	progressed := stage("progressed", event.Progressed)
-	progressed.Percent, progressed.InstancesAdded = 50, []string{instance(service, n, 0), instance(service, n, 1)}
-	finished := stage("finished", event.Finished)
-	if finished.Outcome = "success"; n%15 == 7 {
-		finished.Outcome = "rolled_back"
+	stage("started", says{"revisions": []string{revision(n)}, "artifact": artifact(service, n), "requested_by": "person-" + strconv.Itoa(n%200)})
+	stage("progressed", says{"percent": 50, "instances_added": []string{instance(service, n, 0), instance(service, n, 1)}})
+	outcome := "success"
+	if n%15 == 7 {
+		outcome = "rolled_back"
 	}
+	stage("finished", says{"outcome": outcome})
 }
 
 func (r *run) flag(service string, n int) {
 	name := "flag-" + strconv.Itoa(n%40)
-	f := &event.Flag{
-		Flag: name, Environment: r.shape.Environments[n/4%len(r.shape.Environments)],
-		Services: []string{service}, Rules: `{"on":` + strconv.Itoa(r.random.IntN(101)) + `}`,
-	}
-	r.add("flag.changed", "flag", name, name+"/"+strconv.Itoa(n), "flags", f)
+	r.add("flag.changed", name+"/"+strconv.Itoa(n), "flags", says{
+		"flag": name, "environment": r.shape.Environments[n/4%len(r.shape.Environments)],
+		"services": []string{service}, "rules": says{"on": r.random.IntN(101)}, "changed_by": "person-" + strconv.Itoa(n%200),
+	})
 }
 
 func (r *run) incident(service string, n int) {
 	id := "INC-" + strconv.Itoa(n)
-	stages := []struct {
-		name     string
-		stage    event.IncidentStage
-		severity string
-	}{
-		{"opened", event.IncidentOpened, "high"}, {"updated", event.IncidentUpdated, "critical"}, {"resolved", event.IncidentResolved, ""},
-	}
+	stages := []struct{ name, severity string }{{"opened", "high"}, {"updated", "critical"}, {"resolved", ""}}
 	for _, s := range stages {
-		r.add("incident."+s.name, "incident", id, id+"/"+s.name, "pager", &event.Incident{
-			Stage: s.stage, IncidentID: id, Service: service, Environment: r.shape.Environments[len(r.shape.Environments)-1], Severity: s.severity,
-		})
+		data := says{
+			"incident_id": id, "service": service, "environment": r.shape.Environments[len(r.shape.Environments)-1],
+			"title": "Errors in " + service,
+		}
+		if s.severity != "" {
+			data["severity"] = s.severity
+		}
+		r.add("incident."+s.name, id+"/"+s.name, "pager", data)
 		r.wait(600_000)
 	}
 }
 
 func (r *run) finding(service string, n int) {
 	id := "CVE-" + strconv.Itoa(n)
-	r.add("finding.opened", "finding", id, id+"/opened", "scanner", &event.Finding{
-		Stage: event.FindingOpened, FindingID: id, Service: service, Severity: "high", RevisionIntroduced: revision(n),
-	})
+	data := says{
+		"finding_id": id, "kind": "vulnerability", "rule": id, "service": service, "severity": "high", "revision_introduced": revision(n),
+	}
+	r.add("finding.opened", id+"/opened", "scanner", data)
 	r.wait(3_600_000)
-	r.add("finding.remediated", "finding", id, id+"/remediated", "scanner", &event.Finding{
-		Stage: event.FindingRemediated, FindingID: id, Service: service,
-	})
+	delete(data, "revision_introduced")
+	r.add("finding.remediated", id+"/remediated", "scanner", data)
 }

@@ -281,6 +281,7 @@ func (d *demonstration) waitStored(ctx context.Context, published []demo.Event) 
 		{"SELECT count() FROM facts FINAL", facts},
 		{"SELECT sum(facts) FROM (SELECT facts FROM deployments FINAL UNION ALL SELECT facts FROM incidents FINAL)", stages},
 		{"SELECT count() FROM observations FINAL", len(published) - facts},
+		{allClosed, 1},
 	} {
 		if err := d.waitFor(ctx, want.sql, want.rows); err != nil {
 			return err
@@ -288,6 +289,10 @@ func (d *demonstration) waitStored(ctx context.Context, published []demo.Event) 
 	}
 	return nil
 }
+
+// allClosed is 1 when every fact stored is in every row it concerns.
+const allClosed = `SELECT (SELECT max(revision) FROM whence_state.reconciled) >=
+    (SELECT max(bitShiftLeft(epoch, 40) + toUInt64(to_offset - 1)) FROM whence_state.batches INNER JOIN whence_state.epochs USING (topic_id))`
 
 // storeTime is how long a demo waits for its rows before it gives up.
 const storeTime = 2 * time.Minute

@@ -14,7 +14,7 @@ import (
 // answer prints what the tables know, in the order in which a person asks.
 func (d *demonstration) answer(ctx context.Context, s *demo.Scenario) error {
 	for _, part := range []func(context.Context, *demo.Scenario) error{
-		d.deployed, d.users, d.incident, d.waiting, d.queries,
+		d.deployed, d.users, d.incident, d.corrected, d.queries,
 	} {
 		if err := part(ctx, s); err != nil {
 			return err
@@ -151,28 +151,31 @@ FROM incidents FINAL ORDER BY started_at`)
 	return nil
 }
 
-// waiting says how many rows were stored before what explains them was known:
-// rows whose rollouts and incidents are not those that the tables name now.
-func (d *demonstration) waiting(ctx context.Context, _ *demo.Scenario) error {
+// corrected says which rows were stored before what explains them was known, and
+// say it now.
+func (d *demonstration) corrected(ctx context.Context, _ *demo.Scenario) error {
 	rows, err := d.ask(ctx, `
-WITH
-    toDateTime64('2100-01-01 00:00:00', 3, 'UTC') AS never,
-    (SELECT groupArray((service, environment, deployment_id, started_at, ifNull(ended_at, never))) FROM deployments FINAL) AS rollouts,
-    (SELECT groupArray((services, environment, incident_id, started_at, ifNull(ended_at, never))) FROM incidents FINAL) AS incidents
-SELECT count() FROM observations FINAL
-WHERE arrayExists(r -> (r.1 = service AND r.2 = environment AND r.4 <= time AND time < r.5) != has(rollout_ids, r.3), rollouts)
-   OR arrayExists(i -> (has(i.1, service) AND i.2 = environment AND i.4 <= time AND time < i.5) != has(incident_ids, i.3), incidents)`)
+WITH (ids -> if(empty(ids), '-', arrayStringConcat(ids, ', '))) AS named
+SELECT o.service, count() AS rows, named(h.rollout_ids) AS rollouts, named(o.rollout_ids), named(h.incident_ids), named(o.incident_ids)
+FROM observations_history AS h FINAL
+INNER JOIN observations AS o FINAL USING (source, id, service, environment, time, name)
+WHERE h.rollout_ids != o.rollout_ids OR h.incident_ids != o.incident_ids
+GROUP BY ALL ORDER BY rows DESC LIMIT 4`)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	all, err := d.ask(ctx, "SELECT sum(corrected) FROM whence_state.reconciled")
 	if err != nil {
 		return err
 	}
-	n, err := strconv.ParseInt(rows[0][0], 10, 64)
-	if err != nil || n == 0 {
+	n, err := strconv.ParseInt(all[0][0], 10, 64)
+	if err != nil {
 		return err
 	}
 	d.heading("Late truth")
-	d.say("  Some facts came after the rows that they explain, as they do in life. %s rows say what was\n"+
-		"  known when they were stored; corrections of stored rows come with a later release. The facts\n"+
-		"  themselves, and all tables above, are up to date.", counted(n))
+	d.say("  Some facts came after the rows that they explain, as they do in life. %s rows were corrected; what\n"+
+		"  they said before is kept. Most of them:", counted(n))
+	d.table("service,rows,rollouts then,now,incidents then,now", rows)
 	return nil
 }
 

@@ -8,13 +8,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/whencehq/whence/pipeline/clickhouse"
+	"github.com/whencehq/whence/pipeline/config"
 	"github.com/whencehq/whence/pipeline/observe"
 )
 
 func newMigrate() *cobra.Command {
 	var c clickHouseFlags
 	var cluster bool
-	var timeout time.Duration
+	var timeout, keep time.Duration
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Create or update the tables and views in ClickHouse",
@@ -39,12 +40,16 @@ and views. It is safe to run again, and safe to run while workers work.`,
 			if err := store.Migrate(ctx, log); err != nil {
 				return err
 			}
+			if err := store.KeepHistory(ctx, keep); err != nil {
+				return err
+			}
 			fmt.Fprintln(cmd.OutOrStdout(), "the tables and views are those of this version")
 			return nil
 		},
 	}
 	c.add(cmd)
 	cmd.Flags().BoolVar(&cluster, "cluster", false, "on every server of the cluster that the servers' macro {cluster} names, replicated")
+	cmd.Flags().DurationVar(&keep, "keep-history", config.Default().History.Keep.Std(), "how long observations_history keeps what rows said before a correction; 0: for ever")
 	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long it may take")
 	return cmd
 }

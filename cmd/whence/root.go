@@ -34,7 +34,7 @@ func newRoot() *cobra.Command {
 	for group, commands := range map[string][]*cobra.Command{
 		"run":     {newUp(), newWorker(), newEngine(), newDemo()},
 		"use":     {newPublish(), newQuery()},
-		"operate": {newTopics(), newMigrate(), newValidate()},
+		"operate": {newTopics(), newMigrate(), newValidate(), newReconcile(), newRebuild(), newReplay(), newVerify()},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

@@ -92,7 +92,12 @@ func (w *worker) prepare(ctx context.Context, inputRetention time.Duration) erro
 		return err
 	}
 	defer w.store.Close()
-	err := w.persist(ctx, "clickhouse", time.Minute, func(ctx context.Context) error { return w.store.Migrate(ctx, w.log) })
+	err := w.persist(ctx, "clickhouse", time.Minute, func(ctx context.Context) error {
+		if err := w.store.Migrate(ctx, w.log); err != nil {
+			return err
+		}
+		return w.store.KeepHistory(ctx, w.cfg.History.Keep.Std())
+	})
 	if err != nil {
 		return err
 	}

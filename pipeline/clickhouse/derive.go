@@ -162,6 +162,8 @@ func (c *Client) derive(ctx context.Context, statement string) error {
 	return c.exec(ctx, statement, url.Values{
 		"max_query_size":   {strconv.Itoa(longStatement)},
 		"session_timezone": {"UTC"},
+		// Events may be of any day: 0 is no limit.
+		"max_partitions_per_insert_block": {"0"},
 		// A row that goes back to what it was is not a retry.
 		"insert_deduplicate": {"0"},
 		// Minutes may be of any month: 0 is no limit.

@@ -58,15 +58,21 @@ var revision uint64 = 1 << 40
 func tell(t testing.TB, client *Client, size int, facts ...event.Fact) {
 	t.Helper()
 	for batch := range slices.Chunk(slices.Clone(facts), size) {
-		block := tables.NewFacts()
-		for i := range batch {
-			revision++
-			batch[i].Revision = revision
-			block.Append(&batch[i])
-		}
-		must(t, client.Insert(t.Context(), block, fmt.Sprintf("tell|%d", revision)))
+		store(t, client, batch)
 		must(t, client.Derive(t.Context(), revision, batch))
 	}
+}
+
+// store gives facts their places and stores them, without what is derived.
+func store(t testing.TB, client *Client, facts []event.Fact) {
+	t.Helper()
+	block := tables.NewFacts()
+	for i := range facts {
+		revision++
+		facts[i].Revision = revision
+		block.Append(&facts[i])
+	}
+	must(t, client.Insert(t.Context(), block, fmt.Sprintf("store|%d", revision)))
 }
 
 // provenance is the columns that are outside the comparison (law 1).

@@ -3,8 +3,8 @@ package clickhouse
 import (
 	stdbytes "bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -97,6 +97,9 @@ func (c *Client) Insert(ctx context.Context, block tables.Block, token string) e
 
 // Send stores a block that was encoded before. See Insert.
 func (c *Client) Send(ctx context.Context, body *Body, token string) error {
+	if err := pipeline.Fenced(ctx); err != nil {
+		return fmt.Errorf("insert into %s: %w", body.Table, err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.config.InsertTimeout)
 	defer cancel()
 	header, err := c.post(ctx, body.params(token), body.bytes)
@@ -115,6 +118,9 @@ func (c *Client) Send(ctx context.Context, body *Body, token string) error {
 const oneBlock = 1 << 30
 
 func (b *Body) params(token string) url.Values {
+	if pipeline.Mutated("no-token") {
+		token = rand.Text()
+	}
 	return url.Values{
 		"query":                      {b.query},
 		"decompress":                 {"1"},
@@ -138,19 +144,12 @@ func (b *Body) params(token string) url.Values {
 
 // check compares what the server says it wrote with what was sent.
 func (b *Body) check(header http.Header) error {
-	text := header.Get("X-ClickHouse-Summary")
-	var summary struct {
-		Written string `json:"written_rows"`
-	}
-	if err := json.Unmarshal([]byte(text), &summary); err != nil {
-		return &pipeline.Error{Class: pipeline.Retryable, Err: fmt.Errorf("summary %q: %w", text, err)}
-	}
-	written, err := strconv.Atoi(summary.Written)
+	rows, err := written(header)
 	if err != nil {
-		return &pipeline.Error{Class: pipeline.Retryable, Err: fmt.Errorf("summary %q: %w", text, err)}
+		return err
 	}
-	if written < b.Rows {
-		return &pipeline.Error{Class: pipeline.Retryable, Err: fmt.Errorf("the server wrote %d rows of %d", written, b.Rows)}
+	if rows < uint64(b.Rows) {
+		return &pipeline.Error{Class: pipeline.Retryable, Err: fmt.Errorf("the server wrote %d rows of %d", rows, b.Rows)}
 	}
 	return nil
 }

@@ -105,7 +105,7 @@ func TestBlocksHaveTheColumnsOfTheirTables(t *testing.T) {
 	for _, block := range []interface {
 		tables.Block
 		Columns() proto.Input
-	}{tables.NewObservations(), tables.NewFacts(), tables.NewOthers(), tables.NewDeadLetters(), tables.NewBatches(), tables.NewTouches()} {
+	}{tables.NewObservations(), tables.NewFacts(), tables.NewOthers(), tables.NewDeadLetters(), tables.NewBatches(), tables.NewContexts(), tables.NewServings(), tables.NewTouches()} {
 		database, table, _ := strings.Cut(block.Table(), ".")
 		want := lines(t, client, fmt.Sprintf(`SELECT concat(name, ' ', type) FROM system.columns
 			WHERE database = '%s' AND table = '%s' AND default_kind = '' ORDER BY name`, database, table))

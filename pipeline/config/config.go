@@ -30,6 +30,7 @@ type Config struct {
 	Stages []string `yaml:"stages"`
 	// Horizon is how long closed facts stay in memory, by event time.
 	Horizon Duration `yaml:"horizon"`
+	History History  `yaml:"history"`
 }
 
 // Kafka says where events come from and how.
@@ -198,6 +199,13 @@ type Offsets struct {
 	OnLost string `yaml:"on_lost"`
 }
 
+// History is about what rows said before they were corrected.
+type History struct {
+	// Keep is for how long that is known, from the correction on; 0 and less:
+	// for ever.
+	Keep Duration `yaml:"keep"`
+}
+
 // AllStages are the stages of a worker, in the order of the chain.
 func AllStages() []string { return []string{"decode", "validate", "timeline", "enrich", "store"} }
 
@@ -232,5 +240,6 @@ func Default() *Config {
 		Offsets: Offsets{OnLost: OnLostFail},
 		Stages:  AllStages(),
 		Horizon: Duration(35 * 24 * time.Hour),
+		History: History{Keep: Duration(90 * 24 * time.Hour)},
 	}
 }

@@ -52,9 +52,12 @@ func (b Bytes) String() string {
 func (b Bytes) MarshalYAML() (any, error) { return b.String(), nil }
 
 // UnmarshalYAML reads 1048576 or 1MiB.
-func (b *Bytes) UnmarshalYAML(n *yaml.Node) error {
+func (b *Bytes) UnmarshalYAML(n *yaml.Node) error { return b.Set(n.Value) }
+
+// Set reads what UnmarshalYAML does, of a flag.
+func (b *Bytes) Set(text string) error {
 	for _, u := range units {
-		number, found := strings.CutSuffix(n.Value, u.suffix)
+		number, found := strings.CutSuffix(text, u.suffix)
 		if !found {
 			continue
 		}
@@ -65,5 +68,8 @@ func (b *Bytes) UnmarshalYAML(n *yaml.Node) error {
 		*b = Bytes(v * u.factor)
 		return nil
 	}
-	return fmt.Errorf("want a size in bytes, like 1048576 or 1MiB, have %q", n.Value)
+	return fmt.Errorf("want a size in bytes, like 1048576 or 1MiB, have %q", text)
 }
+
+// Type names the kind of flag.
+func (b *Bytes) Type() string { return "size" }

@@ -30,6 +30,9 @@ func (c *Config) Validate() []Violation {
 	v.oneOf("offsets.on_lost", c.Offsets.OnLost, OnLostFail, OnLostLedger, OnLostEarliest)
 	v.stages(c.Stages)
 	v.atLeast("horizon", c.Horizon, Duration(time.Hour))
+	if c.History.Keep > 0 && c.History.Keep < Duration(time.Hour) {
+		v.add("history.keep", "0 is for ever", "want at least 1h0m0s, have %s", c.History.Keep)
+	}
 	return v
 }
 

@@ -36,6 +36,9 @@ type Observer interface {
 	Consumed(topic string, records int, bytes int)
 	Lag(topic string, partition int32, records int64)
 	Stored(b *pipeline.Batch, took time.Duration)
+	// Orphaned: a batch was stored and its commit is in doubt; whoever takes
+	// the partition up stores it again, under the same tokens.
+	Orphaned(b *pipeline.Batch)
 	// Lost: another member reports the partition from now on.
 	Lost(topic string, partition int32)
 	SessionEnded(role string, err error)
@@ -69,9 +72,20 @@ type Consumer struct {
 	Ledger Ledger
 	// Healthy tells whether the store can be reached, asked between sessions.
 	Healthy func(context.Context) error
-	// Revision is the context revision that rows are computed at.
+	// Revision is the context revision that rows are computed at; it never
+	// falls.
 	Revision func() uint64
-	Observer Observer
+	// Floor, if set, tells how much is known: the revision of the context log's
+	// end. Nothing of a newly assigned partition is processed before Await has
+	// returned for it, so that a new owner is never behind what a former one
+	// has promised with its commits.
+	Floor func(context.Context) (revision uint64, err error)
+	Await func(ctx context.Context, revision uint64) error
+	// WhileOwning, if set, runs in the sessions that own a partition, from the
+	// first assignment until the last is revoked or the session ends, when its
+	// context does. A session of another member may overlap with it.
+	WhileOwning func(context.Context)
+	Observer    Observer
 	// Joined, if set, is called at the first assignment.
 	Joined func()
 }
@@ -82,6 +96,9 @@ const (
 	// that orchestrators grant.
 	drainTime = 4 * time.Second
 	leaveTime = 1500 * time.Millisecond
+	// promiseEvery is how often idle partitions say how much is known by now:
+	// corrections wait for it.
+	promiseEvery = 500 * time.Millisecond
 	// maxDecompressed bounds one batch of records in memory.
 	maxDecompressed = 256 << 20
 )

@@ -100,6 +100,7 @@ func (e *events) Consumed(_ string, records, _ int)   { e.consumed.Add(int64(rec
 func (*events) Lag(string, int32, int64)              {}
 func (*events) Lost(string, int32)                    {}
 func (*events) Stored(*pipeline.Batch, time.Duration) {}
+func (*events) Orphaned(*pipeline.Batch)              {}
 func (e *events) SessionEnded(string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

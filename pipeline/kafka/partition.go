@@ -17,6 +17,8 @@ type partition struct {
 
 	next      int64 // the committed offset: the next batch begins here
 	announced intent
+	promised  uint64            // the revision of the last commit: no later row is of an earlier one
+	level     bool              // the timeline has reached the floor
 	held      []pipeline.Record // fetched and in no batch yet
 	stopped   bool              // for good, as far as this session goes
 	failing   error             // of the last fetch

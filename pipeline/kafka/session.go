@@ -28,9 +28,13 @@ type session struct {
 	client *kgo.Client
 	ids    map[string][16]byte // topic ids
 	member string              // the id that the group knew us by when we got our first partitions
+	lease  *lease
+	spoken time.Time // when idle partitions last made their promises
 
 	mu         sync.Mutex // callbacks and rounds never overlap by design; the race detector should see it too
 	partitions map[topicPartition]*partition
+	owning     context.CancelFunc // of WhileOwning; nil: it does not run
+	owned      sync.WaitGroup
 }
 
 type topicPartition struct {
@@ -39,15 +43,20 @@ type topicPartition struct {
 }
 
 func (c *Consumer) session(ctx context.Context, log *zap.Logger) error {
-	s := &session{Consumer: c, log: log, partitions: map[topicPartition]*partition{}}
+	s := &session{Consumer: c, log: log, partitions: map[topicPartition]*partition{}, lease: newLease(c.SessionTimeout)}
 	if err := s.open(ctx); err != nil {
 		return err
 	}
+	defer s.disown()
 	defer s.leave()
+	// What runs while a partition is owned may need time to end: it begins to
+	// when the last round does.
+	defer context.AfterFunc(ctx, func() { s.mu.Lock(); defer s.mu.Unlock(); s.release() })()
 	work, release := drain(ctx)
 	defer release()
+	work = pipeline.WithFence(work, s.lease.check)
 	for {
-		fetches := s.client.PollRecords(ctx, c.MaxPollRecords)
+		fetches := s.poll(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -57,7 +66,28 @@ func (c *Consumer) session(ctx context.Context, log *zap.Logger) error {
 		if err := s.round(work); err != nil {
 			return err
 		}
+		if err := s.promise(work); err != nil {
+			return err
+		}
 		s.client.AllowRebalance()
+	}
+}
+
+// poll returns what there is, or nothing after a while: partitions without
+// records have something to say too. Rebalances are blocked when it returns.
+// They are not when franz-go hands out an empty fetch before the time is over,
+// as it does when a rebalance has come first: then it is asked again.
+func (s *session) poll(ctx context.Context) kgo.Fetches {
+	while, cancel := context.WithTimeout(ctx, promiseEvery)
+	defer cancel()
+	for {
+		fetches := s.client.PollRecords(while, s.MaxPollRecords)
+		if while.Err() != nil && errors.Is(fetches.Err0(), while.Err()) {
+			return nil
+		}
+		if len(fetches) > 0 {
+			return fetches
+		}
 	}
 }
 
@@ -85,7 +115,7 @@ func (s *session) open(ctx context.Context) (err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.client, err = kgo.NewClient(s.options(
+	options := s.options(
 		kgo.ConsumerGroup(s.Group),
 		kgo.ConsumeTopics(s.Topics...),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
@@ -93,7 +123,7 @@ func (s *session) open(ctx context.Context) (err error) {
 		kgo.HeartbeatInterval(s.SessionTimeout/10),
 		kgo.RebalanceTimeout(s.RebalanceTimeout),
 		kgo.DisableAutoCommit(),
-		kgo.BlockRebalanceOnPoll(),
+		kgo.WithHooks(s.lease),
 		// A commit is sent once. One without an answer ends the session:
 		// sent again on a new connection, its first copy might still be
 		// processed after a later commit and erase that one's intent.
@@ -110,7 +140,11 @@ func (s *session) open(ctx context.Context) (err error) {
 		kgo.FetchMaxWait(s.FetchMaxWait),
 		kgo.FetchMaxBytes(s.FetchMaxBytes),
 		kgo.FetchMaxPartitionBytes(s.FetchMaxPartitionBytes),
-	)...)
+	)
+	if !pipeline.Mutated("no-lock") {
+		options = append(options, kgo.BlockRebalanceOnPoll())
+	}
+	s.client, err = kgo.NewClient(options...)
 	return clientError(err)
 }
 
@@ -189,8 +223,11 @@ func (s *session) standing(topic string, id int32, offset int64, metadata *strin
 	case in == intent{}: // an operator has set the offset
 	case in.Topic != p.topicID:
 		p.next = -1 // a commit for a topic that is gone
-	case in.End > 0:
-		p.announced = in
+	default:
+		p.promised = in.Revision
+		if in.End > 0 {
+			p.announced = in
+		}
 	}
 	return p, nil
 }
@@ -266,6 +303,28 @@ func (s *session) assigned(_ context.Context, _ *kgo.Client, added map[string][]
 	if s.Joined != nil {
 		s.Joined()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.WhileOwning != nil && s.owning == nil && len(added) > 0 {
+		owning, cancel := context.WithCancel(context.Background())
+		s.owning = cancel
+		s.owned.Go(func() { s.WhileOwning(owning) })
+	}
+}
+
+// disown ends WhileOwning, and waits for it where nobody else would.
+func (s *session) disown() {
+	s.mu.Lock()
+	s.release()
+	s.mu.Unlock()
+	s.owned.Wait()
+}
+
+func (s *session) release() {
+	if s.owning != nil {
+		s.owning()
+		s.owning = nil
+	}
 }
 
 // revoked forgets partitions: what was fetched of them and is in no batch yet
@@ -278,6 +337,9 @@ func (s *session) revoked(_ context.Context, _ *kgo.Client, gone map[string][]in
 			delete(s.partitions, topicPartition{topic, id})
 			s.Observer.Lost(topic, id)
 		}
+	}
+	if len(s.partitions) == 0 {
+		s.release()
 	}
 	if len(gone) > 0 {
 		s.log.Info("partitions revoked", zap.Any("partitions", gone))
@@ -386,6 +448,9 @@ func (s *session) store(ctx context.Context, batches []*pipeline.Batch) error {
 		return err
 	}
 	s.failpoint("after-intent")
+	if err := s.reachFloor(ctx, batches); err != nil {
+		return err
+	}
 	// Stage by stage over all batches, so that facts which were fetched
 	// together with observations of other partitions are known to these.
 	for _, stage := range s.Stages {
@@ -396,6 +461,9 @@ func (s *session) store(ctx context.Context, batches []*pipeline.Batch) error {
 	}
 	s.failpoint("before-commit")
 	if err := s.complete(ctx, batches); err != nil {
+		for _, b := range batches {
+			s.Observer.Orphaned(b)
+		}
 		return err
 	}
 	s.failpoint("after-commit")
@@ -420,6 +488,9 @@ func (s *session) process(ctx context.Context, stage pipeline.Processor, b *pipe
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, 2*time.Second
 	for {
+		if err := pipeline.Fenced(ctx); err != nil {
+			return err
+		}
 		err := stage.Process(ctx, b)
 		if err == nil {
 			return nil
@@ -439,13 +510,88 @@ func (s *session) announce(ctx context.Context, batches []*pipeline.Batch) error
 	s.mu.Lock()
 	for _, b := range batches {
 		p := s.partitions[topicPartition{b.Topic, b.Partition}]
+		if p == nil {
+			s.mu.Unlock()
+			return errNotOurs
+		}
 		if p.announced.End == 0 {
-			p.announced = announce(b, revision)
+			p.announced = announce(b, max(revision, p.promised))
 			commits = append(commits, commit{b.Topic, b.Partition, b.From, p.announced})
 		}
 	}
 	s.mu.Unlock()
+	if pipeline.Mutated("no-intent") {
+		return nil
+	}
 	return s.commit(ctx, commits)
+}
+
+var errNotOurs = errors.New("a partition was taken away in the middle of a round")
+
+// reachFloor waits until the timeline knows what was known when the batches'
+// partitions were assigned.
+func (s *session) reachFloor(ctx context.Context, batches []*pipeline.Batch) error {
+	if s.Floor == nil || pipeline.Mutated("no-revision-guard") {
+		return nil
+	}
+	s.mu.Lock()
+	var low []*partition
+	for _, b := range batches {
+		if p := s.partitions[topicPartition{b.Topic, b.Partition}]; p != nil && !p.level {
+			low = append(low, p)
+		}
+	}
+	s.mu.Unlock()
+	if len(low) == 0 {
+		return nil
+	}
+	floor, err := s.Floor(ctx)
+	if err != nil {
+		return fmt.Errorf("how much is known: %w", err)
+	}
+	if err := s.Await(ctx, floor); err != nil {
+		return fmt.Errorf("wait for the timeline to reach revision %d: %w", floor, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range low {
+		p.level = true
+	}
+	return nil
+}
+
+// promise commits, for partitions whose commits say less than is known by now,
+// where they stand once more: none of their later rows will be of an earlier
+// revision. Rebalances are blocked meanwhile, as they are in a round.
+//
+// A batch that is announced is left out. A former owner's insert of it may be
+// on its way still, with rows of its revision, and take this one's place under
+// their token: only when the batch is complete are its rows there to be seen.
+func (s *session) promise(ctx context.Context) error {
+	if s.Floor == nil || time.Since(s.spoken) < promiseEvery {
+		return nil
+	}
+	s.spoken = time.Now()
+	revision := s.Revision()
+	var commits []commit
+	s.mu.Lock()
+	for _, p := range s.partitions {
+		if p.next >= 0 && p.announced.End == 0 && p.promised < revision {
+			commits = append(commits, commit{p.topic, p.id, p.next, intent{Topic: p.topicID, Revision: revision}})
+		}
+	}
+	s.mu.Unlock()
+	if err := s.commit(ctx, commits); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range commits {
+		if p := s.partitions[topicPartition{c.topic, c.partition}]; p != nil {
+			p.promised = max(p.promised, revision)
+		}
+	}
+	return nil
 }
 
 // complete commits the batches' ends.
@@ -460,8 +606,9 @@ func (s *session) complete(ctx context.Context, batches []*pipeline.Batch) error
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, b := range batches {
-		p := s.partitions[topicPartition{b.Topic, b.Partition}]
-		p.next, p.announced = b.To, intent{}
+		if p := s.partitions[topicPartition{b.Topic, b.Partition}]; p != nil {
+			p.next, p.announced, p.promised = b.To, intent{}, b.Revision
+		}
 	}
 	return nil
 }
@@ -492,7 +639,7 @@ func (s *session) commit(ctx context.Context, commits []commit) error {
 		// A member that was dropped while it joined is let in again under
 		// another id, and franz-go goes on without a word. Partitions may have
 		// had another owner in between.
-		if req.MemberID != s.member {
+		if req.MemberID != s.member && !pipeline.Mutated("no-lock") {
 			return errAnotherMember
 		}
 		for i := range req.Topics {

@@ -21,6 +21,7 @@ type Metrics struct {
 	lag             *prometheus.GaugeVec
 	sessionsEnded   *prometheus.CounterVec
 	stopped         *prometheus.GaugeVec
+	orphaned        *prometheus.CounterVec
 
 	eventsStored *prometheus.CounterVec
 	enriched     prometheus.Counter
@@ -36,6 +37,19 @@ type Metrics struct {
 
 	revision prometheus.Gauge
 	facts    prometheus.Gauge
+
+	reconciled     prometheus.Gauge
+	reconcileLag   prometheus.Gauge
+	passes         prometheus.Counter
+	passesFailed   prometheus.Counter
+	rowsCorrected  prometheus.Counter
+	passSeconds    prometheus.Histogram
+	promiseSeconds prometheus.Histogram
+
+	minutesOpen   prometheus.Gauge
+	minutesSealed prometheus.Counter
+	sealSeconds   prometheus.Histogram
+	sealsFailed   prometheus.Counter
 }
 
 // Delays of events reach from milliseconds to the weeks of a back-fill.
@@ -54,6 +68,8 @@ func NewMetrics() *Metrics {
 	m.registerBatches()
 	m.registerInserts()
 	m.registerContext()
+	m.registerReconcile()
+	m.registerSeal()
 	return m
 }
 
@@ -62,6 +78,7 @@ func (m *Metrics) registerConsumer() {
 	m.bytesConsumed = m.counters("bytes_consumed_total", "Bytes of those records' values.", "topic")
 	m.lag = m.gauges("lag_records", "Records of a partition that were not fetched yet, as of the last fetch.", "topic", "partition")
 	m.sessionsEnded = m.counters("sessions_ended_total", "Memberships in the group that ended with an error; a new one begins.", "role")
+	m.orphaned = m.counters("batches_orphaned_total", "Batches that were stored and whose commit is in doubt: they are stored again, as one.", "topic")
 	m.stopped = m.gauges("partition_stopped", "1 for a partition that an operator has to look after.", "topic", "partition")
 }
 
@@ -88,6 +105,53 @@ func (m *Metrics) registerContext() {
 	m.facts = m.gauge("context_facts", "Facts that the timeline holds.")
 }
 
+func (m *Metrics) registerReconcile() {
+	m.reconciled = m.gauge("reconciled_revision", "The revision up to which every fact is in every row it concerns, as the worker that reconciles sees it.")
+	m.reconcileLag = m.gauge("reconcile_pending_facts", "Facts that are known and not in every row yet.")
+	m.passes = m.counter("reconcile_passes_total", "Times that the facts known were closed.")
+	m.passesFailed = m.counter("reconcile_failures_total", "Passes that failed; they begin again.")
+	m.rowsCorrected = m.counter("rows_corrected_total", "Observations rewritten because of a late fact.")
+	m.passSeconds = m.histogram("reconcile_pass_seconds", "One pass, without its wait for the partitions.", secondsBuckets)
+	m.promiseSeconds = m.histogram("reconcile_wait_seconds", "A pass's wait until all partitions know its facts.", secondsBuckets)
+}
+
+func (m *Metrics) registerSeal() {
+	m.minutesOpen = m.gauge("minutes_open", "Minutes of a service without a valid seal: whoever asks for their vitals computes them.")
+	m.minutesSealed = m.counter("minutes_sealed_total", "Minutes of a service that were sealed, again ones among them.")
+	m.sealSeconds = m.histogram("seal_seconds", "One statement that seals minutes.", secondsBuckets)
+	m.sealsFailed = m.counter("seal_failures_total", "Looks at the open minutes that failed; they are tried again.")
+}
+
+// MinutesOpen is how many minutes have no valid seal.
+func (m *Metrics) MinutesOpen(minutes int) { m.minutesOpen.Set(float64(minutes)) }
+
+// MinutesSealed counts minutes that one statement sealed.
+func (m *Metrics) MinutesSealed(minutes int, took time.Duration) {
+	m.minutesSealed.Add(float64(minutes))
+	m.sealSeconds.Observe(took.Seconds())
+}
+
+// SealFailed counts a look that will be tried again.
+func (m *Metrics) SealFailed() { m.sealsFailed.Inc() }
+
+// Reconcile says how far corrections are: facts up to cursor of those up to
+// revision are in every row.
+func (m *Metrics) Reconcile(cursor, revision uint64) {
+	m.reconciled.Set(float64(cursor))
+	m.reconcileLag.Set(float64(revision - min(cursor, revision)))
+}
+
+// Reconciled counts a pass and the rows it rewrote.
+func (m *Metrics) Reconciled(rows uint64, took, waited time.Duration) {
+	m.passes.Inc()
+	m.rowsCorrected.Add(float64(rows))
+	m.passSeconds.Observe((took - waited).Seconds())
+	m.promiseSeconds.Observe(waited.Seconds())
+}
+
+// ReconcileFailed counts a pass that begins again.
+func (m *Metrics) ReconcileFailed() { m.passesFailed.Inc() }
+
 // Consumed counts fetched records, and bytes of their values.
 func (m *Metrics) Consumed(topic string, records, bytes int) {
 	m.recordsConsumed.WithLabelValues(topic).Add(float64(records))
@@ -108,6 +172,9 @@ func (m *Metrics) Lost(topic string, partition int32) {
 
 // SessionEnded counts a membership in the group that ended with an error.
 func (m *Metrics) SessionEnded(role string, _ error) { m.sessionsEnded.WithLabelValues(role).Inc() }
+
+// Orphaned counts a batch that was stored and perhaps not committed.
+func (m *Metrics) Orphaned(b *pipeline.Batch) { m.orphaned.WithLabelValues(b.Topic).Inc() }
 
 // PartitionStopped marks a partition that waits for an operator.
 func (m *Metrics) PartitionStopped(topic string, partition int32, _ error) {

@@ -57,25 +57,40 @@ type Process struct {
 // (NAME=value). It is killed when the test ends.
 func Run(t testing.TB, environment []string, arguments ...string) *Process {
 	t.Helper()
-	p := &Process{t: t, cmd: exec.Command(Binary(t), arguments...), stdout: make(chan string, 1000), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), environment...)
-	p.cmd.Dir = Root() // the engine's library is found from here
-	p.cmd.Stderr = p
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go p.read(out)
+	p := &Process{t: t}
+	p.start(p, environment, arguments)
 	t.Cleanup(func() {
-		p.Kill()
 		if t.Failed() {
 			t.Logf("whence %s said at last:\n%s", strings.Join(arguments, " "), tail([]byte(p.Stderr()), 6000))
 		}
 	})
 	return p
+}
+
+// RunTo is Run for a process that says much: what it says on standard error
+// goes to stderr as it comes, and Stderr has nothing.
+func RunTo(t testing.TB, stderr io.Writer, environment []string, arguments ...string) *Process {
+	t.Helper()
+	p := &Process{t: t}
+	p.start(stderr, environment, arguments)
+	return p
+}
+
+func (p *Process) start(stderr io.Writer, environment, arguments []string) {
+	p.t.Helper()
+	p.cmd, p.stdout, p.done = exec.Command(Binary(p.t), arguments...), make(chan string, 1000), make(chan struct{})
+	p.cmd.Env = append(os.Environ(), environment...)
+	p.cmd.Dir = Root() // the engine's library is found from here
+	p.cmd.Stderr = stderr
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	go p.read(out)
+	p.t.Cleanup(p.Kill)
 }
 
 // Write takes standard error.

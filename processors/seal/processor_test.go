@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,7 +43,6 @@ type store struct {
 
 	chunks [][]tables.Minute
 	fail   error
-	most   int // minutes that it lists, 0: as many as asked for
 }
 
 func newStore() *store {
@@ -157,11 +157,24 @@ func must(t *testing.T, err error) {
 }
 
 // clock is moved by hand.
-type clock struct{ now time.Time }
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
 
-func (c *clock) Now() time.Time       { return c.now }
-func (c *clock) pass(d time.Duration) { c.now = c.now.Add(d) }
-func started() *clock                 { return &clock{time.Unix(1_700_000_000, 0)} }
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func started() *clock { return &clock{now: time.Unix(1_700_000_000, 0)} }
 
 var first = event.MinTime
 
@@ -292,7 +305,7 @@ func TestWhatCantBeSealedKeepsNobodyWaiting(t *testing.T) {
 	go func() { done <- sealer.Run(ctx, ticks) }()
 	for range 4 {
 		c.pass(time.Second)
-		ticks <- c.now
+		ticks <- c.Now()
 	}
 	stop()
 	must(t, <-done)
@@ -314,7 +327,7 @@ func TestRunEndsWhenAnOperatorHasToAct(t *testing.T) {
 	c.pass(time.Second)
 	s.fail = pipeline.Fatalf("migrate", "no such column")
 	ticks := make(chan time.Time, 1)
-	ticks <- c.now
+	ticks <- c.Now()
 	if err := sealer.Run(t.Context(), ticks); pipeline.ClassOf(err) != pipeline.Fatal {
 		t.Fatalf("got %v", err)
 	}

@@ -40,8 +40,7 @@ func TestEveryTouchedRowIsShownWhateverTheSealersDo(t *testing.T) {
 			}).Draw(t, "place")
 		})
 		depth := 0
-		var step func()
-		step = func() {
+		step := func() {
 			switch rapid.SampledFrom([]string{"write", "touch", "touch", "die", "look", "look", "look", "look"}).Draw(t, "step") {
 			case "write":
 				s.stored[anywhere.Draw(t, "place")]++

@@ -17,6 +17,10 @@ import (
 type Events struct {
 	Sink      Sink
 	Graveyard Graveyard
+	// Replay, if not empty, names a replay of records that were stored before:
+	// their rows are marked, have tokens of their own, and the ledger and the
+	// graveyard, which know the records already, hear nothing of them.
+	Replay string
 }
 
 // Name is "store".
@@ -36,12 +40,33 @@ func (s *Events) Process(ctx context.Context, b *pipeline.Batch) error {
 	if err := s.others(ctx, b); err != nil {
 		return err
 	}
+	if s.Replay != "" {
+		return nil
+	}
 	if err := bury(ctx, s.Sink, s.Graveyard, b); err != nil {
 		return err
 	}
 	pipeline.Failpoint("store/before-ledger")
 	stored, dead := b.Census()
 	return enter(ctx, s.Sink, b, stored, dead)
+}
+
+// sink inserts a replay's blocks under tokens of its own: under the first ones
+// they would be dropped.
+func (s *Events) sink() Sink {
+	if s.Replay == "" {
+		return s.Sink
+	}
+	return replayed{s.Sink, s.Replay}
+}
+
+type replayed struct {
+	sink Sink
+	name string
+}
+
+func (r replayed) Insert(ctx context.Context, block tables.Block, token string) error {
+	return r.sink.Insert(ctx, block, "replay "+r.name+"|"+token)
 }
 
 var observationBlocks = sync.Pool{New: func() any { return tables.NewObservations() }}
@@ -52,10 +77,11 @@ func (s *Events) observations(ctx context.Context, b *pipeline.Batch) error {
 	}
 	block := observationBlocks.Get().(*tables.Observations)
 	defer func() { block.Reset(); observationBlocks.Put(block) }()
+	block.Again(s.Replay != "")
 	for i := range b.Observations {
 		block.Append(&b.Observations[i], &b.Enrichments[i])
 	}
-	return insert(ctx, s.Sink, block, b, func(row int) int64 { return b.Observations[row].Offset })
+	return insert(ctx, s.sink(), block, b, func(row int) int64 { return b.Observations[row].Offset })
 }
 
 func (s *Events) others(ctx context.Context, b *pipeline.Batch) error {
@@ -63,7 +89,7 @@ func (s *Events) others(ctx context.Context, b *pipeline.Batch) error {
 	for i := range b.Others {
 		block.Append(&b.Others[i])
 	}
-	return insert(ctx, s.Sink, block, b, func(row int) int64 { return b.Others[row].Offset })
+	return insert(ctx, s.sink(), block, b, func(row int) int64 { return b.Others[row].Offset })
 }
 
 // insert sends a block unless it has no rows.

@@ -27,7 +27,7 @@ func (s *Events) touches(ctx context.Context, b *pipeline.Batch) error {
 	if block.Rows() == 0 {
 		return nil
 	}
-	return s.Sink.Insert(ctx, block, token)
+	return s.sink().Insert(ctx, block, token)
 }
 
 // touched are the minutes of observations, with how many are in each, in the

@@ -22,17 +22,28 @@ func (t *Timeline) readChange(c *event.Change) statement {
 	return &change{strings.Clone(c.ChangeID), revisions}
 }
 
-func (c *change) enter(_ *Timeline, _ *fact) {
+func (c *change) enter(t *Timeline, _ *fact) {
+	c.note(t)
 	for _, r := range c.revisions {
 		r.changes = append(r.changes, c)
 		r.changed()
 	}
 }
 
-func (c *change) leave(_ *Timeline, _ *fact) {
+func (c *change) leave(t *Timeline, _ *fact) {
+	c.note(t)
 	for _, r := range c.revisions {
 		r.changes = without(r.changes, c)
 		r.changed()
+	}
+}
+
+// note is for the deployments whose cards are about to list other changes.
+func (c *change) note(t *Timeline) {
+	for _, r := range c.revisions {
+		for _, d := range r.deployments {
+			t.note(d)
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ type entity interface {
 	insert(*Timeline)
 	remove(*Timeline)
 	state() *standing
+	claims(*Timeline) []held
 }
 
 // standing says where an entity is between touch and settle.
@@ -44,6 +45,7 @@ func (t *Timeline) touch(e entity) {
 	if s.waiting {
 		return
 	}
+	t.note(e)
 	if s.placed {
 		e.remove(t)
 		s.placed = false

@@ -2,24 +2,24 @@ package timeline
 
 import (
 	"hash/maphash"
+	"math/bits"
 	"strings"
 
 	"github.com/whencehq/whence/schemas/event"
 )
 
 // fact is what the timeline keeps of one event: its place in the total order
-// and what it says.
+// and what it says. Its size is a cache line's, for what compares facts meets
+// them in no order.
 type fact struct {
 	time   event.Millis
 	hash   uint64
 	id     string
 	origin *origin
 	says   statement // nil: nothing that any rule reads
-	next   *fact     // in the same bucket of the ledger
 
-	digest  uint32 // of source and id
-	unsaid  bool   // retracted (R3)
-	twinned bool   // more than one content was seen (R1)
+	unsaid  bool // retracted (R3)
+	twinned bool // more than one content was seen (R1)
 }
 
 // origin is the part of an identity that many facts share.
@@ -52,34 +52,58 @@ type statement interface {
 	leave(*Timeline, *fact)
 }
 
-// ledger holds every fact once, by identity: a hash table whose buckets are
-// chained through the facts themselves, a third of the size of a Go map that
-// repeats the key. Facts are allocated by the thousand: they are never freed,
-// and a slab has no slack.
+// ledger holds every fact once, by identity. Facts are never freed, so they are
+// cut from slabs, which have no slack, and known by their number. The hash table
+// over them is open: most facts are looked for once, when they are new, and
+// then one line of the table answers, where chains would be followed through
+// facts that lie anywhere. It has no pointers, so the collector passes it by.
 type ledger struct {
 	seed      maphash.Seed
-	buckets   []*fact // a power of two, at least as many as facts
+	slots     []slot // a power of two, at most two thirds of them taken
+	shift     uint8  // of a digest, to its first slot
+	slabs     [][]fact
+	ids       letters
 	origins   map[origin]*origin
-	slab      []fact
 	facts     int
 	conflicts int
 }
 
+// slot says which fact is at its place, counted from 1; 0: none.
+type slot struct{ digest, fact uint32 }
+
 func newLedger() ledger {
-	return ledger{seed: maphash.MakeSeed(), buckets: make([]*fact, slabSize), origins: map[origin]*origin{}}
+	l := ledger{seed: maphash.MakeSeed(), origins: map[origin]*origin{}}
+	l.resize(slabSize)
+	return l
 }
 
 func (l *ledger) digest(source, id string) uint32 {
 	return uint32((maphash.String(l.seed, id)*0x9e3779b97f4a7c15 + maphash.String(l.seed, source)) >> 32)
 }
 
-func (l *ledger) bucket(digest uint32) **fact { return &l.buckets[int(digest)&(len(l.buckets)-1)] }
+func (l *ledger) resize(slots int) {
+	l.slots = make([]slot, slots)
+	l.shift = uint8(32 - bits.TrailingZeros(uint(slots)))
+}
+
+// next is the slot that a search goes on with.
+func (l *ledger) next(at int) int { return (at + 1) & (len(l.slots) - 1) }
+
+// first is the slot that a search begins with: by the digest's upper bits, so
+// that growing goes through both tables from one end to the other.
+func (l *ledger) first(digest uint32) int { return int(digest >> l.shift) }
+
+func (l *ledger) number(n uint32) *fact { return &l.slabs[(n-1)/slabSize][(n-1)%slabSize] }
+
+const slabSize = 1024
 
 // find returns the fact of that identity, or nil.
 func (l *ledger) find(digest uint32, source, id, typ string) *fact {
-	for f := *l.bucket(digest); f != nil; f = f.next {
-		if f.digest == digest && f.is(source, id) && f.origin.typ == typ {
-			return f
+	for at := l.first(digest); l.slots[at].fact != 0; at = l.next(at) {
+		if l.slots[at].digest == digest {
+			if f := l.number(l.slots[at].fact); f.is(source, id) && f.origin.typ == typ {
+				return f
+			}
 		}
 	}
 	return nil
@@ -89,44 +113,45 @@ func (f *fact) is(source, id string) bool { return f.id == id && f.origin.source
 
 // named calls yield with the facts of a source and id, of any type.
 func (l *ledger) named(source, id string, yield func(*fact)) {
-	for f := *l.bucket(l.digest(source, id)); f != nil; f = f.next {
-		if f.is(source, id) {
-			yield(f)
+	digest := l.digest(source, id)
+	for at := l.first(digest); l.slots[at].fact != 0; at = l.next(at) {
+		if l.slots[at].digest == digest {
+			if f := l.number(l.slots[at].fact); f.is(source, id) {
+				yield(f)
+			}
 		}
 	}
 }
 
 // add makes a new fact of e's identity, without a content.
 func (l *ledger) add(digest uint32, e *event.Fact) *fact {
-	if l.facts == len(l.buckets) {
+	if 3*l.facts >= 2*len(l.slots) {
 		l.grow()
 	}
-	if len(l.slab) == 0 {
-		l.slab = make([]fact, slabSize)
+	if l.facts%slabSize == 0 {
+		l.slabs = append(l.slabs, make([]fact, slabSize))
 	}
-	f := &l.slab[0]
-	l.slab = l.slab[1:]
-	f.digest, f.id, f.origin = digest, strings.Clone(e.ID), l.originOf(e.Source, e.Type)
-	l.link(f)
 	l.facts++
+	l.place(slot{digest, uint32(l.facts)})
+	f := l.number(uint32(l.facts))
+	f.id, f.origin = l.ids.copy(e.ID), l.originOf(e.Source, e.Type)
 	return f
 }
 
-const slabSize = 1024
-
-func (l *ledger) link(f *fact) {
-	head := l.bucket(f.digest)
-	f.next, *head = *head, f
+func (l *ledger) place(s slot) {
+	at := l.first(s.digest)
+	for l.slots[at].fact != 0 {
+		at = l.next(at)
+	}
+	l.slots[at] = s
 }
 
 func (l *ledger) grow() {
-	old := l.buckets
-	l.buckets = make([]*fact, 2*len(old))
-	for _, f := range old {
-		for f != nil {
-			next := f.next
-			l.link(f)
-			f = next
+	old := l.slots
+	l.resize(2 * len(old))
+	for _, s := range old {
+		if s.fact != 0 {
+			l.place(s)
 		}
 	}
 }

@@ -147,6 +147,7 @@ func (t *Timeline) move(n *name, s *service, settled map[*name]bool) {
 	for chain := []*name{n}; len(chain) > 0; {
 		n, chain = chain[len(chain)-1], chain[:len(chain)-1]
 		if n.service != s {
+			t.noteName(n, s)
 			if n.service != nil {
 				t.evict(n.service)
 			}

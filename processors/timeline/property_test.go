@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/whencehq/whence/pipeline/pipelinetest/model"
 	"github.com/whencehq/whence/processors/timeline"
 	"github.com/whencehq/whence/schemas/event"
 )
@@ -148,11 +149,11 @@ var asked = everyObservation()
 // differs asks tl what the facts should answer and describes the first
 // difference, if any.
 func differs(tl *timeline.Timeline, facts []event.Fact, obs []event.Observation) string {
-	m := newModel(facts)
+	m := model.New(facts)
 	got := make([]event.Enrichment, len(obs))
 	tl.Enrich(obs, got)
 	for i := range obs {
-		want := m.answer(obs[i])
+		want := m.Answer(obs[i])
 		if g, w := said(got[i]), said(want); g != w {
 			return fmt.Sprintf("%s/%s at %d, version %q, instance %q:\n got %s\nwant %s",
 				obs[i].Service, obs[i].Environment, obs[i].Time, obs[i].Version, obs[i].Instance, g, w)

@@ -1,6 +1,9 @@
 package timeline
 
-import "strings"
+import (
+	"strings"
+	"unsafe"
+)
 
 // text is a string that many facts repeat (a version, an owner, the rules of a
 // flag), kept once. The zero text is the empty string: not stated.
@@ -30,3 +33,18 @@ func (x *texts) intern(s string) text {
 }
 
 func (x *texts) word(i text) string { return x.words[i] }
+
+// letters holds copies of strings that are kept for ever, end to end: a copy
+// alone costs an allocation and is rounded up to the allocator's next size.
+type letters struct{ chunk []byte }
+
+const lettersChunk = 64 << 10
+
+func (l *letters) copy(s string) string {
+	if cap(l.chunk)-len(l.chunk) < len(s) {
+		l.chunk = make([]byte, 0, max(len(s), lettersChunk))
+	}
+	from := len(l.chunk)
+	l.chunk = append(l.chunk, s...)
+	return unsafe.String(unsafe.SliceData(l.chunk[from:]), len(s))
+}

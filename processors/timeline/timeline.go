@@ -1,7 +1,9 @@
 package timeline
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/whencehq/whence/schemas/event"
@@ -34,6 +36,7 @@ type Timeline struct {
 	renamed []*name
 	touched [ranks][]entity
 
+	journal  journal
 	variants variants
 }
 
@@ -61,10 +64,15 @@ func New() *Timeline {
 // the greatest revision among them. The facts may be changed afterwards:
 // nothing of them is kept. Readers wait while it runs and never see a part of
 // it: folding an entity once for all its facts is what makes a start fast, so
-// the caller chooses how much to hand over at once.
+// the caller chooses how much to hand over at once. After [Timeline.Journal]
+// facts are folded one by one, and readers see the revisions in between.
 func (t *Timeline) Apply(facts []event.Fact) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.journal.on {
+		t.applyEach(facts)
+		return
+	}
 	revision := t.revision
 	for i := range facts {
 		t.take(&facts[i])
@@ -72,6 +80,33 @@ func (t *Timeline) Apply(facts []event.Fact) {
 	}
 	t.settle()
 	t.raise(revision)
+}
+
+// applyEach folds facts one by one, in the order of their revisions, and notes
+// what each of them changes. Readers get their turn now and then.
+func (t *Timeline) applyEach(facts []event.Fact) {
+	const turn = 512
+	order := slices.SortedStableFunc(slices.Values(indexes(facts)), func(a, b int) int {
+		return cmp.Compare(facts[a].Revision, facts[b].Revision)
+	})
+	for n, i := range order {
+		t.take(&facts[i])
+		t.settle()
+		t.closeBatch(max(t.revision, facts[i].Revision))
+		t.raise(facts[i].Revision)
+		if n%turn == turn-1 {
+			t.mu.Unlock()
+			t.mu.Lock()
+		}
+	}
+}
+
+func indexes(facts []event.Fact) []int {
+	all := make([]int, len(facts))
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 func (t *Timeline) take(e *event.Fact) {

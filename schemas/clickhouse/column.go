@@ -114,6 +114,7 @@ func unsigned() fixed  { return fixed{typ: proto.ColumnTypeUInt64, width: 8} }
 func signed() fixed    { return fixed{typ: proto.ColumnTypeInt64, width: 8} }
 func signed32() fixed  { return fixed{typ: proto.ColumnTypeInt32, width: 4} }
 func fractions() fixed { return fixed{typ: proto.ColumnTypeFloat64, width: 8} }
+func bits() fixed      { return fixed{typ: proto.ColumnTypeUInt8, width: 1} }
 func uuids() fixed     { return fixed{typ: proto.ColumnTypeUUID, width: 16} }
 
 func (c *fixed) Append64(v uint64) {
@@ -138,6 +139,14 @@ func (c *fixed) Append32(v uint32) {
 	}
 	c.buf = zeros(c.buf, c.gap()*c.width)
 	c.buf = binary.LittleEndian.AppendUint32(c.buf, v)
+}
+
+func (c *fixed) Append8(v uint8) {
+	if v == 0 {
+		c.rows++
+		return
+	}
+	c.buf = append(zeros(c.buf, c.gap()*c.width), v)
 }
 
 // AppendUUID appends 16 bytes in their textual order. ClickHouse keeps a UUID

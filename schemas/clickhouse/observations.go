@@ -35,7 +35,8 @@ type Observations struct {
 	findingIDs                                     list
 	owner, tier, canonicalService                  words
 	experiments                                    pairs
-	revision                                       fixed
+	revision, rewritten                            fixed
+	again                                          uint8
 }
 
 // NewObservations makes an empty block.
@@ -48,7 +49,7 @@ func NewObservations() *Observations {
 		*o = optionally(fractions())
 	}
 	c.deploymentAgeMS = optionally(signed())
-	c.rolloutPercent, c.revision = fractions(), unsigned()
+	c.rolloutPercent, c.revision, c.rewritten = fractions(), unsigned(), bits()
 	c.table = "whence.observations"
 	c.columns = append(c.envelope.columns(), []named{
 		{"name", &c.name}, {"service", &c.service}, {"environment", &c.environment},
@@ -65,7 +66,7 @@ func NewObservations() *Observations {
 		{"rollout_ids", &c.rolloutIDs}, {"rollout_percent", &c.rolloutPercent}, {"change_ids", &c.changeIDs},
 		{"flags", &c.flags}, {"incident_ids", &c.incidentIDs}, {"incident_severity", &c.incidentSeverity},
 		{"finding_ids", &c.findingIDs}, {"owner", &c.owner}, {"tier", &c.tier},
-		{"canonical_service", &c.canonicalService}, {"experiments", &c.experiments}, {"revision", &c.revision},
+		{"canonical_service", &c.canonicalService}, {"experiments", &c.experiments}, {"revision", &c.revision}, {"rewritten", &c.rewritten},
 	}...)
 	return c
 }
@@ -123,4 +124,13 @@ func (c *Observations) Append(o *event.Observation, e *event.Enrichment) {
 	c.canonicalService.Append(e.CanonicalService)
 	c.experiments.Append(e.Experiments)
 	c.revision.Append64(e.Revision)
+	c.rewritten.Append8(c.again)
+}
+
+// Again marks the rows appended from now on as stored before, or not.
+func (c *Observations) Again(before bool) {
+	c.again = 0
+	if before {
+		c.again = 1
+	}
 }

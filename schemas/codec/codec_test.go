@@ -636,6 +636,7 @@ func accepted(record []byte, headers []Header) (Events, bool) {
 }
 
 func TestWhatIsAcceptedIsTheSameHoweverItIsSentOnAndReadBack(t *testing.T) {
+	var stored Payloads
 	rapid.Check(t, func(rt *rapid.T) {
 		e := oddly(rt)
 		var first Events
@@ -677,10 +678,13 @@ func TestWhatIsAcceptedIsTheSameHoweverItIsSentOnAndReadBack(t *testing.T) {
 				if d := difference(*fact, again); d != "" || err != nil {
 					rt.Fatalf("from the context log: %v %s", err, d)
 				}
-				stored, err := new(Decoder).StoredFact(fact.Event, []byte(fact.Data))
-				stored.Provenance = fact.Provenance
-				if d := difference(*fact, stored); d != "" || err != nil {
+				stored.Reset()
+				payload, err := stored.Read(fact.Type, []byte(fact.Data))
+				if d := difference(fact.Payload, payload); d != "" || err != nil {
 					rt.Fatalf("from the store: %v %s", err, d)
+				}
+				if (fact.Payload != nil) != HasPayload(fact.Type) {
+					rt.Fatalf("%s has the payload %v", fact.Type, fact.Payload)
 				}
 				for _, format := range []Format{BinaryMsgpack, StructuredJSON} {
 					m, err := enc.Fact(fact, format)
@@ -721,22 +725,75 @@ func TestAFactComesBackFromTheContextLogWhateverItsHeadersSay(t *testing.T) {
 	}
 }
 
-func TestAStoredFactIsReadHoweverDeepItIsAndHoweverStrictTheRulesAreNow(t *testing.T) {
+func TestAStoredPayloadIsReadHoweverDeepItIsAndHoweverStrictTheRulesAreNow(t *testing.T) {
 	deep := strings.Repeat(`{"a":`, 900) + "1" + strings.Repeat("}", 900)
-	e := event.Event{ID: "1", Source: "s", Type: "io.whence.incident.opened", Time: 1795442700000, Hash: 7}
-	fact, err := new(Decoder).StoredFact(e, []byte(`{"incident_id":"i","started_at":"0001-01-01T00:00:00Z","more":`+deep+`}`))
+	const opened = "io.whence.incident.opened"
+	payload, err := new(Payloads).Read(opened, []byte(`{"incident_id":"i","started_at":"0001-01-01T00:00:00Z","more":`+deep+`}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := fact.Payload.(*event.Incident); fact.Hash != 7 || fact.EntityID != "i" || p.IncidentID != "i" || p.StartedAt != 0 {
-		t.Errorf("%+v %+v", fact.Event, p)
+	if p := payload.(*event.Incident); p.IncidentID != "i" || p.StartedAt != 0 || p.Stage != event.IncidentOpened {
+		t.Errorf("%+v", p)
 	}
-	for _, bad := range []struct{ name, data string }{{e.Type, "{"}, {"io.whence.behavior.recorded", "{}"}, {"com.example", "{}"}} {
-		e.Type = bad.name
-		if _, err := new(Decoder).StoredFact(e, []byte(bad.data)); FaultOf(err) == nil {
+	for _, bad := range []struct{ name, data string }{{opened, "{"}, {"io.whence.behavior.recorded", "{}"}, {"com.example", "{}"}} {
+		if _, err := new(Payloads).Read(bad.name, []byte(bad.data)); FaultOf(err) == nil {
 			t.Errorf("%s %s is a fact", bad.name, bad.data)
 		}
 	}
+}
+
+func TestAPayloadIsLentUntilResetAndNothingOfItStays(t *testing.T) {
+	var payloads Payloads
+	read := func(typ, data string) any {
+		payload, err := payloads.Read(event.Prefix+typ, []byte(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return payload
+	}
+	for _, typ := range event.Types() {
+		if !HasPayload(typ.Name) {
+			continue
+		}
+		full := map[string]any{}
+		for _, field := range typ.Fields {
+			full[field.Name] = valueOf(&field)
+		}
+		data, err := json.Marshal(full)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(typ.Name, event.Prefix)
+		blank, said := read(name, ""), read(name, string(data))
+		if blank == said || difference(blank, said) == "" {
+			t.Errorf("%s: %+v and %+v", name, blank, said)
+		}
+		payloads.Reset()
+		_ = read(name, string(data))
+		if again := read(name, ""); again != said || difference(again, read(name, "")) != "" {
+			t.Errorf("%s: what was read before shows in %+v", name, again)
+		}
+		payloads.Reset()
+	}
+}
+
+// valueOf is a value that a field may have.
+func valueOf(f *event.Field) any {
+	switch f.Kind {
+	case event.NumberField, event.IntegerField:
+		return 7
+	case event.BoolField:
+		return true
+	case event.TimeField:
+		return "2026-11-23T14:05:00Z"
+	case event.StringsField, event.ListField:
+		return []string{"x"}
+	case event.ObjectsField:
+		return []any{map[string]any{"revision": "x"}}
+	case event.ObjectField:
+		return map[string]any{"source": "x", "id": "y"}
+	}
+	return "x"
 }
 
 func TestAnEventWithoutDataCanBeSent(t *testing.T) {

@@ -24,7 +24,7 @@
 // not call them; processors/validate and [CheckLine] do.
 //
 // A rule that was kept once is not asked for again: [Decoder.DecodeFact] and
-// [Decoder.StoredFact] read back whatever was accepted, under whatever limits.
+// [Payloads] read back whatever was accepted, under whatever limits.
 //
 // # Times
 //

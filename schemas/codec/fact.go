@@ -12,7 +12,6 @@ import (
 func newFact(e event.Event, t *event.Type, data value.Value) event.Fact {
 	f := event.Fact{Event: e, Kind: t.EntityKind, Data: data.JSON()}
 	p := payloadOf(e.Type)
-	var retracted event.Retraction
 	for key, v := range data.Members() {
 		switch {
 		case key == "service":
@@ -20,9 +19,7 @@ func newFact(e event.Event, t *event.Type, data value.Value) event.Fact {
 		case key == "environment":
 			f.Environment, _ = v.Text()
 		case key == "retracts" && t.IDField == key:
-			retracted.Source, _ = v.Field("source").Text()
-			retracted.ID, _ = v.Field("id").Text()
-			f.EntityID = retracted.Source + "|" + retracted.ID
+			f.EntityID = textOf(v.Field("source")) + "|" + textOf(v.Field("id"))
 		}
 		if key == t.IDField && f.EntityID == "" {
 			f.EntityID, _ = v.Text()
@@ -31,11 +28,8 @@ func newFact(e event.Event, t *event.Type, data value.Value) event.Fact {
 			p.read(key, v)
 		}
 	}
-	switch {
-	case p != nil:
+	if p != nil {
 		f.Payload = p.payload()
-	case t.EntityKind == "retraction":
-		f.Payload = &retracted
 	}
 	return f
 }
@@ -59,29 +53,11 @@ func (d *Decoder) NewFact(e event.Event, data []byte) (event.Fact, error) {
 	return newFact(e, t, d.doc.Root()), nil
 }
 
-// StoredFact makes a fact of what is stored of one: its envelope, the hash
-// included, and its data as JSON, empty where it has none. What was accepted once
-// is not checked again: rules may be stricter now, and limits lower. The error is
-// a *Fault: somebody else has written this.
-func (d *Decoder) StoredFact(e event.Event, data []byte) (event.Fact, error) {
-	t := event.Lookup(e.Type)
-	if t == nil || t.Observation {
-		return event.Fact{}, fault(UnknownType, "type: %s is no fact", quote(e.Type))
-	}
-	if len(data) == 0 {
-		return newFact(e, t, value.Value{}), nil
-	}
-	d.doc.MaxDepth = acceptedDepth
-	if err := d.doc.ParseJSON(data); err != nil {
-		return event.Fact{}, unreadable("data", err)
-	}
-	return newFact(e, t, d.doc.Root()), nil
-}
-
 // reader reads members of data into one of event's payloads.
 type reader interface {
 	read(key string, v value.Value)
 	payload() any
+	reset() // to what payloadOf made
 }
 
 // payloadOf returns the reader for a type, nil for types the timeline does
@@ -107,6 +83,8 @@ func payloadOf(name string) reader {
 		return &finding{Stage: findingStages[stage]}
 	case "experiment":
 		return &experiment{Stopped: stage == "stopped"}
+	case "fact":
+		return &retraction{}
 	}
 	return nil
 }
@@ -134,6 +112,7 @@ type (
 	alert       event.Alert
 	finding     event.Finding
 	experiment  event.Experiment
+	retraction  event.Retraction
 )
 
 func (p *declaration) payload() any { return (*event.Declaration)(p) }
@@ -145,6 +124,18 @@ func (p *incident) payload() any    { return (*event.Incident)(p) }
 func (p *alert) payload() any       { return (*event.Alert)(p) }
 func (p *finding) payload() any     { return (*event.Finding)(p) }
 func (p *experiment) payload() any  { return (*event.Experiment)(p) }
+func (p *retraction) payload() any  { return (*event.Retraction)(p) }
+
+func (p *declaration) reset() { *p = declaration{} }
+func (p *identity) reset()    { *p = identity{} }
+func (p *change) reset()      { *p = change{} }
+func (p *deployment) reset()  { *p = deployment{Stage: p.Stage, Percent: event.Unknown} }
+func (p *flagChange) reset()  { *p = flagChange{} }
+func (p *incident) reset()    { *p = incident{Stage: p.Stage} }
+func (p *alert) reset()       { *p = alert{Resolved: p.Resolved} }
+func (p *finding) reset()     { *p = finding{Stage: p.Stage} }
+func (p *experiment) reset()  { *p = experiment{Stopped: p.Stopped} }
+func (p *retraction) reset()  { *p = retraction{} }
 
 func (p *declaration) read(key string, v value.Value) {
 	switch key {
@@ -331,6 +322,12 @@ func (p *experiment) read(key string, v value.Value) {
 		p.Experiment = textOf(v)
 	case "services":
 		p.Services = textsOf(v)
+	}
+}
+
+func (p *retraction) read(key string, v value.Value) {
+	if key == "retracts" {
+		p.Source, p.ID = textOf(v.Field("source")), textOf(v.Field("id"))
 	}
 }
 

@@ -134,6 +134,13 @@ func (m *material) shuffled(seed uint64) []said {
 	return all
 }
 
+// reversed is the material with the last line first.
+func (m *material) reversed() []said {
+	all := slices.Clone(m.all)
+	slices.Reverse(all)
+	return all
+}
+
 // only is the facts, or the observations, in their order.
 func (m *material) only(facts bool) []said {
 	return slices.DeleteFunc(slices.Clone(m.all), func(s said) bool { return s.fact != facts })

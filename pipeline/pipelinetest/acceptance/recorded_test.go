@@ -1,6 +1,8 @@
 package acceptance_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -8,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/whencehq/whence/pipeline/pipelinetest/oracle"
+	"github.com/whencehq/whence/pipeline/oracle"
 )
 
-func TestRecordedIncidentsGiveTheSameWinnersInEveryOrder(t *testing.T) {
+func TestRecordedIncidentsGiveTheSameTablesInEveryOrder(t *testing.T) {
 	m := prepare(t)
 	t.Logf("%d lines: %d facts and %d observations, %d fact twins, %d observation twins, %d duplicates, %d second sources",
 		len(m.all), len(m.facts), len(m.observations), m.factTwins, m.observationTwins, m.duplicates, m.secondSources)
@@ -20,9 +22,10 @@ func TestRecordedIncidentsGiveTheSameWinnersInEveryOrder(t *testing.T) {
 		lines      []said
 	}{
 		{"the order of the files", "ordered.jsonl", m.all},
+		{"reversed", "reversed.jsonl", m.reversed()},
+		{"all facts last", "facts-last.jsonl.gz", slices.Concat(m.only(false), m.only(true))},
 		{"shuffle 1", "shuffled.jsonl.gz", m.shuffled(1)},
 		{"shuffle 2", "shuffled.jsonl", m.shuffled(2)},
-		{"shuffle 3", "shuffled.jsonl.gz", m.shuffled(3)},
 	}
 	var first map[string][]string
 	for _, order := range orders {
@@ -37,7 +40,8 @@ func TestRecordedIncidentsGiveTheSameWinnersInEveryOrder(t *testing.T) {
 				first = contents
 			}
 			sameContents(t, first, contents)
-			s.printWaiting()
+			t.Logf("%s rows were corrected", s.ask("SELECT sum(corrected) FROM whence_state.reconciled"))
+			s.equalsOracle()
 			s.entitiesEqualOracle()
 			s.stop()
 		})
@@ -53,6 +57,7 @@ func TestWithAllFactsFirstEveryEnrichedColumnEqualsTheOracle(t *testing.T) {
 	s.awaitQuiet()
 	s.holdsLaw2()
 	m.isStored(t, s)
+	s.neededNoCorrection()
 	s.equalsOracle()
 	s.entitiesEqualOracle()
 	s.stop()
@@ -93,11 +98,9 @@ func (m *material) isStored(t *testing.T, s *system) {
 
 // contents is what every table says, provenance left out, sorted.
 func (s *system) contents() map[string][]string {
-	enriched := "deployment_id, deployed_version, previous_version, deployment_age_ms, rollout_ids, rollout_percent, change_ids, " +
-		"flags, incident_ids, incident_severity, finding_ids, owner, tier, canonical_service, experiments, "
 	contents := map[string][]string{}
 	for table, omitted := range map[string]string{
-		"observations": enriched, "facts": "", "conflicts": "", "services": "", "changes": "", "deployments": "", "flags": "",
+		"observations": "rewritten,", "facts": "", "conflicts": "", "services": "", "changes": "", "deployments": "", "flags": "",
 		"alerts": "", "incidents": "", "findings": "", "experiments": "", "builds": "", "tests": "", "artifacts": "",
 	} {
 		rows := strings.Split(s.ask(fmt.Sprintf("SELECT * EXCEPT (%s received_at, topic, partition, offset, revision) FROM whence.%s FINAL",
@@ -124,71 +127,69 @@ func sameContents(t *testing.T, first, contents map[string][]string) {
 	}
 }
 
-// equalsOracle prints for every enriched column how many rows differ from the
-// oracle, and expects none. All facts were stored before any observation.
+// equalsOracle expects that no enriched column of any row differs from the
+// oracle.
 func (s *system) equalsOracle() {
 	s.t.Helper()
-	known := s.ask("SELECT max(revision) FROM whence.facts")
-	if late := s.ask("SELECT count() FROM whence.observations FINAL WHERE revision < " + known); late != "0" {
-		s.t.Errorf("%s observations were enriched before the facts were folded, which had been stored before", late)
-	}
 	begun := time.Now()
-	columns := s.compare()
-	s.t.Logf("the oracle took %s", time.Since(begun).Round(time.Millisecond))
-	for _, c := range columns {
-		filled := ""
-		if c.Name != "row" && c.Name != "any column" {
-			filled = fmt.Sprintf(", %s rows are not empty", s.ask(fmt.Sprintf(
-				"SELECT countIf(toString(%[1]s) NOT IN ('', '[]', '{}', '0')) FROM whence.observations FINAL", c.Name)))
-		}
-		s.t.Logf("%-17s %d rows differ%s", c.Name, c.Differing, filled)
-		if c.Differing > 0 {
-			s.t.Errorf("%s differs from the oracle in %d rows, such as %+v", c.Name, c.Differing, c.Examples)
-		}
+	s.expectNone(s.compare())
+	for _, column := range enriched {
+		s.t.Logf("%-17s no row differs, %s are not empty", column, s.ask(fmt.Sprintf(
+			"SELECT countIf(toString(%[1]s) NOT IN ('', '[]', '{}', '0')) FROM whence.observations FINAL", column)))
 	}
+	s.t.Logf("the oracle took %s", time.Since(begun).Round(time.Millisecond))
 }
 
+// enriched are the columns that the timeline fills.
+var enriched = []string{"deployment_id", "deployed_version", "previous_version", "deployment_age_ms", "rollout_ids", "rollout_percent",
+	"change_ids", "flags", "incident_ids", "incident_severity", "finding_ids", "owner", "tier", "canonical_service", "experiments"}
+
+// compare lists the columns in which observations differ from the oracle.
 func (s *system) compare() []oracle.Column {
 	s.t.Helper()
-	if err := oracle.Compute(s.t.Context(), s.query); err != nil {
+	return s.compared((*oracle.Oracle).Compare)
+}
+
+// compared computes everything once more, for one comparison.
+func (s *system) compared(with func(*oracle.Oracle, context.Context) ([]oracle.Column, error)) []oracle.Column {
+	s.t.Helper()
+	o, err := oracle.Compute(s.t.Context(), s.query, oracle.Scope{})
+	if err != nil {
 		s.t.Fatal(err)
 	}
-	columns, err := oracle.Compare(s.t.Context(), s.query)
-	if err != nil {
+	columns, err := with(o, s.t.Context())
+	if err := errors.Join(err, o.Close()); err != nil {
 		s.t.Fatal(err)
 	}
 	return columns
 }
 
-// entitiesEqualOracle expects the entity tables to say what the oracle has
-// folded, whatever came first.
-func (s *system) entitiesEqualOracle() {
+func (s *system) expectNone(columns []oracle.Column) {
 	s.t.Helper()
-	columns, err := oracle.CompareEntities(s.t.Context(), s.query)
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	for _, c := range columns {
-		if c.Differing > 0 {
-			s.t.Errorf("%s differs from the oracle in %d rows, such as %+v", c.Name, c.Differing, c.Examples)
-		}
+		s.t.Errorf("%s %s differs from the oracle in %d rows, such as %+v", c.Area, c.Name, c.Differing, c.Examples)
 	}
-	s.t.Logf("entities: %d columns compared, of %d deployments, %d incidents, %d findings",
-		len(columns), s.count("deployments"), s.count("incidents"), s.count("findings"))
 }
 
-// printWaiting says how many rows wait for corrections: they were written
-// before all that concerns them was known. It checks what needs no correction.
-func (s *system) printWaiting() {
+// entitiesEqualOracle expects the entity tables and the vitals to say what the
+// oracle has folded, whatever came first.
+func (s *system) entitiesEqualOracle() {
 	s.t.Helper()
-	var waiting []string
-	for _, c := range s.compare() {
-		if c.Differing > 0 {
-			waiting = append(waiting, fmt.Sprintf("%s %d", c.Name, c.Differing))
-		}
-		if c.Name == "row" && c.Differing > 0 {
-			s.t.Errorf("whence.events and whence.observations are not of the same rows: %+v", c.Examples)
-		}
+	s.expectNone(s.compared((*oracle.Oracle).CompareVitals))
+	s.expectNone(s.compared((*oracle.Oracle).CompareEntities))
+	s.t.Logf("entities and vitals: compared, those of %d deployments, %d incidents, %d findings among them",
+		s.count("deployments"), s.count("incidents"), s.count("findings"))
+}
+
+// neededNoCorrection expects that every row knew every fact when it was first
+// written. All facts were stored before any observation.
+func (s *system) neededNoCorrection() {
+	s.t.Helper()
+	known := s.ask("SELECT max(revision) FROM whence.facts")
+	if late := s.ask("SELECT count() FROM whence.observations FINAL WHERE revision < " + known); late != "0" {
+		s.t.Errorf("%s observations were enriched before the facts were folded, which had been stored before", late)
 	}
-	s.t.Logf("rows that wait for corrections: %s", strings.Join(append(waiting, "of "+s.ask("SELECT count() FROM whence.observations FINAL")), ", "))
+	if corrected := s.ask("SELECT countIf(rewritten = 1) FROM whence.observations"); corrected != "0" {
+		s.t.Errorf("%s observations were rewritten", corrected)
+	}
 }

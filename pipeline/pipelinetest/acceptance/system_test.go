@@ -21,8 +21,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/whencehq/whence/pipeline/embedded/engine"
+	"github.com/whencehq/whence/pipeline/oracle"
 	"github.com/whencehq/whence/pipeline/pipelinetest"
-	"github.com/whencehq/whence/pipeline/pipelinetest/oracle"
 	"github.com/whencehq/whence/schemas/event"
 )
 
@@ -200,13 +200,24 @@ func (s *system) end(topic string) int64 {
 }
 
 // awaitQuiet waits until the ledger accounts for every record of the input
-// topics and of the context log, from the first to the last.
+// topics and of the context log, from the first to the last, and every fact is
+// in every row it concerns.
 func (s *system) awaitQuiet() {
 	s.t.Helper()
 	admin := kadm.NewClient(s.client())
 	begun := time.Now()
 	pipelinetest.Eventually(s.t, 3*time.Minute, "the ledger accounts for every record", func() error {
 		return s.unaccounted(admin)
+	})
+	pipelinetest.Eventually(s.t, 2*time.Minute, "every fact is closed", func() error {
+		if open := s.ask(`
+			WITH
+				(SELECT max(bitShiftLeft(epoch, 40) + toUInt64(to_offset - 1)) FROM whence_state.batches INNER JOIN whence_state.epochs USING (topic_id)) AS known,
+				(SELECT max(revision) FROM whence_state.reconciled) AS closed
+			SELECT closed, known WHERE closed < known`); open != "" {
+			return fmt.Errorf("closed and known: %s", open)
+		}
+		return nil
 	})
 	s.t.Logf("quiet after %s", time.Since(begun).Round(time.Millisecond))
 }

@@ -2,12 +2,12 @@
 
 -- A view over observations that must count each record once leaves out what is only said again.
 ALTER TABLE whence_state.observations_shard ON CLUSTER '{cluster}' ADD COLUMN IF NOT EXISTS
-    rewritten UInt8 DEFAULT 0 COMMENT '1: written again, by a correction, a rebuild or a replay; 0: as it was first stored' CODEC(ZSTD(1))
+    rewritten UInt8 COMMENT '1: written again, by a correction, a rebuild or a replay; 0: as it was first stored' CODEC(ZSTD(1))
     AFTER revision;
 
 -- The same for the table over the shards, which has no codecs of its own.
 ALTER TABLE whence.observations ON CLUSTER '{cluster}' ADD COLUMN IF NOT EXISTS
-    rewritten UInt8 DEFAULT 0 COMMENT '1: written again, by a correction, a rebuild or a replay; 0: as it was first stored'
+    rewritten UInt8 COMMENT '1: written again, by a correction, a rebuild or a replay; 0: as it was first stored'
     AFTER revision;
 
 -- One row a former state of an observation: Replacing forgets after a merge what a correction has superseded, so it is
@@ -58,6 +58,7 @@ CREATE TABLE IF NOT EXISTS whence_state.contexts ON CLUSTER '{cluster}'
     service String,
     environment String,
     since DateTime64(3, 'UTC'),
+    until DateTime64(3, 'UTC') COMMENT 'The last moment that the run speaks of',
     deployment_id String,
     deployed_version String,
     previous_version String,
@@ -90,6 +91,7 @@ CREATE TABLE IF NOT EXISTS whence_state.servings ON CLUSTER '{cluster}'
     version String COMMENT 'As observations state it; empty: it is about the instance',
     instance String,
     since DateTime64(3, 'UTC'),
+    until DateTime64(3, 'UTC') COMMENT 'The last moment that the run speaks of',
     deployment_id String,
     deployed_version String,
     previous_version String,

@@ -2,7 +2,7 @@
 
 -- A view over observations that must count each record once leaves out what is only said again.
 ALTER TABLE whence.observations ADD COLUMN IF NOT EXISTS
-    rewritten UInt8 DEFAULT 0 COMMENT '1: written again, by a correction, a rebuild or a replay; 0: as it was first stored' CODEC(ZSTD(1))
+    rewritten UInt8 COMMENT '1: written again, by a correction, a rebuild or a replay; 0: as it was first stored' CODEC(ZSTD(1))
     AFTER revision;
 
 -- One row a former state of an observation: Replacing forgets after a merge what a correction has superseded, so it is
@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS whence_state.contexts
     service String,
     environment String,
     since DateTime64(3, 'UTC'),
+    until DateTime64(3, 'UTC') COMMENT 'The last moment that the run speaks of',
     deployment_id String,
     deployed_version String,
     previous_version String,
@@ -81,6 +82,7 @@ CREATE TABLE IF NOT EXISTS whence_state.servings
     version String COMMENT 'As observations state it; empty: it is about the instance',
     instance String,
     since DateTime64(3, 'UTC'),
+    until DateTime64(3, 'UTC') COMMENT 'The last moment that the run speaks of',
     deployment_id String,
     deployed_version String,
     previous_version String,

@@ -1,0 +1,80 @@
+package chaos
+
+import (
+	"flag"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/whencehq/whence/pipeline/pipelinetest/world"
+)
+
+var (
+	seed         = flag.Uint64("seed", 1, "of the world and of the faults")
+	rounds       = flag.Int("rounds", 0, "faults of a full run; 0: every kind but the longest once, as far as the budget goes")
+	observations = flag.Int("observations", 20_000_000, "of a full run")
+	rate         = flag.Int("rate", 0, "events a second; 0: 2,000, in a full run 6,000")
+	chosen       = flag.String("fault", "", "regular expression: only faults whose name it matches")
+	budget       = flag.Duration("budget", 8*time.Minute, "for faults, where it is no full run")
+)
+
+func TestEveryTableIsRightAfterEveryFault(t *testing.T) {
+	if testing.Short() {
+		t.Skip("minutes of it")
+	}
+	if *rounds > 0 {
+		fullRun(t)
+		return
+	}
+	s := newSystem(t, options{
+		shape:   world.Shape{Seed: *seed, Observations: 1 << 40, PerSecond: 100},
+		brokers: 3, workers: 2, rate: or(*rate, 2000), disk: 4000, settle: 5 * time.Minute,
+	})
+	r := newRunner(s, *seed, chooseFaults(false))
+	defer func() { t.Logf("%s", r.table()) }()
+	end := time.Now().Add(*budget)
+	for i := range r.all {
+		if time.Now().After(end) {
+			t.Logf("the budget of %s is spent: %d kinds of faults are left out this time", *budget, len(r.all)-i)
+			break
+		}
+		r.round(i + 1)
+	}
+	r.end()
+}
+
+// fullRun has all faults again and again, and goes on publishing until there
+// are as many observations as were asked for.
+func fullRun(t *testing.T) {
+	s := newSystem(t, options{
+		shape:   world.Shape{Seed: *seed, Observations: 1 << 40, PerSecond: 100},
+		brokers: 3, workers: 3, rate: or(*rate, 6000), disk: 40_000, settle: 30 * time.Minute,
+	})
+	r := newRunner(s, *seed, chooseFaults(true))
+	r.everyRounds = 25
+	defer func() { t.Logf("%s", r.table()) }()
+	for i := range *rounds {
+		r.round(i + 1)
+	}
+	r.publisher.rate.Store(int64(or(*rate, 15_000)))
+	r.publisher.resume()
+	r.awaitObservations(*observations)
+	r.end()
+}
+
+func or(n, otherwise int) int {
+	if n > 0 {
+		return n
+	}
+	return otherwise
+}
+
+func chooseFaults(full bool) (some []*fault) {
+	match := regexp.MustCompile(*chosen)
+	for _, f := range faults() {
+		if (full || !f.full) && match.MatchString(f.name) {
+			some = append(some, f)
+		}
+	}
+	return some
+}

@@ -1,0 +1,206 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/pipeline/pipelinetest/world"
+	"github.com/whencehq/whence/schemas/codec"
+	"github.com/whencehq/whence/schemas/event"
+)
+
+// stories each lead a worker to the one moment at which a safeguard is needed.
+var stories = []struct {
+	safeguard string
+	tell      func(*round)
+}{
+	{"no-intent", tellOfAnotherCut},
+	{"no-token", tellOfARepetition},
+	{"no-lock", tellOfALateCommit},
+	{"no-revision-guard", tellOfAnOldTimeline},
+	{"no-reseal", tellOfASealedMinute},
+}
+
+// What the harness can't see missing it does not check. Each story is told
+// twice: by whole workers nothing differs, without the safeguard something does.
+func TestTheHarnessMissesEachSafeguardThatIsTakenOut(t *testing.T) {
+	if testing.Short() {
+		t.Skip("minutes of it")
+	}
+	for _, story := range stories {
+		t.Run(story.safeguard, func(t *testing.T) {
+			s := newSystem(t, options{
+				shape:   world.Shape{Seed: *seed, Observations: 1 << 40, PerSecond: 100},
+				brokers: 1, rate: 2000, disk: 2000, settle: 5 * time.Minute, rebalance: time.Minute,
+			})
+			if d := s.told(story.tell); len(d) > 0 {
+				t.Fatalf("with all safeguards:\n%s", d)
+			}
+			s.fleet.environment = append(s.fleet.environment, pipeline.MutationsVariable+"="+story.safeguard)
+			d := s.told(story.tell)
+			if len(d) == 0 {
+				t.Error("nothing differs without it")
+			}
+			t.Logf("noticed by %d differences, the first: %.300s", len(d), d)
+		})
+	}
+}
+
+// told tells a story, with nobody at work before and after it, and compares.
+func (s *system) told(tell func(*round)) differences {
+	s.Helper()
+	r := &round{system: s, Rand: rand.New(rand.NewPCG(*seed, 1)), before: s.journal.all()}
+	tell(r)
+	if len(s.fleet.all()) == 0 {
+		s.fleet.start("")
+	}
+	s.quieten()
+	d := s.everything()
+	for _, err := range s.fleet.stopAll() {
+		s.Error(err)
+	}
+	return d
+}
+
+// lone starts a worker that nobody replaces, armed with failpoints.
+func (r *round) lone(failpoints string) *worker {
+	w := r.fleet.start(failpoints)
+	w.dismiss()
+	return w
+}
+
+func (r *round) awaitEnd(w *worker) {
+	r.Helper()
+	select {
+	case <-w.Ended():
+	case <-time.After(r.settle):
+		r.Fatal("the worker never came to its failpoint")
+	}
+	r.fleet.forget(w)
+}
+
+// publishes waits until so many more observations are acknowledged.
+func (r *round) publishes(n int) {
+	r.Helper()
+	acknowledged := func() int {
+		r.record.mu.Lock()
+		defer r.record.mu.Unlock()
+		return r.record.observations
+	}
+	from := acknowledged()
+	r.eventually("more is published", func() error {
+		if now := acknowledged(); now < from+n {
+			return fmt.Errorf("%d of %d", now-from, n)
+		}
+		return nil
+	})
+}
+
+// A worker dies between insert and commit, and when the next one comes there
+// are more records to make a batch of.
+func tellOfAnotherCut(r *round) {
+	r.publisher.resume()
+	r.awaitEnd(r.lone("events/before-commit=kill@3"))
+	r.publishes(4000)
+}
+
+// A worker dies between insert and commit, and the next one inserts the same
+// again.
+func tellOfARepetition(r *round) {
+	r.publisher.resume()
+	r.awaitEnd(r.lone("events/before-commit=kill@3"))
+}
+
+// A worker is slow between insert and commit. Another one joins, takes over
+// and dies between insert and commit of a later batch, after the slow one's
+// commit.
+func tellOfALateCommit(r *round) {
+	r.publisher.resume()
+	slow := r.lone("events/before-commit=15s@3")
+	r.goesOn(1)
+	other := r.lone("events/before-commit=1m@6")
+	r.goesBack(25 * time.Second)
+	r.fleet.kill(other)
+	r.fleet.kill(slow)
+	r.publishes(4000)
+}
+
+// goesBack waits until an offset of the group goes back, or the time is over:
+// no worker ever commits less than what is committed.
+func (r *round) goesBack(within time.Duration) {
+	seen := map[string]int64{}
+	r.sees("an offset goes back", within, func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		offsets, err := r.cluster.Admin.FetchOffsets(ctx, group)
+		if err != nil {
+			return false
+		}
+		back := false
+		for _, o := range offsets.Offsets().Sorted() {
+			p := fmt.Sprintf("%s/%d", o.Topic, o.Partition)
+			back = back || o.At < seen[p]
+			seen[p] = o.At
+		}
+		return back
+	})
+}
+
+// A worker has enriched a batch and is slow to store it. Meanwhile a fact comes
+// that concerns the batch, and all that is stored is corrected. The fact takes
+// the short way, past the inputs: those wait for the worker too.
+func tellOfAnOldTimeline(r *round) {
+	r.publisher.resume()
+	r.lone("events/after-enrich=6s@9")
+	r.goesOn(2000)
+	<-time.After(time.Second)
+	r.publisher.pause()
+	r.tellContext(correction(r.world))
+}
+
+// A minute is sealed, and then a fact comes by which its rows belong to another
+// deployment.
+func tellOfASealedMinute(r *round) {
+	r.publisher.resume()
+	r.fleet.start("")
+	r.publishes(20_000)
+	r.quieten()
+	r.eventually("all hours are sealed", func() error {
+		if n := r.number("SELECT count() FROM whence_state.open_hours"); n > 0 {
+			return fmt.Errorf("%d are open", n)
+		}
+		return nil
+	})
+	r.publisher.inject((*world.World).Redeployment)
+	r.publisher.flush()
+}
+
+// tellContext puts facts on the context log.
+func (r *round) tellContext(said []world.Said) {
+	r.Helper()
+	var encoder codec.Encoder
+	for _, s := range said {
+		r.record.mu.Lock()
+		fact := r.record.fact(s)
+		r.record.facts = append(r.record.facts, fact)
+		r.record.mu.Unlock()
+		fact.Provenance = event.Provenance{ReceivedAt: fact.Time, Topic: event.TopicBehavior} // of a record that is accounted for
+		m, err := encoder.EncodeFact(&fact)
+		if err != nil {
+			r.Fatal(err)
+		}
+		record := &kgo.Record{Topic: topicContext, Key: m.Key, Value: m.Value}
+		for _, h := range m.Headers {
+			record.Headers = append(record.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+		}
+		if err := r.publisher.client.ProduceSync(context.Background(), record).FirstErr(); err != nil {
+			r.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,155 @@
+package chaos
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// outcome is what became of one round.
+type outcome struct {
+	fault    string
+	lasted   time.Duration // from the injection to the healing
+	recovery time.Duration // from the healing until all that was published by then is in the ledger
+	effect   string
+}
+
+// runner injects one fault after another.
+type runner struct {
+	*system
+	seed     uint64
+	random   *rand.Rand
+	all      []*fault
+	deck     []*fault // each kind once before any comes again
+	outcomes []outcome
+	// everyRounds compares all rows, after so many rounds.
+	everyRounds int
+}
+
+func newRunner(s *system, seed uint64, all []*fault) *runner {
+	r := &runner{system: s, seed: seed, random: rand.New(rand.NewPCG(seed, 0xfa017))}
+	s.Cleanup(func() {
+		if s.Failed() {
+			s.Logf("seed %d; again: %s", seed, r.again())
+		}
+	})
+	for _, f := range all {
+		if f.possible != nil {
+			if why := f.possible(s); why != "" {
+				s.Logf("left out: %s: %s", f.name, why)
+				continue
+			}
+		}
+		r.all = append(r.all, f)
+	}
+	return r
+}
+
+func (r *runner) next() *fault {
+	if len(r.deck) == 0 {
+		r.deck = slices.Clone(r.all)
+		r.random.Shuffle(len(r.deck), func(i, j int) { r.deck[i], r.deck[j] = r.deck[j], r.deck[i] })
+	}
+	f := r.deck[0]
+	r.deck = r.deck[1:]
+	return f
+}
+
+// flowing rows are stored before a fault is injected: it has to meet work.
+const flowing = 500
+
+// round injects the next fault and ends with a comparison.
+func (r *runner) round(number int) {
+	r.Helper()
+	one := &round{system: r.system, Rand: rand.New(rand.NewPCG(r.random.Uint64(), uint64(number))), fault: r.next(), before: r.journal.all()}
+	r.publisher.resume()
+	one.goesOn(flowing)
+	begun := time.Now()
+	seen := one.fault.inject(one)
+	slices.Reverse(one.undo)
+	for _, undo := range one.undo {
+		undo()
+	}
+	o := outcome{fault: one.fault.name, lasted: time.Since(begun)}
+	o.recovery = r.awaitCovered(r.published())
+	o.effect = strings.Join(slices.DeleteFunc([]string{seen, r.journal.since(one.before)}, func(s string) bool { return s == "" }), "; ")
+	r.outcomes = append(r.outcomes, o)
+	r.quieten()
+	quiet := time.Since(begun)
+	var d differences
+	if r.everyRounds > 0 && number%r.everyRounds == 0 {
+		d = r.everything()
+	} else {
+		d = r.counts()
+	}
+	r.Logf("%3d %-64s fault %5.1f s, recovery %5.1f s, quiet after %5.1f s, compared after %5.1f s: %s", number, o.fault, o.lasted.Seconds(), o.recovery.Seconds(),
+		quiet.Seconds(), time.Since(begun).Seconds(), o.effect)
+	r.judge(d)
+}
+
+// end says all that is held back, and compares everything.
+func (r *runner) end() {
+	r.Helper()
+	r.publisher.finish()
+	r.quieten()
+	begun := time.Now()
+	d := r.everything()
+	r.Logf("%d observations published, everything compared in %s", r.record.observations, time.Since(begun).Round(time.Millisecond))
+	r.judge(d)
+}
+
+// awaitObservations waits until so many are published and stored. How long that
+// takes is for whoever has asked for them.
+func (r *runner) awaitObservations(n int) {
+	r.Helper()
+	published := func() int {
+		r.record.mu.Lock()
+		defer r.record.mu.Unlock()
+		return r.record.observations
+	}
+	for published() < n {
+		<-time.After(time.Second)
+		if r.Failed() {
+			r.FailNow()
+		}
+	}
+}
+
+// judge fails the run where there are differences.
+func (r *runner) judge(d differences) {
+	r.Helper()
+	if len(d) > 0 || r.Failed() {
+		r.Fatalf("differences after %d faults:\n%s", len(r.outcomes), d)
+	}
+}
+
+// again is the command that makes the same attempt.
+func (r *runner) again() string {
+	if r.everyRounds > 0 {
+		return fmt.Sprintf("make chaos SEED=%d ROUNDS=%d OBSERVATIONS=%d", r.seed, max(len(r.outcomes), 1), r.record.observations)
+	}
+	return fmt.Sprintf("go test -count=1 -v ./bench/chaos -run TestEveryTable -args -seed %d", r.seed)
+}
+
+// table is what the run has shown: one line a kind of fault.
+func (r *runner) table() string {
+	kinds := map[string][]outcome{}
+	for _, o := range r.outcomes {
+		kinds[o.fault] = append(kinds[o.fault], o)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d: %d faults of %d kinds\n%-70s %5s %9s %9s  %s\n", r.seed, len(r.outcomes), len(kinds), "fault", "times", "median", "max", "observed effect, the last time")
+	for _, f := range r.all {
+		of := kinds[f.name]
+		if len(of) == 0 {
+			continue
+		}
+		last := of[len(of)-1].effect
+		slices.SortFunc(of, func(a, b outcome) int { return cmp.Compare(a.recovery, b.recovery) })
+		fmt.Fprintf(&b, "%-70s %5d %7.1f s %7.1f s  %s\n", f.name, len(of), of[len(of)/2].recovery.Seconds(), of[len(of)-1].recovery.Seconds(), last)
+	}
+	return b.String()
+}

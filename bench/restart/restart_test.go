@@ -1,0 +1,170 @@
+// Package restart_test measures how long a worker needs to know again what it
+// knew: from the facts that are stored, a million of them, to a timeline that
+// answers. The engine is a process of its own, on the same processors.
+//
+//	go test ./bench/restart -run '^$' -bench . -benchtime 1x -count 10
+package restart_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/whencehq/whence/bench/generator"
+	"github.com/whencehq/whence/pipeline/clickhouse"
+	"github.com/whencehq/whence/pipeline/embedded/engine"
+	"github.com/whencehq/whence/processors/timeline"
+	tables "github.com/whencehq/whence/schemas/clickhouse"
+	"github.com/whencehq/whence/schemas/event"
+)
+
+const million = 1_000_000
+
+// TestMain makes this test binary the engine where engine.Start asks for it.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "engine" {
+		if err := serveEngine(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	code := m.Run()
+	for _, clean := range atEnd {
+		clean()
+	}
+	os.Exit(code)
+}
+
+var atEnd []func()
+
+func serveEngine(args []string) error {
+	flags := flag.NewFlagSet("engine", flag.ContinueOnError)
+	data, listen := flags.String("data", "", ""), flags.String("listen", "", "")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	ctx, ready := engine.WatchParent(context.Background())
+	return engine.Run(ctx, engine.Config{Data: *data, Listen: *listen, Ready: ready})
+}
+
+// stored is an engine that has a million facts, for all samples.
+var stored = sync.OnceValues(func() (*clickhouse.Client, error) {
+	folder, err := os.MkdirTemp("", "whence-restart")
+	if err != nil {
+		return nil, err
+	}
+	atEnd = append(atEnd, func() { _ = os.RemoveAll(folder) })
+	child, err := engine.Start(context.Background(), engine.ChildConfig{Data: filepath.Join(folder, "engine"), Listen: "127.0.0.1:0"})
+	if err != nil {
+		return nil, err
+	}
+	atEnd = append([]func(){child.Stop}, atEnd...)
+	client, err := clickhouse.Open(context.Background(), clickhouse.Config{URL: "http://" + child.Addr(), InsertTimeout: time.Minute})
+	if err != nil {
+		return nil, err
+	}
+	return client, errors.Join(client.Migrate(context.Background(), zap.NewNop()), fill(client))
+})
+
+// fill stores facts as the consumer of the context log does, 5,000 at a time,
+// and waits until the engine is at rest.
+func fill(client *clickhouse.Client) error {
+	ctx, block := context.Background(), tables.NewFacts()
+	for facts := range generator.New(generator.Organisation(1, million)).Facts(5000) {
+		block.Reset()
+		for i := range facts {
+			block.Append(&facts[i])
+		}
+		if err := client.Insert(ctx, block, "restart|"+strconv.FormatUint(facts[0].Revision, 10)); err != nil {
+			return err
+		}
+	}
+	for merges := 1; merges > 0; <-time.After(100 * time.Millisecond) {
+		if err := client.DB().QueryRowContext(ctx, "SELECT toInt64(count()) FROM system.merges").Scan(&merges); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// BenchmarkRestart reports the seconds until all facts are folded, what the
+// worker alone used of all processors, the bytes that stay and the most there
+// were. The part "read" is the same without the fold.
+func BenchmarkRestart(b *testing.B) {
+	if _, err := engine.FindLibrary(); err != nil {
+		b.Skip(err)
+	}
+	client, err := stored()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("read", func(b *testing.B) { restart(b, client, false) })
+	b.Run("whole", func(b *testing.B) { restart(b, client, true) })
+}
+
+func restart(b *testing.B, client *clickhouse.Client, whole bool) {
+	var took, used time.Duration
+	var kept, most float64
+	for b.Loop() {
+		before := liveHeap()
+		tl, facts, peak := timeline.New(), 0, 0.0
+		begun, usedBefore := time.Now(), cpu()
+		gc := debug.SetGCPercent(400) // as a worker does
+		err := client.Snapshot(b.Context(), zap.NewNop(), 0, math.MaxUint64, func(chunk []event.Fact) {
+			facts += len(chunk)
+			if whole {
+				tl.Apply(chunk)
+			}
+			peak = max(peak, heap())
+		})
+		debug.SetGCPercent(gc)
+		took, used = took+time.Since(begun), used+cpu()-usedBefore
+		if err != nil || facts != million || whole && tl.Len() != million {
+			b.Fatalf("%d facts, %d of them folded, %v", facts, tl.Len(), err)
+		}
+		kept, most = liveHeap()-before, max(most, peak-before)
+		runtime.KeepAlive(tl)
+	}
+	b.ReportMetric(took.Seconds()/float64(b.N), "s/start")
+	b.ReportMetric(used.Seconds()/float64(b.N), "cpu-s/start")
+	b.ReportMetric(kept/1e6, "MB")
+	b.ReportMetric(most/1e6, "MB-peak")
+	b.ReportMetric(0, "ns/op")
+}
+
+// cpu is what the process has used of all processors.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// heap is the bytes of objects, those that wait to be freed included.
+func heap() float64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return float64(sample[0].Value.Uint64())
+}
+
+func liveHeap() float64 {
+	runtime.GC()
+	runtime.GC()
+	return heap()
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/pipeline/clickhouse"
+	"github.com/whencehq/whence/pipeline/config"
+	"github.com/whencehq/whence/pipeline/kafka"
+	"github.com/whencehq/whence/pipeline/observe"
+	"github.com/whencehq/whence/processors"
+	"github.com/whencehq/whence/processors/timeline"
+	"github.com/whencehq/whence/schemas/event"
+)
+
+func newReplay() *cobra.Command {
+	var k kafkaFlags
+	var c clickHouseFlags
+	var topic, from string
+	to := momentFlag{event.Forever, time.Now}
+	cmd := &cobra.Command{
+		Use:   "replay --topic T --from OFFSET|TIME [--to TIME]",
+		Short: "Take records of a topic through the pipeline once more",
+		Long: `replay reads a topic again, from an offset of each partition or from the time
+that Kafka took the records, and stores what they bring: for events that
+ClickHouse has lost, or that a new version understands. Rows that are there
+already are written again, with what is known by now, and marked (rewritten = 1);
+what they said before is kept in observations_history.
+
+It may run while workers do: it joins no group and moves no offset.`,
+		Example: `  whence replay --topic whence.behavior --from 2026-03-12T10:00:00Z
+  whence replay --config worker.yaml --topic whence.delivery --from 0`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if topic == "" || from == "" {
+				return usagef("--topic and --from are needed: which records")
+			}
+			r := replay{topic: topic, offset: -1, from: momentFlag{event.Always, time.Now}, to: to}
+			if offset, err := strconv.ParseInt(from, 10, 64); err == nil && offset >= 0 {
+				r.offset = offset
+			} else if err := r.from.Set(from); err != nil {
+				return usagef("--from: %v, or an offset", err)
+			}
+			if r.from.at >= r.to.at {
+				return usagef("--from must be before --to")
+			}
+			cfg, err := k.config()
+			if err != nil {
+				return err
+			}
+			if inputs := cfg.Kafka.Topics.InputNames(); !slices.Contains(inputs, topic) {
+				return usagef("--topic %s: events are replayed from the input topics, %s", topic, strings.Join(inputs, ", "))
+			}
+			flags := c.or(cfg, k.file != "")
+			at := flags.config()
+			cfg.ClickHouse.URL, cfg.ClickHouse.User, cfg.ClickHouse.PasswordFile = at.URL, at.User, at.PasswordFile
+			log, err := observe.NewLogger(cmd.ErrOrStderr(), "warn", "console")
+			if err != nil {
+				return err
+			}
+			if err := serversAnswer(cmd, cfg, flags, k.timeout); err != nil {
+				return err
+			}
+			w := &worker{cfg: cfg, log: log, metrics: observe.NewMetrics(), health: observe.NewHealth(), timeline: timeline.New()}
+			return r.run(cmd.Context(), w, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	k.add(cmd)
+	c.add(cmd)
+	cmd.Flags().StringVar(&topic, "topic", "", "`TOPIC`, in full")
+	cmd.Flags().StringVar(&from, "from", "", "an `OFFSET|TIME`: of each partition, or of Kafka taking the record")
+	cmd.Flags().Var(&to, "to", "records that Kafka took before `TIME` (default: all there are when it begins)")
+	return cmd
+}
+
+// serversAnswer returns once both do; it gives Kafka so much time. A worker
+// would wait for ever.
+func serversAnswer(cmd *cobra.Command, cfg *config.Config, c clickHouseFlags, timeout time.Duration) error {
+	conn, err := kafka.Configured(cfg.Kafka, zap.NewNop())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+	defer cancel()
+	if err := reach(ctx, cmd.ErrOrStderr(), conn, timeout); err != nil {
+		return err
+	}
+	return withStore(ctx, c, func(context.Context, *clickhouse.Client) error { return nil })
+}
+
+type replay struct {
+	topic    string
+	offset   int64 // -1: from says
+	from, to momentFlag
+}
+
+func (r replay) run(ctx context.Context, w *worker, stdout, stderr io.Writer) error {
+	reader := kafka.Replay{Topic: r.topic, MaxRecords: w.cfg.Kafka.Fetch.MaxRecords}
+	begin, contextTopic, err := w.open(ctx)
+	defer w.close()
+	if err != nil {
+		return err
+	}
+	reader.Connection = w.kafka
+	stretches, err := reader.Offsets(ctx, r.offset, r.from.at, r.to.at)
+	if err != nil {
+		return err
+	}
+	if len(stretches) == 0 {
+		fmt.Fprintln(stdout, "no records there")
+		return nil
+	}
+	stages := processors.Events(processors.Dependencies{
+		MaxEventBytes: int(w.cfg.Limits.MaxEventBytes), MaxDepth: w.cfg.Limits.MaxDepth,
+		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer,
+		Replay: time.Now().UTC().Format(time.RFC3339Nano),
+	})
+	reader.Stages = slices.Insert(stages, len(stages)-1, pipeline.Processor(keeper{w.store}))
+	return w.following(ctx, begin, contextTopic.End, func(ctx context.Context) error {
+		return r.replay(ctx, w, reader, stretches, stdout, stderr)
+	})
+}
+
+func (r replay) replay(ctx context.Context, w *worker, reader kafka.Replay, stretches []kafka.Stretch, stdout, stderr io.Writer) error {
+	var total int64
+	for _, s := range stretches {
+		total += s.To - s.From
+	}
+	bar := progress(stderr, total, "replaying")
+	seen := event.Region{AnyEnvironment: true, From: event.Forever, To: event.Always}
+	var records, observations, facts int
+	err := reader.Run(ctx, stretches, func(b *pipeline.Batch) {
+		_ = bar.Add(len(b.Records))
+		records, observations, facts = records+len(b.Records), observations+len(b.Observations), facts+len(b.Facts)
+		for i := range b.Observations {
+			seen.From, seen.To = min(seen.From, b.Observations[i].Time), max(seen.To, b.Observations[i].Time+1)
+		}
+	})
+	_ = bar.Finish()
+	if err != nil {
+		if observations > 0 {
+			err = &pipeline.Error{Err: err, Hint: fmt.Sprintf("whence rebuild --from %s --to %s corrects what was replayed so far",
+				seen.From.Time().Format(time.RFC3339), (seen.To + 999).Time().Format(time.RFC3339))}
+		}
+		return err
+	}
+	if observations > 0 {
+		if err := w.levelUp(ctx, seen, stderr); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(stdout, "replayed %s records: %s observations, %s facts\n",
+		counted(int64(records)), counted(int64(observations)), counted(int64(facts)))
+	return nil
+}
+
+// keeper is the stage before the last: what is stored of the batch already goes
+// into the history.
+type keeper struct{ store *clickhouse.Client }
+
+func (keeper) Name() string { return "keep" }
+
+func (k keeper) Process(ctx context.Context, b *pipeline.Batch) error {
+	for some := range slices.Chunk(b.Observations, 10_000) {
+		if err := k.store.Keep(ctx, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// levelUp corrects the replayed rows by what the workers may have closed while
+// the replay was behind: no promise of theirs speaks for it.
+func (w *worker) levelUp(ctx context.Context, seen event.Region, stderr io.Writer) error {
+	end, err := w.end.Revision(ctx)
+	if err != nil {
+		return err
+	}
+	if err := w.timeline.Wait(ctx, end); err != nil {
+		return err
+	}
+	f := forced{store: w.store, timeline: w.timeline, known: end}
+	_, err = f.correct(ctx, []event.Region{seen}, stderr)
+	return err
+}

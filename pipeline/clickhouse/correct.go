@@ -1,0 +1,241 @@
+package clickhouse
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/whencehq/whence/pipeline"
+	tables "github.com/whencehq/whence/schemas/clickhouse"
+	"github.com/whencehq/whence/schemas/event"
+)
+
+// Stale lists the observations of the regions that were enriched before a
+// revision, by day. Rows that others have superseded and no merge has dropped
+// yet are among them.
+func (c *Client) Stale(ctx context.Context, regions []event.Region, below uint64) ([]event.Stale, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
+	defer cancel()
+	rows, err := c.db.QueryContext(settings(ctx, map[string]any{"max_query_size": longStatement, "max_ast_elements": longStatement}),
+		tables.StaleObservations(regions, below))
+	if err != nil {
+		return nil, fmt.Errorf("stale observations: %w", Classify(err))
+	}
+	defer rows.Close()
+	var all []event.Stale
+	for rows.Next() {
+		var s event.Stale
+		var first, last int64
+		if err := rows.Scan(&s.Service, &s.Environment, &first, &last, &s.Rows, &s.Versions, &s.Instances); err != nil {
+			return nil, fmt.Errorf("stale observations: %w", Classify(err))
+		}
+		s.First, s.Last = event.Millis(first), event.Millis(last)
+		all = append(all, s)
+	}
+	return all, Classify(rows.Err())
+}
+
+// Correct rewrites the observations of a correction whose contexts and
+// servings say something else than the row, at its revision, and keeps what
+// they said in whence.observations_history: that is written first, and whole.
+// It returns how many there were. Called again it finds none.
+func (c *Client) Correct(ctx context.Context, k tables.Correction, contexts []event.Context, servings []event.Serving) (rows uint64, err error) {
+	if err := pipeline.Fenced(ctx); err != nil {
+		return 0, err
+	}
+	if err := c.prepareRun(ctx, k.Run, contexts, servings); err != nil {
+		return 0, fmt.Errorf("correct: %w", err)
+	}
+	defer func() { err = c.dropRun(ctx, k.Run, err) }()
+	if rows, err = c.rewrite(ctx, k.KeepHistory()); err != nil {
+		return 0, fmt.Errorf("correct: keep history: %w", err)
+	}
+	pipeline.Failpoint("reconcile/after-history")
+	if rows == 0 {
+		return 0, nil
+	}
+	if _, err = c.rewrite(ctx, k.Rewrite()); err != nil {
+		return 0, fmt.Errorf("correct: %w", err)
+	}
+	pipeline.Failpoint("reconcile/after-rewrite")
+	return rows, nil
+}
+
+func (c *Client) prepareRun(ctx context.Context, run uint64, contexts []event.Context, servings []event.Serving) error {
+	block := tables.NewContexts()
+	for i := range contexts {
+		block.Append(run, &contexts[i])
+	}
+	if err := c.Insert(ctx, block, fmt.Sprintf("contexts|%d", run)); err != nil {
+		return err
+	}
+	served := tables.NewServings()
+	for i := range servings {
+		served.Append(run, &servings[i])
+	}
+	return c.Insert(ctx, served, fmt.Sprintf("servings|%d", run))
+}
+
+// dropRun forgets what prepareRun has written, also where ctx is done. What it
+// can't drop goes after a day.
+func (c *Client) dropRun(ctx context.Context, run uint64, failed error) error {
+	within := 5 * time.Second
+	if ctx.Err() != nil {
+		within = 500 * time.Millisecond // somebody waits for the end
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
+	defer cancel()
+	for _, table := range []string{"contexts", "servings"} {
+		err := c.exec(ctx, fmt.Sprintf("ALTER TABLE whence_state.%s DROP PARTITION %d", table, run), nil)
+		if err != nil && failed == nil {
+			failed = fmt.Errorf("correct: %w", err)
+		}
+	}
+	return failed
+}
+
+// rewrite runs an INSERT … SELECT and returns the rows it wrote. An error that
+// is pipeline.ErrTooLong asks for less.
+func (c *Client) rewrite(ctx context.Context, statement string) (uint64, error) {
+	within, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
+	defer cancel()
+	header, err := c.post(within, url.Values{
+		"max_query_size":   {strconv.Itoa(longStatement)},
+		"max_ast_elements": {strconv.Itoa(longStatement)},
+		"session_timezone": {"UTC"},
+		// A row that goes back to what it was is not a retry.
+		"insert_deduplicate":              {"0"},
+		"max_partitions_per_insert_block": {"0"},
+		"distributed_foreground_insert":   {"1"},
+		"wait_end_of_query":               {"1"},
+		// The rows are distinct already: sorting them again for equal ones
+		// costs a third of the statement.
+		"optimize_on_insert":          {"0"},
+		"min_insert_block_size_rows":  {"250000"},
+		"min_insert_block_size_bytes": {strconv.Itoa(128 << 20)},
+	}, []byte(statement))
+	if tooLong(err) && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", pipeline.ErrTooLong, err)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return written(header)
+}
+
+// tooLong: 159 TIMEOUT_EXCEEDED, 241 MEMORY_LIMIT_EXCEEDED, or no answer in time.
+func tooLong(err error) bool {
+	var e *Exception
+	if errors.As(err, &e) {
+		return e.Code == 159 || e.Code == 241
+	}
+	return errors.Is(err, context.DeadlineExceeded)
+}
+
+// Keep copies what is stored of observations into whence.observations_history,
+// before they are stored again.
+func (c *Client) Keep(ctx context.Context, observations []event.Observation) error {
+	if len(observations) == 0 {
+		return nil
+	}
+	if _, err := c.rewrite(ctx, tables.Keep(observations)); err != nil {
+		return fmt.Errorf("keep history: %w", err)
+	}
+	return nil
+}
+
+// written reads the rows that a statement wrote out of its summary.
+func written(header http.Header) (uint64, error) {
+	var summary struct {
+		Written string `json:"written_rows"`
+	}
+	text := header.Get("X-ClickHouse-Summary")
+	err := json.Unmarshal([]byte(text), &summary)
+	if err == nil {
+		var rows uint64
+		if rows, err = strconv.ParseUint(summary.Written, 10, 64); err == nil {
+			return rows, nil
+		}
+	}
+	return 0, &pipeline.Error{Class: pipeline.Retryable, Err: fmt.Errorf("summary %q: %w", text, err)}
+}
+
+// Pass is one pass of reconcile: every fact up to Revision is in the rows.
+type Pass struct {
+	Revision  uint64
+	Facts     uint64 // that it closed
+	Regions   int
+	Corrected uint64 // rows
+	Began     time.Time
+}
+
+// Closed writes a pass down. Of several the greatest revision is the cursor, so
+// who comes late with a lesser one changes nothing.
+func (c *Client) Closed(ctx context.Context, p Pass) error {
+	err := c.exec(ctx, fmt.Sprintf(
+		"INSERT INTO whence_state.reconciled (revision, facts, regions, corrected, began_at) VALUES (%d, %d, %d, %d, %s)",
+		p.Revision, p.Facts, p.Regions, p.Corrected, fmt.Sprintf("fromUnixTimestamp64Milli(%d)", p.Began.UnixMilli())),
+		url.Values{"async_insert": {"0"}, "insert_deduplicate": {"0"}})
+	if err != nil {
+		return fmt.Errorf("close revision %d: %w", p.Revision, err)
+	}
+	return nil
+}
+
+// Cursor is the revision up to which every fact is in every row it concerns.
+func (c *Client) Cursor(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
+	defer cancel()
+	var cursor uint64
+	if err := c.db.QueryRowContext(ctx, "SELECT max(revision) FROM whence_state.reconciled").Scan(&cursor); err != nil {
+		return 0, fmt.Errorf("cursor of reconcile: %w", Classify(err))
+	}
+	return cursor, nil
+}
+
+// Corrections is how far reconcile is.
+type Corrections struct {
+	Cursor     uint64
+	Rows       uint64     // rewritten, ever
+	LastClosed *time.Time // nil: nothing was ever closed
+	Epoch      uint64     // of the context topic; 0: no worker has met it yet
+}
+
+// Corrections reads that, for the context topic of an id.
+func (c *Client) Corrections(ctx context.Context, topicID [16]byte) (Corrections, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
+	defer cancel()
+	var k Corrections
+	err := c.db.QueryRowContext(ctx,
+		"SELECT max(revision), sum(corrected), maxOrNull(closed_at) FROM whence_state.reconciled").Scan(&k.Cursor, &k.Rows, &k.LastClosed)
+	if err == nil {
+		k.Epoch, _, err = c.epochs(ctx, uuid.UUID(topicID).String())
+	}
+	if err != nil {
+		return k, fmt.Errorf("corrections: %w", Classify(err))
+	}
+	return k, nil
+}
+
+// StoredRevision is the revision up to which every fact is stored, 0 while
+// there is none.
+func (c *Client) StoredRevision(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
+	defer cancel()
+	var revision uint64
+	err := c.db.QueryRowContext(ctx, `
+		SELECT max(bitShiftLeft(epochs.epoch, 40) + toUInt64(batches.to_offset - 1))
+		FROM whence_state.batches INNER JOIN whence_state.epochs ON epochs.topic_id = batches.topic_id
+		WHERE batches.to_offset > 0`).Scan(&revision)
+	if err != nil {
+		return 0, fmt.Errorf("stored revision: %w", Classify(err))
+	}
+	return revision, nil
+}

@@ -1,0 +1,209 @@
+package clickhouse
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	tables "github.com/whencehq/whence/schemas/clickhouse"
+	"github.com/whencehq/whence/schemas/event"
+)
+
+// seen is an observation of shop at second s, enriched at a revision.
+func seen(id string, s int64, revision uint64, change func(*event.Observation, *event.Enrichment)) (event.Observation, event.Enrichment) {
+	var o event.Observation
+	o.Source, o.ID, o.Type, o.Name = "correct", id, "io.whence.behavior.recorded", "page"
+	o.Service, o.Environment, o.Time, o.Hash = "shop", "prod", event.MinTime+event.Millis(s)*1000, 9
+	o.User = "user of " + id
+	e := event.Enrichment{DeploymentAgeMS: event.NoAge, CanonicalService: "shop", Revision: revision}
+	if change != nil {
+		change(&o, &e)
+	}
+	return o, e
+}
+
+func storeSeen(t testing.TB, client *Client, token string, rows ...func() (event.Observation, event.Enrichment)) {
+	t.Helper()
+	block := tables.NewObservations()
+	for _, row := range rows {
+		o, e := row()
+		block.Append(&o, &e)
+	}
+	must(t, client.Insert(t.Context(), block, token))
+}
+
+func storedRow(id string, s int64, revision uint64, change func(*event.Observation, *event.Enrichment)) func() (event.Observation, event.Enrichment) {
+	return func() (event.Observation, event.Enrichment) { return seen(id, s, revision, change) }
+}
+
+var shopOfThatDay = event.Region{Services: []string{"shop"}, Environment: "prod", From: event.MinTime, To: event.MinTime + 86_400_000}
+
+// d1 completes at second 10, and is what serves version 1 from second 5 on.
+func correctionOf(t testing.TB, client *Client, below uint64) (tables.Correction, []event.Context, []event.Serving) {
+	t.Helper()
+	stale, err := client.Stale(t.Context(), []event.Region{shopOfThatDay}, below)
+	must(t, err)
+	second := func(s int64) event.Millis { return event.MinTime + event.Millis(s)*1000 }
+	last := second(86_399)
+	before := event.Context{Service: "shop", Environment: "prod", Since: second(0), Until: last}
+	before.CanonicalService = "shop"
+	after := before
+	after.Since, after.StartedAt = second(10), second(5)
+	after.DeploymentID, after.DeployedVersion, after.ChangeIDs = "d1", "1", []string{"c1"}
+	after.Flags = []event.Pair{{Key: "f", Value: `"on"`}}
+	serves := event.Serving{Service: "shop", Environment: "prod", Version: "1", Since: second(5), Until: last,
+		DeploymentID: "d1", DeployedVersion: "1", StartedAt: second(5), ChangeIDs: []string{"c1"}}
+	none := event.Serving{Service: "shop", Environment: "prod", Version: "1", Since: second(0), Until: last}
+	pod := event.Serving{Service: "shop", Environment: "prod", Instance: "pod", Since: second(0), Until: last}
+	return tables.Correction{Run: uint64(time.Now().UnixNano()), Regions: []event.Region{shopOfThatDay}, Stale: stale, Below: below, Revision: below + 1},
+		[]event.Context{before, after}, []event.Serving{serves, none, pod}
+}
+
+const said2 = "SELECT id, toString(deployment_id), toString(deployed_version), toString(ifNull(deployment_age_ms, -1)), toString(change_ids), " +
+	"toString(flags), toString(revision), toString(rewritten), user FROM whence.observations FINAL ORDER BY id"
+
+func TestACorrectionRewritesWhatDiffersAndKeepsWhatWasSaid(t *testing.T) {
+	client := connect(t)
+	empty(t, client, "whence.observations", "whence.observations_history")
+	version := func(v string) func(*event.Observation, *event.Enrichment) {
+		return func(o *event.Observation, e *event.Enrichment) { o.Version, e.DeployedVersion = v, v }
+	}
+	storeSeen(t, client, "correct|1",
+		storedRow("a early", 7, 100, nil),
+		storedRow("b late", 20, 100, nil),
+		storedRow("c stated", 6, 100, version("1")),
+		storedRow("d stated too early", 3, 100, version("1")),
+		storedRow("e pod", 12, 100, func(o *event.Observation, _ *event.Enrichment) { o.Instance = "pod" }),
+		storedRow("f of another version", 30, 100, version("2")),
+		storedRow("g knows it", 40, 200, nil),
+		storedRow("h elsewhere", 50, 100, func(o *event.Observation, _ *event.Enrichment) { o.Environment = "test" }),
+	)
+	c, contexts, servings := correctionOf(t, client, 200)
+	rows, err := client.Correct(t.Context(), c, contexts, servings)
+	must(t, err)
+	if rows != 3 {
+		t.Errorf("%d rows are corrected", rows)
+	}
+	want := []string{
+		"a early\t\t\t-1\t[]\t{}\t100\t0\tuser of a early",
+		"b late\td1\t1\t15000\t['c1']\t{'f':'\"on\"'}\t201\t1\tuser of b late",
+		"c stated\td1\t1\t1000\t['c1']\t{}\t201\t1\tuser of c stated",
+		"d stated too early\t\t1\t-1\t[]\t{}\t100\t0\tuser of d stated too early",
+		"e pod\td1\t1\t7000\t['c1']\t{'f':'\"on\"'}\t201\t1\tuser of e pod",
+		// Its version came to light after the stale rows were listed: it is left alone.
+		"f of another version\t\t2\t-1\t[]\t{}\t100\t0\tuser of f of another version",
+		"g knows it\t\t\t-1\t[]\t{}\t200\t0\tuser of g knows it",
+		"h elsewhere\t\t\t-1\t[]\t{}\t100\t0\tuser of h elsewhere",
+	}
+	if diff := cmp.Diff(want, lines(t, client, said2)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	history := lines(t, client, "SELECT id, toString(deployment_id), toString(revision) FROM whence.observations_history FINAL ORDER BY id")
+	if diff := cmp.Diff([]string{"b late\t\t100", "c stated\t\t100", "e pod\t\t100"}, history); diff != "" {
+		t.Errorf("history (-want +got):\n%s", diff)
+	}
+	if left := answer[uint64](t, client, "SELECT (SELECT count() FROM whence_state.contexts) + (SELECT count() FROM whence_state.servings)"); left != 0 {
+		t.Errorf("%d rows of the run are left behind", left)
+	}
+	c, contexts, servings = correctionOf(t, client, 200)
+	if rows, err := client.Correct(t.Context(), c, contexts, servings); err != nil || rows != 0 {
+		t.Errorf("again: %d rows, %v", rows, err)
+	}
+}
+
+func TestStaleRowsAreListedByDayWithWhatTheyState(t *testing.T) {
+	client := connect(t)
+	empty(t, client, "whence.observations")
+	const day = 86_400
+	storeSeen(t, client, "stale|1",
+		storedRow("1", 5, 100, func(o *event.Observation, _ *event.Enrichment) { o.Version, o.Instance = "1", "ignored" }),
+		storedRow("2", 9, 100, func(o *event.Observation, _ *event.Enrichment) { o.Instance = "pod" }),
+		storedRow("3", day+1, 100, nil),
+		storedRow("4", day+2, 300, nil),
+		storedRow("5", 2*day, 100, nil),
+	)
+	within := event.Region{Services: []string{"shop", "it's"}, Environment: "prod", From: event.MinTime, To: event.MinTime + 2*day*1000}
+	stale, err := client.Stale(t.Context(), []event.Region{within}, 200)
+	must(t, err)
+	want := []event.Stale{
+		{Service: "shop", Environment: "prod", First: event.MinTime + 5000, Last: event.MinTime + 9000, Rows: 2, Versions: []string{"1"}, Instances: []string{"pod"}},
+		{Service: "shop", Environment: "prod", First: event.MinTime + (day+1)*1000, Last: event.MinTime + (day+1)*1000, Rows: 1, Versions: []string{}, Instances: []string{}},
+	}
+	if diff := cmp.Diff(want, stale); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for _, narrowed := range []struct {
+		region event.Region
+		rows   uint64
+	}{
+		{event.Region{AnyEnvironment: true, From: event.Always, To: event.Forever}, 4},
+		{event.Region{AnyEnvironment: true, From: event.Always, To: event.Forever, Version: "1"}, 1},
+		{event.Region{AnyEnvironment: true, From: event.Always, To: event.Forever, Instance: "pod"}, 1},
+		{event.Region{AnyEnvironment: true, From: event.Always, To: event.Forever, Instance: "ignored"}, 0},
+		{event.Region{Environment: "test", From: event.Always, To: event.Forever}, 0},
+	} {
+		stale, err := client.Stale(t.Context(), []event.Region{narrowed.region}, 200)
+		must(t, err)
+		var rows uint64
+		for _, s := range stale {
+			rows += s.Rows
+		}
+		if rows != narrowed.rows {
+			t.Errorf("%+v: %d rows", narrowed.region, rows)
+		}
+	}
+}
+
+func TestTheCursorOnlyGrows(t *testing.T) {
+	client := connect(t)
+	empty(t, client, "whence_state.reconciled")
+	for _, revision := range []uint64{1<<40 | 5, 1<<40 | 9, 1<<40 | 7} {
+		must(t, client.Closed(t.Context(), Pass{Revision: revision, Facts: 2, Corrected: 3, Began: time.Now()}))
+	}
+	cursor, err := client.Cursor(t.Context())
+	if err != nil || cursor != 1<<40|9 {
+		t.Errorf("%d, %v", cursor, err)
+	}
+	k, err := client.Corrections(t.Context(), [16]byte{1})
+	if err != nil || k.Rows != 9 || k.LastClosed == nil || k.Epoch != 0 {
+		t.Errorf("%+v, %v", k, err)
+	}
+	empty(t, client, "whence_state.reconciled")
+	if k, err = client.Corrections(t.Context(), [16]byte{1}); err != nil || k.LastClosed != nil || k.Cursor != 0 {
+		t.Errorf("of nothing: %+v, %v", k, err)
+	}
+}
+
+// A late deployment that a million rows of a service belong to: history kept,
+// rows rewritten, one statement each. The rows lie as merges leave them.
+func BenchmarkCorrect(b *testing.B) {
+	client := connect(b)
+	const rows = 1_000_000
+	revision := uint64(1000)
+	fill := func() {
+		empty(b, client, "whence.observations", "whence.observations_history")
+		must(b, client.exec(b.Context(), fmt.Sprintf(`
+			INSERT INTO whence.observations (source, id, type, time, name, service, environment, user, session, version, ok, duration_ms,
+				attributes, deployment_id, deployed_version, deployment_age_ms, flags, owner, tier, canonical_service, revision, content_hash)
+			SELECT 'web', toString(number), 'io.whence.behavior.recorded', %s + toIntervalMillisecond(number * 80),
+				['page.viewed', 'cart.added', 'order.placed'][number %% 3 + 1], 'shop', 'prod', toString(cityHash64(number) %% 100000),
+				toString(cityHash64(number) %% 200000), if(number %% 3 = 0, '1', ''), number %% 50 != 0, number %% 700,
+				map('page', toString(number %% 100), 'country', 'at'), 'd0', if(number %% 3 = 0, '1', '0'), number, map('f', 'off'), 'team', '1', 'shop', 100, number
+			FROM numbers(%d)`, "toDateTime64('2000-01-01 00:00:00', 3, 'UTC')", rows), nil))
+		must(b, client.exec(b.Context(), "OPTIMIZE TABLE whence.observations FINAL", nil))
+	}
+	var corrected uint64
+	for b.Loop() {
+		b.StopTimer()
+		fill()
+		b.StartTimer()
+		c, contexts, servings := correctionOf(b, client, revision)
+		n, err := client.Correct(b.Context(), c, contexts, servings)
+		must(b, err)
+		corrected += n
+	}
+	b.ReportMetric(float64(corrected)/b.Elapsed().Seconds(), "rows/s")
+	empty(b, client, "whence.observations", "whence.observations_history")
+}

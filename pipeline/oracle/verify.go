@@ -1,0 +1,348 @@
+package oracle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Options of Verify.
+type Options struct {
+	Scope // its Revision is Verify's own affair
+	// Pauses before what differs is looked at again; nil: a second, then five.
+	// A system at work is between two states now and then: what is wrong stays.
+	Pauses []time.Duration
+	// Progress is told how far a round is, in rows; nil: nobody is.
+	Progress func(what string, done, all uint64)
+}
+
+// Report is what Verify has found.
+type Report struct {
+	// Revision of the context log that the tables were compared at.
+	Revision uint64 `json:"revision"`
+	// How much was compared.
+	Observations uint64 `json:"observations"`
+	Minutes      uint64 `json:"minutes"`
+	Entities     uint64 `json:"entities"`
+	Facts        uint64 `json:"facts"`
+	// Vitals says whether there are any to compare.
+	Vitals bool `json:"vitals"`
+	// Columns that differ, Troubles of the ledger.
+	Columns  []Column  `json:"columns"`
+	Troubles []Trouble `json:"troubles"`
+	// Unsettled rows and minutes differ, but were written with newer facts, or
+	// again and again while they were looked at: nothing is known of them.
+	Unsettled int `json:"unsettled"`
+	// Waiting facts are stored and not yet in all the rows they concern, the
+	// first of them since when.
+	Waiting      uint64     `json:"waiting_facts"`
+	WaitingSince *time.Time `json:"waiting_since,omitempty"`
+}
+
+// Sound says whether nothing differs.
+func (r *Report) Sound() bool { return len(r.Columns) == 0 && len(r.Troubles) == 0 }
+
+// stalled is how long a fact may wait for its corrections before that is a
+// trouble of its own.
+const stalled = time.Hour
+
+// tooMany differences are no matter of a moment: they are not looked at again.
+const tooMany = 100_000
+
+// Verify recomputes what the tables must say and compares, while the pipeline
+// runs. It holds the rows to the facts that are closed: those that reconcile
+// says are in every row they concern. A row that was written since, with newer
+// facts, may know better; it is looked at again after a pause, with all else
+// that differs, and only what differed each time is reported.
+func Verify(ctx context.Context, query Query, options Options) (report *Report, err error) {
+	if err := Sweep(ctx, query); err != nil {
+		return nil, err
+	}
+	closed, err := closedRevision(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	options.Revision = closed
+	o, err := Compute(ctx, query, options.Scope)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, o.Close()) }()
+	v := verification{Oracle: o, options: options, report: &Report{Revision: closed}}
+	if err := v.rounds(ctx); err != nil {
+		return nil, err
+	}
+	return v.report, v.waiting(ctx)
+}
+
+// verification is one run of Verify.
+type verification struct {
+	*Oracle
+	options  Options
+	report   *Report
+	troubles []Trouble // that every round has seen
+}
+
+func (v *verification) rounds(ctx context.Context) error {
+	vitals, err := v.count(ctx, "SELECT count() AS n FROM system.tables WHERE database = 'whence' AND name = 'vitals'")
+	if err != nil {
+		return err
+	}
+	v.report.Vitals = vitals > 0
+	spans, err := v.spans(ctx)
+	if err != nil {
+		return err
+	}
+	pauses := v.options.Pauses
+	if pauses == nil {
+		pauses = []time.Duration{time.Second, 5 * time.Second}
+	}
+	for last := len(pauses) + 1; ; {
+		v.round++
+		again, err := v.look(ctx, spans)
+		if err != nil {
+			return err
+		}
+		differing, err := v.count(ctx, fmt.Sprintf("SELECT count() AS n FROM whence_oracle.differences WHERE round = %d", v.round))
+		if err != nil {
+			return err
+		}
+		if v.round == last || differing == 0 && len(v.troubles) == 0 || differing > tooMany {
+			return v.conclude(ctx)
+		}
+		if err := wait(ctx, pauses[v.round-1]); err != nil {
+			return err
+		}
+		if err := v.refold(ctx); err != nil {
+			return err
+		}
+		spans = again
+	}
+}
+
+func wait(ctx context.Context, pause time.Duration) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// look compares everything in the spans, and returns those in which something
+// differs.
+func (v *verification) look(ctx context.Context, spans []span) (again []span, err error) {
+	// The ledger first: what it speaks of is stored by then.
+	if err := v.lookAtLedger(ctx); err != nil {
+		return nil, err
+	}
+	for _, files := range []string{"22", "24"} {
+		if err := v.run(ctx, files, span{}); err != nil {
+			return nil, err
+		}
+	}
+	var done, all uint64
+	for _, s := range spans {
+		all += s.rows
+	}
+	for _, s := range spans {
+		v.progress(done, all)
+		differs, err := v.lookAtSpan(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		if differs {
+			again = append(again, s)
+		}
+		done += s.rows
+	}
+	v.progress(all, all)
+	if v.round == 1 {
+		err = v.size(ctx)
+	}
+	return again, err
+}
+
+func (v *verification) progress(done, all uint64) {
+	if v.options.Progress == nil {
+		return
+	}
+	what := "comparing"
+	if v.round > 1 {
+		what = "once more"
+	}
+	v.options.Progress(what, done, all)
+}
+
+// lookAtSpan reads the touches of the minutes before their rows, and their
+// vitals after them: so a minute of which rows came in between is seen.
+func (v *verification) lookAtSpan(ctx context.Context, s span) (differs bool, err error) {
+	const count = "SELECT count() AS n FROM whence_oracle.differences"
+	before, err := v.count(ctx, count)
+	if err != nil {
+		return false, err
+	}
+	if v.report.Vitals {
+		err = v.run(ctx, "10", s)
+	}
+	if err == nil {
+		err = v.compareRows(ctx, s)
+	}
+	if err == nil && v.report.Vitals {
+		err = v.run(ctx, "23", s)
+	}
+	if err != nil {
+		return false, err
+	}
+	if v.round == 1 {
+		if err := v.measure(ctx); err != nil {
+			return false, err
+		}
+	}
+	after, err := v.count(ctx, count)
+	return after > before, err
+}
+
+// measure adds up how much there is in a span.
+func (v *verification) measure(ctx context.Context) error {
+	type size struct{ Observations, Minutes uint64 }
+	sizes, err := rows[size](ctx, v.query, v.complete("SELECT count() AS observations, uniqExact(service, environment, minute) AS minutes "+
+		"FROM whence_oracle.answers FORMAT JSONEachRow", span{}))
+	if err == nil && len(sizes) > 0 {
+		v.report.Observations += sizes[0].Observations
+		v.report.Minutes += sizes[0].Minutes
+	}
+	return err
+}
+
+// size counts what does not come in spans.
+func (v *verification) size(ctx context.Context) error {
+	facts, err := v.count(ctx, "SELECT count() AS n FROM whence_oracle.all_facts")
+	if err != nil {
+		return err
+	}
+	v.report.Facts = uint64(facts)
+	for _, table := range []string{"services", "changes", "deployments", "flags", "alerts", "incidents", "findings", "experiments",
+		"builds", "tests", "artifacts"} {
+		n, err := v.count(ctx, "SELECT count() AS n FROM whence."+table+" FINAL")
+		if err != nil {
+			return err
+		}
+		v.report.Entities += uint64(n)
+	}
+	return nil
+}
+
+// lookAtLedger keeps the troubles that every look has seen.
+func (v *verification) lookAtLedger(ctx context.Context) error {
+	found, err := v.Oracle.troubles(ctx)
+	if err != nil {
+		return err
+	}
+	if v.round == 1 {
+		v.troubles = found
+		return nil
+	}
+	known := map[Trouble]bool{}
+	for _, t := range v.troubles {
+		known[t.identity()] = true
+	}
+	v.troubles = nil
+	for _, t := range found {
+		if known[t.identity()] {
+			v.troubles = append(v.troubles, t)
+		}
+	}
+	return nil
+}
+
+func (t Trouble) identity() Trouble {
+	t.Detail = ""
+	return t
+}
+
+// refold takes the facts in that came since, for another round.
+func (v *verification) refold(ctx context.Context) error {
+	closed, err := closedRevision(ctx, v.query)
+	if err != nil {
+		return err
+	}
+	v.report.Revision = closed
+	return v.refoldAt(ctx, closed)
+}
+
+// conclude reports what differed in every round, and in the last one not for
+// being newer.
+func (v *verification) conclude(ctx context.Context) error {
+	each := fmt.Sprintf("round = %d AND (area, item, column) IN (SELECT area, item, column FROM whence_oracle.differences GROUP BY area, item, column HAVING uniqExact(round) = %[1]d)", v.round)
+	columns, err := v.columns(ctx, each+" AND NOT newer")
+	if err != nil {
+		return err
+	}
+	v.report.Columns, v.report.Troubles = columns, v.troubles
+	v.report.Unsettled, err = v.count(ctx, fmt.Sprintf("SELECT uniqExact(area, item) AS n FROM whence_oracle.differences WHERE round = %d", v.round)+
+		" AND (area, item) NOT IN (SELECT area, item FROM whence_oracle.differences WHERE "+each+" AND NOT newer)")
+	return err
+}
+
+// closedRevision is up to where the tables can be held to the facts: stored,
+// and in every row they concern. Where nothing was ever corrected it is all
+// that is stored.
+func closedRevision(ctx context.Context, query Query) (uint64, error) {
+	type revisions struct{ Reconciled, Stored, Facts uint64 }
+	answer, err := rows[revisions](ctx, query, `
+		SELECT
+			(SELECT max(revision) FROM whence_state.reconciled) AS reconciled,
+			(SELECT revision FROM whence.revision_at(moment = '2299-12-31')) AS stored,
+			(SELECT max(revision) FROM whence.facts) AS facts
+		FORMAT JSONEachRow`)
+	if err != nil || len(answer) == 0 {
+		return 0, err
+	}
+	r := answer[0]
+	if r.Stored == 0 { // no ledger: the facts came another way
+		r.Stored = r.Facts
+	}
+	if r.Reconciled > 0 {
+		return max(1, min(r.Reconciled, r.Stored)), nil
+	}
+	if r.Stored == 0 {
+		return math.MaxUint64, nil
+	}
+	return r.Stored, nil
+}
+
+// waiting says which facts are stored and not closed.
+func (v *verification) waiting(ctx context.Context) error {
+	type waits struct {
+		Facts uint64
+		Since int64
+	}
+	answer, err := rows[waits](ctx, v.query, v.complete(`
+		SELECT
+			(SELECT count() FROM whence.facts WHERE revision > {at}) AS facts,
+			(
+				SELECT toInt64(toUnixTimestamp64Milli(min(written_at)))
+				FROM whence_state.batches AS b INNER JOIN whence_state.epochs AS e ON e.topic_id = b.topic_id
+				WHERE bitOr(bitShiftLeft(e.epoch, 40), toUInt64(b.to_offset - 1)) > {at}
+			) AS since
+		FORMAT JSONEachRow`, span{}))
+	if err != nil || len(answer) == 0 || answer[0].Facts == 0 {
+		return err
+	}
+	v.report.Waiting = answer[0].Facts
+	if answer[0].Since <= 0 {
+		return nil
+	}
+	since := time.UnixMilli(answer[0].Since).UTC()
+	v.report.WaitingSince = &since
+	if age := time.Since(since); age > stalled {
+		v.report.Troubles = append(v.report.Troubles, Trouble{Trouble: "stalled",
+			Detail: fmt.Sprintf("%d facts are not in the rows that they concern, the first for %s", v.report.Waiting, age.Round(time.Minute))})
+	}
+	return nil
+}

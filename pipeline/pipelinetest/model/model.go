@@ -1,0 +1,450 @@
+package model
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"sort"
+
+	"github.com/whencehq/whence/schemas/event"
+)
+
+// Model is what a set of facts says.
+type Model struct {
+	facts []event.Fact      // R1 to R3 done, in the order R2
+	means map[string]string // R5
+}
+
+// New makes the model of the facts that were stated, in any order, repetitions
+// among them.
+func New(stated []event.Fact) Model {
+	// R1
+	type identity struct{ source, id, typ string }
+	winners := map[identity]event.Fact{}
+	for _, f := range stated {
+		k := identity{f.Source, f.ID, f.Type}
+		if w, ok := winners[k]; !ok || f.Hash > w.Hash {
+			winners[k] = f
+		}
+	}
+	// R2
+	var facts []event.Fact
+	for _, f := range winners {
+		facts = append(facts, f)
+	}
+	slices.SortFunc(facts, order)
+	// R3
+	var retractions []*event.Retraction
+	named := func(f event.Fact) bool {
+		return slices.ContainsFunc(retractions, func(r *event.Retraction) bool { return r.Source == f.Source && r.ID == f.ID })
+	}
+	for i := len(facts) - 1; i >= 0; i-- {
+		if r, ok := facts[i].Payload.(*event.Retraction); ok && !named(facts[i]) {
+			retractions = append(retractions, r)
+		}
+	}
+	var left []event.Fact
+	for _, f := range facts {
+		if !named(f) {
+			left = append(left, f)
+		}
+	}
+	return Model{left, meanings(left)}
+}
+
+func order(a, b event.Fact) int {
+	return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Source, b.Source),
+		cmp.Compare(a.ID, b.ID), cmp.Compare(a.Hash, b.Hash), cmp.Compare(a.Type, b.Type))
+}
+
+// meanings is R5.
+func meanings(facts []event.Fact) map[string]string {
+	means := map[string]string{}
+	say := func(alias, canonical string) {
+		if alias != "" && canonical != "" && alias != canonical {
+			means[alias] = canonical
+		}
+	}
+	for _, f := range facts {
+		switch p := f.Payload.(type) {
+		case *event.Declaration:
+			for _, a := range p.Aliases {
+				say(a, p.Service)
+			}
+		case *event.Identity:
+			if p.Kind == "service" {
+				say(p.Alias, p.Canonical)
+			}
+		}
+	}
+	return means
+}
+
+// canonical is R6.
+func (m Model) canonical(name string) string {
+	var path []string
+	for {
+		if at := slices.Index(path, name); at >= 0 {
+			return slices.Min(path[at:])
+		}
+		path = append(path, name)
+		next, ok := m.means[name]
+		if !ok {
+			return name
+		}
+		name = next
+	}
+}
+
+func (m Model) same(stated, service string) bool {
+	return stated != "" && m.canonical(stated) == service
+}
+
+// A rollout is a deployment as R8 to R12 see it.
+type rollout struct {
+	id, service, environment, version, previous string
+	revisions, instances                        []string
+	start                                       event.Fact
+	completed                                   *event.Fact
+	ends, failures                              []event.Millis
+	facts                                       []event.Fact
+}
+
+func (r rollout) failedBy(t event.Millis) bool { return atOrBefore(r.failures, t) }
+func (r rollout) endedBy(t event.Millis) bool  { return atOrBefore(r.ends, t) }
+
+func atOrBefore(times []event.Millis, t event.Millis) bool {
+	return slices.ContainsFunc(times, func(u event.Millis) bool { return u <= t })
+}
+
+func (m Model) rollouts(service, environment string) []rollout {
+	byID := map[string][]event.Fact{}
+	for _, f := range m.facts {
+		if d, ok := f.Payload.(*event.Deployment); ok {
+			byID[d.DeploymentID] = append(byID[d.DeploymentID], f)
+		}
+	}
+	var found []rollout
+	for id, facts := range byID {
+		r := m.rollout(id, facts)
+		if m.same(r.service, service) && r.environment == environment {
+			found = append(found, r)
+		}
+	}
+	slices.SortFunc(found, func(a, b rollout) int { return order(a.start, b.start) })
+	return found
+}
+
+func (m Model) rollout(id string, facts []event.Fact) rollout {
+	r := rollout{id: id, start: facts[0], facts: facts}
+	for i, f := range facts {
+		d := f.Payload.(*event.Deployment)
+		r.revisions = append(r.revisions, d.Revisions...)
+		r.instances = append(r.instances, d.InstancesAdded...)
+		finished := d.Stage == event.Finished
+		if finished {
+			r.ends = append(r.ends, f.Time)
+		}
+		if finished && (d.Outcome == "failure" || d.Outcome == "cancelled" || d.Outcome == "rolled_back") {
+			r.failures = append(r.failures, f.Time)
+		}
+		if r.completed == nil && (finished && d.Outcome == "success" || d.Percent >= 100) {
+			r.completed = &facts[i]
+		}
+	}
+	byStage := slices.Clone(facts)
+	sort.SliceStable(byStage, func(i, j int) bool {
+		return byStage[i].Payload.(*event.Deployment).Stage < byStage[j].Payload.(*event.Deployment).Stage
+	})
+	for _, f := range byStage {
+		d := f.Payload.(*event.Deployment)
+		r.service = cmp.Or(d.Service, r.service)
+		r.environment = cmp.Or(d.Environment, r.environment)
+		r.version = cmp.Or(d.Version, r.version)
+		r.previous = cmp.Or(d.PreviousVersion, r.previous)
+	}
+	return r
+}
+
+// completedLast is R15.
+func completedLast(all []rollout, t event.Millis) *rollout {
+	var best *rollout
+	for i, r := range all {
+		if r.completed == nil || r.completed.Time > t || r.failedBy(t) {
+			continue
+		}
+		if best == nil || order(*best.completed, *r.completed) < 0 {
+			best = &all[i]
+		}
+	}
+	return best
+}
+
+func latestStarted(all []rollout, t event.Millis, which func(rollout) bool) *rollout {
+	var best *rollout
+	for i, r := range all { // in the order of their starts
+		if r.start.Time <= t && !r.failedBy(t) && which(r) {
+			best = &all[i]
+		}
+	}
+	return best
+}
+
+// Answer is R5 to R29 but for the revision.
+func (m Model) Answer(o event.Observation) event.Enrichment {
+	return m.answer(o, m.rollouts(m.canonical(o.Service), o.Environment))
+}
+
+func (m Model) answer(o event.Observation, all []rollout) event.Enrichment {
+	s, e, t := m.canonical(o.Service), o.Environment, o.Time
+	out := event.Enrichment{CanonicalService: s, DeploymentAgeMS: event.NoAge}
+	m.belongs(&out, all, o)
+	for _, r := range all {
+		if r.start.Time > t || r.endedBy(t) {
+			continue
+		}
+		out.RolloutIDs = append(out.RolloutIDs, r.id)
+		out.RolloutPercent = 0
+		for _, f := range r.facts {
+			if p := f.Payload.(*event.Deployment).Percent; f.Time <= t && !math.IsNaN(p) {
+				out.RolloutPercent = p
+			}
+		}
+	}
+	out.Flags = m.flags(s, e, t)
+	out.IncidentIDs, out.IncidentSeverity = m.incidents(s, e, t)
+	out.FindingIDs = m.findings(s, e, t, all)
+	out.Owner = m.declared(s, e, t, func(d *event.Declaration) string { return d.Owner })
+	out.Tier = m.declared(s, e, t, func(d *event.Declaration) string { return d.Tier })
+	if o.Experiment != "" {
+		out.Experiments = []event.Pair{{Key: o.Experiment, Value: o.Variant}}
+	}
+	return out
+}
+
+// belongs is R13 to R17.
+func (m Model) belongs(out *event.Enrichment, all []rollout, o event.Observation) {
+	var r *rollout
+	switch {
+	case o.Version != "":
+		out.DeployedVersion = o.Version
+		r = latestStarted(all, o.Time, func(r rollout) bool { return r.version == o.Version })
+	case o.Instance != "":
+		r = latestStarted(all, o.Time, func(r rollout) bool { return slices.Contains(r.instances, o.Instance) })
+		if r == nil {
+			r = completedLast(all, o.Time)
+		}
+	default:
+		r = completedLast(all, o.Time)
+	}
+	if r == nil {
+		return
+	}
+	out.DeploymentID, out.DeployedVersion = r.id, r.version
+	out.DeploymentAgeMS = int64(o.Time - r.start.Time)
+	out.PreviousVersion = r.previous
+	if r.previous == "" {
+		if p := completedLast(all, r.start.Time-1); p != nil {
+			out.PreviousVersion = p.version
+		}
+	}
+	ids := map[string]bool{}
+	for _, f := range m.facts {
+		if c, ok := f.Payload.(*event.Change); ok {
+			for _, v := range append([]string{c.Revision}, c.Commits...) {
+				if v != "" && slices.Contains(r.revisions, v) {
+					ids[c.ChangeID] = true
+				}
+			}
+		}
+	}
+	out.ChangeIDs = sortedKeys(ids)
+}
+
+// flags is R19.
+func (m Model) flags(s, e string, t event.Millis) (pairs []event.Pair) {
+	rules := map[string]string{}
+	for _, f := range m.facts {
+		c, ok := f.Payload.(*event.Flag)
+		if !ok || c.Environment != e || f.Time > t {
+			continue
+		}
+		if len(c.Services) == 0 || slices.ContainsFunc(c.Services, func(n string) bool { return m.same(n, s) }) {
+			rules[c.Flag] = c.Rules
+		}
+	}
+	for flag, r := range rules {
+		pairs = append(pairs, event.Pair{Key: flag, Value: r})
+	}
+	slices.SortFunc(pairs, func(a, b event.Pair) int { return cmp.Compare(a.Key, b.Key) })
+	return pairs
+}
+
+// incidents is R20 to R24.
+func (m Model) incidents(s, e string, t event.Millis) ([]string, string) {
+	byID := map[string][]event.Fact{}
+	for _, f := range m.facts {
+		if i, ok := f.Payload.(*event.Incident); ok {
+			byID[i.IncidentID] = append(byID[i.IncidentID], f)
+		}
+	}
+	ids := map[string]bool{}
+	worst, rank := "", math.MaxInt
+	for id, facts := range byID {
+		if !m.names(facts, s, e) || !openAt(facts, t) {
+			continue
+		}
+		ids[id] = true
+		severity := ""
+		for _, f := range facts {
+			if v := f.Payload.(*event.Incident).Severity; v != "" && (f.Time <= t || severity == "") {
+				severity = v
+			}
+		}
+		r := slices.Index([]string{"critical", "high", "medium", "low", "info"}, severity)
+		if r < 0 {
+			r = 5
+		}
+		if severity == "" {
+			r = 6
+		}
+		if r < rank || r == rank && severity < worst {
+			worst, rank = severity, r
+		}
+	}
+	return sortedKeys(ids), worst
+}
+
+func (m Model) names(facts []event.Fact, s, e string) bool {
+	named, environment := false, ""
+	for _, f := range facts {
+		i := f.Payload.(*event.Incident)
+		for _, n := range append([]string{i.Service}, i.Services...) {
+			named = named || m.same(n, s)
+		}
+		environment = cmp.Or(i.Environment, environment)
+	}
+	return named && environment == e
+}
+
+func openAt(facts []event.Fact, t event.Millis) bool {
+	onset := facts[0].Time
+	for i := len(facts) - 1; i >= 0; i-- {
+		if facts[i].Payload.(*event.Incident).Stage == event.IncidentOpened {
+			onset = facts[i].Time
+		}
+	}
+	episodes := [][]event.Fact{{}}
+	for _, f := range facts {
+		i := f.Payload.(*event.Incident)
+		if i.StartedAt != 0 {
+			onset = i.StartedAt
+		}
+		if i.Stage == event.IncidentReopened {
+			episodes = append(episodes, nil)
+		}
+		last := len(episodes) - 1
+		episodes[last] = append(episodes[last], f)
+	}
+	for k, episode := range episodes {
+		from := onset
+		if k > 0 {
+			from = episode[0].Time
+		}
+		to := event.Millis(math.MaxInt64)
+		if k+1 < len(episodes) {
+			to = episodes[k+1][0].Time
+		}
+		for i := len(episode) - 1; i >= 0; i-- {
+			if st := episode[i].Payload.(*event.Incident).Stage; st == event.IncidentResolved || st == event.IncidentMerged {
+				to = episode[i].Time
+			}
+		}
+		for _, f := range episode {
+			if at := f.Payload.(*event.Incident).EndedAt; at != 0 {
+				to = at
+			}
+		}
+		if from <= t && t < to {
+			return true
+		}
+	}
+	return false
+}
+
+// findings is R25 to R27.
+func (m Model) findings(s, e string, t event.Millis, all []rollout) []string {
+	byID := map[string][]event.Fact{}
+	for _, f := range m.facts {
+		if d, ok := f.Payload.(*event.Finding); ok {
+			byID[d.FindingID] = append(byID[d.FindingID], f)
+		}
+	}
+	ids := map[string]bool{}
+	for id, facts := range byID {
+		var all1 event.Finding
+		var opened, closed event.Millis
+		for _, f := range facts {
+			d := f.Payload.(*event.Finding)
+			all1.Service = cmp.Or(d.Service, all1.Service)
+			all1.Environment = cmp.Or(d.Environment, all1.Environment)
+			all1.Repository = cmp.Or(d.Repository, all1.Repository)
+			all1.RevisionIntroduced = cmp.Or(d.RevisionIntroduced, all1.RevisionIntroduced)
+			all1.FirstSeen = cmp.Or(d.FirstSeen, all1.FirstSeen)
+			if d.Stage == event.FindingOpened {
+				opened = cmp.Or(opened, f.Time)
+			} else {
+				closed = cmp.Or(closed, f.Time)
+			}
+		}
+		from := cmp.Or(all1.FirstSeen, opened, facts[0].Time)
+		var completed event.Millis
+		for _, r := range all {
+			if r.completed != nil && all1.RevisionIntroduced != "" && slices.Contains(r.revisions, all1.RevisionIntroduced) {
+				if completed == 0 || r.completed.Time < completed {
+					completed = r.completed.Time
+				}
+			}
+		}
+		from = cmp.Or(completed, from)
+		ofS := m.same(all1.Service, s) || all1.Service == "" && m.lists(s, all1.Repository)
+		inE := all1.Environment == "" || all1.Environment == e
+		if ofS && inE && from <= t && (closed == 0 || t < closed) {
+			ids[id] = true
+		}
+	}
+	return sortedKeys(ids)
+}
+
+func (m Model) lists(s, repository string) bool {
+	for _, f := range m.facts {
+		if d, ok := f.Payload.(*event.Declaration); ok && repository != "" && m.same(d.Service, s) && slices.Contains(d.Repositories, repository) {
+			return true
+		}
+	}
+	return false
+}
+
+// declared is R28.
+func (m Model) declared(s, e string, t event.Millis, field func(*event.Declaration) string) string {
+	said := ""
+	for _, f := range m.facts {
+		d, ok := f.Payload.(*event.Declaration)
+		if !ok || !m.same(d.Service, s) || d.Environment != "" && d.Environment != e {
+			continue
+		}
+		if v := field(d); v != "" && (f.Time <= t || said == "") {
+			said = v
+		}
+	}
+	return said
+}
+
+func sortedKeys(set map[string]bool) []string {
+	var keys []string
+	for k := range set {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

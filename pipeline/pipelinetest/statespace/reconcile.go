@@ -1,0 +1,182 @@
+package statespace
+
+// pass is one run of reconcile: it takes the end of its timeline, waits for the
+// commits, scans, copies, rewrites, and closes.
+func (m Protocol) pass(s System, r uint8, happen Happen[System]) {
+	if s.Passes[r].Phase != Asleep {
+		to := s
+		to.Passes[r] = Pass{}
+		m.fault(to, happen, "pass %d is broken off", r)
+	}
+	switch s.Passes[r].Phase {
+	case Asleep:
+		m.begin(s, r, happen)
+	case Waiting:
+		m.await(s, r, happen)
+	case Scanning:
+		m.scan(s, r, happen)
+	case Working:
+		m.work(s, r, happen)
+	case Copied:
+		m.rewrite(s, r, happen)
+	case Rewriting:
+		m.rewritten(s, r, happen)
+	}
+}
+
+func (m Protocol) begin(s System, r uint8, happen Happen[System]) {
+	for x := s.Cursor + 1; x <= s.Facts; x++ {
+		to := s
+		next := Pass{Phase: Waiting, From: s.Cursor, Upto: x}
+		if m.Mutation == ScanBeforeCommits || m.Mutation == OnTime {
+			next.Phase = Scanning
+		}
+		if m.Mutation == CloseBeforeRewrite {
+			to.Cursor = x
+		}
+		to.Passes[r] = next
+		happen(Progress, to, "pass %d begins: it is to close the facts from %d to %d", r, s.Cursor+1, x)
+	}
+}
+
+// await waits until the commits of all partitions promise revision Upto. They
+// are read in one request.
+func (m Protocol) await(s System, r uint8, happen Happen[System]) {
+	if !m.promised(s, s.Passes[r].Upto) {
+		return
+	}
+	to := s
+	to.Passes[r].Phase = Scanning
+	if m.Mutation == ScanBeforeCommits {
+		m.close(&to, r)
+	}
+	happen(Progress, to, "pass %d reads that the commits promise revision %d", r, s.Passes[r].Upto)
+}
+
+func (m Protocol) promised(s System, x uint8) bool {
+	behind := 0
+	for _, part := range s.Partitions[:m.Partitions] {
+		excused := m.Mutation == IdleNotWaitedFor && part.Commit.End == 0
+		if part.Commit.Revision < x && !excused {
+			behind++
+		}
+	}
+	return behind == 0 || m.Mutation == OnePartitionWaitedFor && behind < m.Partitions
+}
+
+// close ends a pass. The cursor only grows.
+func (m Protocol) close(to *System, r uint8) {
+	x := to.Passes[r].Upto
+	if m.Mutation == CloseAtEnd {
+		x = to.Facts
+	}
+	to.Cursor = max(to.Cursor, x)
+	to.Passes[r] = Pass{}
+}
+
+// scan finds the rows that the facts (From, Upto] concern and whose revision is
+// below Upto. It is one moment: what is stored later is not found.
+func (m Protocol) scan(s System, r uint8, happen Happen[System]) {
+	p := s.Passes[r]
+	next, found := Pass{Phase: Working, Upto: p.Upto}, 0
+	for at := range uint8(m.Partitions * m.Records) {
+		if m.row(&s, at).below(p.Upto) && wrong(m.record(at), p.From, p.Upto) {
+			next.Todo = next.Todo.with(at)
+			found++
+		}
+	}
+	to := s
+	to.Passes[r] = next
+	happen(Progress, to, "pass %d finds %d rows below revision %d", r, found, p.Upto)
+}
+
+// row at a place: the rows of all partitions are numbered through.
+func (m Protocol) row(s *System, at uint8) *Row {
+	return &s.Partitions[int(at)/m.Records].Rows[m.record(at)]
+}
+
+func (m Protocol) record(at uint8) uint8 { return at % uint8(m.Records) }
+
+func (row *Row) below(revision uint8) bool { return row.Told > 0 && row.Told-1 < revision }
+
+// work takes any row that is left and copies what it says, or closes.
+func (m Protocol) work(s System, r uint8, happen Happen[System]) {
+	p := s.Passes[r]
+	if p.Todo == 0 {
+		m.finish(s, r, happen)
+		return
+	}
+	for at := range uint8(m.Partitions * m.Records) {
+		if !p.Todo.has(at) {
+			continue
+		}
+		to := s
+		next := &to.Passes[r]
+		row := m.row(&to, at)
+		next.Phase, next.At = Copied, at
+		switch {
+		case m.History == NoHistory:
+		case m.Mutation == ImageAfterRewrite:
+			next.Image = row.Told
+		default:
+			row.Images = row.Images.with(row.Told - 1)
+		}
+		happen(Progress, to, "pass %d takes record %d of partition %d, which says what was known at revision %d, and copies it to the history", r, m.record(at), int(at)/m.Records, row.Told-1)
+	}
+}
+
+func (m Protocol) finish(s System, r uint8, happen Happen[System]) {
+	to := s
+	x := s.Passes[r].Upto
+	if m.Mutation == ScanBeforeCommits {
+		to.Passes[r] = Pass{Phase: Waiting, Upto: x}
+		happen(Progress, to, "pass %d has no rows left", r)
+		return
+	}
+	m.close(&to, r)
+	happen(Progress, to, "pass %d has no rows left, and closes the facts up to %d", r, to.Cursor)
+}
+
+// rewrite sends the row again, computed from the timeline as it is now, unless
+// somebody has done so or it would say the same.
+func (m Protocol) rewrite(s System, r uint8, happen Happen[System]) {
+	p := s.Passes[r]
+	row := m.row(&s, p.At)
+	sent := false
+	for y := p.Upto; y <= s.Facts; y++ {
+		if !row.below(p.Upto) || !wrong(m.record(p.At), row.Told-1, y) {
+			continue
+		}
+		to := s
+		again := m.row(&to, p.At)
+		again.Rewrites = again.Rewrites.with(y)
+		if m.ImagesAhead {
+			again.Images = again.Images.with(y)
+		}
+		to.Passes[r].Phase, to.Passes[r].Rewrite = Rewriting, y
+		happen(Progress, to, "pass %d sends it again, at revision %d", r, y)
+		sent = true
+	}
+	if !sent {
+		to := s
+		to.Passes[r].done()
+		happen(Progress, to, "pass %d has nothing to rewrite there", r)
+	}
+}
+
+func (p *Pass) done() { *p = Pass{Phase: Working, Upto: p.Upto, Todo: p.Todo.without(p.At)} }
+
+// rewritten: the store says that it has the rewrite.
+func (m Protocol) rewritten(s System, r uint8, happen Happen[System]) {
+	p := s.Passes[r]
+	if m.row(&s, p.At).Rewrites.has(p.Rewrite) {
+		return
+	}
+	to := s
+	if row := m.row(&to, p.At); p.Image > 0 {
+		row.Images = row.Images.with(p.Image - 1)
+		row.Missing = row.Missing.without(p.Image - 1)
+	}
+	to.Passes[r].done()
+	happen(Progress, to, "pass %d hears that it is rewritten", r)
+}

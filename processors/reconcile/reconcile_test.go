@@ -1,0 +1,295 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/processors/reconcile"
+	"github.com/whencehq/whence/schemas/event"
+)
+
+// world is a timeline, promises and rows that write down what they are asked.
+// The nth call, counted from 1, fails.
+type world struct {
+	calls   []string
+	failing int
+
+	revision  uint64
+	pending   []event.Region
+	forgotten uint64
+	promises  []uint64 // one an answer, the last for ever
+	stale     []event.Stale
+	limit     int    // contexts that a chunk of more than so many rows needs too many of
+	words     int    // instances that a statement takes; 0: all
+	slow      uint64 // rows that take too long; 0: none
+	cursor    uint64
+	corrected []reconcile.Correction
+}
+
+var errAway = errors.New("away")
+
+func (w *world) call(format string, args ...any) error {
+	w.calls = append(w.calls, fmt.Sprintf(format, args...))
+	if len(w.calls) == w.failing {
+		return errAway
+	}
+	return nil
+}
+
+func (w *world) Revision() uint64 { return w.revision }
+func (w *world) Wait(ctx context.Context, revision uint64) error {
+	if w.revision >= revision {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (w *world) Pending(upTo uint64) []event.Region {
+	if w.forgotten >= upTo {
+		return nil
+	}
+	return w.pending
+}
+func (w *world) Forget(upTo uint64) { w.forgotten = max(w.forgotten, upTo) }
+
+func (w *world) Contexts(stale []event.Stale, limit int) ([]event.Context, []event.Serving, uint64, bool) {
+	var rows uint64
+	for _, s := range stale {
+		rows += s.Rows
+	}
+	if w.words > 0 && len(stale[0].Instances) > w.words {
+		return nil, nil, 0, false
+	}
+	return nil, nil, w.revision + 5, w.limit == 0 || rows <= uint64(w.limit)
+}
+
+func (w *world) Least(context.Context) (uint64, error) {
+	least := w.promises[0]
+	if len(w.promises) > 1 {
+		w.promises = w.promises[1:]
+	}
+	return least, w.call("promises")
+}
+
+func (w *world) Stale(_ context.Context, regions []event.Region, below uint64) ([]event.Stale, error) {
+	return w.stale, w.call("stale below %d in %d", below, len(regions))
+}
+
+func (w *world) Correct(_ context.Context, c reconcile.Correction) (uint64, error) {
+	var rows uint64
+	for _, s := range c.Stale {
+		rows += s.Rows
+	}
+	if w.slow > 0 && rows > w.slow {
+		_ = w.call("too long")
+		return 0, fmt.Errorf("correct: %w", pipeline.ErrTooLong)
+	}
+	w.corrected = append(w.corrected, c)
+	return rows, w.call("correct %d at %d", rows, c.Revision)
+}
+
+func (w *world) Touch(_ context.Context, _ []event.Region, after uint64) error {
+	return w.call("touch after %d", after)
+}
+
+func (w *world) Cursor(context.Context) (uint64, error) { return w.cursor, w.call("cursor") }
+
+func (w *world) Closed(_ context.Context, p reconcile.Pass) error {
+	err := w.call("close %d", p.Revision)
+	if err == nil {
+		w.cursor = max(w.cursor, p.Revision)
+	}
+	return err
+}
+
+func (*world) Failed(error) {}
+func (w *world) Passed(p reconcile.Pass) {
+	w.calls = append(w.calls, fmt.Sprintf("passed with %d corrected", p.Corrected))
+}
+
+// observed is the world's view of what reconcile tells.
+type observed struct{ *world }
+
+func (observed) Pending(uint64, uint64) {}
+
+func (w *world) reconciler(c reconcile.Config) *reconcile.Reconciler {
+	return reconcile.New(c, w, w, w, pipeline.SystemClock{}, observed{w})
+}
+
+func (w *world) said() string { return strings.Join(w.calls, ", ") }
+
+var (
+	everywhere = event.Region{AnyEnvironment: true, From: event.Always, To: event.Forever}
+	yesterday  = event.Stale{Service: "shop", Environment: "prod", First: 1000, Last: 2000, Rows: 10}
+)
+
+func newWorld() *world {
+	return &world{revision: 7, cursor: 3, pending: []event.Region{everywhere}, promises: []uint64{7}, stale: []event.Stale{yesterday}}
+}
+
+func TestAPassAsksForPromisesBeforeItLooksAtRows(t *testing.T) {
+	w := newWorld()
+	pass, err := w.reconciler(reconcile.Config{}).Close(t.Context(), 3)
+	if err != nil || pass.Corrected != 10 || pass.Revision != 7 {
+		t.Fatalf("%+v, %v", pass, err)
+	}
+	if want := "promises, stale below 7 in 1, correct 10 at 12, touch after 3, close 7"; w.said() != want {
+		t.Errorf("it did %s\nwant %s", w.said(), want)
+	}
+}
+
+func TestItWaitsUntilEveryPartitionPromises(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.promises = []uint64{0, 6, 7}
+		pass, err := w.reconciler(reconcile.Config{Poll: time.Second}).Close(t.Context(), 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(w.said(), "promises, promises, promises, stale") || pass.Waited != 2*time.Second {
+			t.Errorf("it did %s and waited %s", w.said(), pass.Waited)
+		}
+	})
+}
+
+func TestFactsThatConcernNothingBeforeThemAreClosedWithoutAQuestion(t *testing.T) {
+	w := newWorld()
+	w.pending = nil
+	if _, err := w.reconciler(reconcile.Config{}).Close(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	if w.said() != "close 7" {
+		t.Errorf("it did %s", w.said())
+	}
+}
+
+func TestAfterAFailureAnywhereTheNextPassBeginsAtTheCursorAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for failing := 1; failing <= 6; failing++ {
+			w := newWorld()
+			w.failing = failing
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			if err := w.reconciler(reconcile.Config{}).Run(ctx); err != nil {
+				t.Fatal(err)
+			}
+			cancel()
+			want := "cursor, promises, stale below 7 in 1, correct 10 at 12, touch after 3, close 7, passed with 10 corrected, cursor"
+			if w.cursor != 7 || !strings.HasSuffix(w.said(), want) {
+				t.Errorf("call %d failed: it did %s, cursor %d", failing, w.said(), w.cursor)
+			}
+		}
+	})
+}
+
+func TestWhatAnOperatorHasToLookAfterEndsIt(t *testing.T) {
+	w := newWorld()
+	r := reconcile.New(reconcile.Config{}, w, w, broken{w}, pipeline.SystemClock{}, observed{w})
+	if err := r.Run(t.Context()); pipeline.ClassOf(err) != pipeline.Fatal {
+		t.Errorf("got %v", err)
+	}
+}
+
+type broken struct{ *world }
+
+func (broken) Stale(context.Context, []event.Region, uint64) ([]event.Stale, error) {
+	return nil, pipeline.Fatalf("", "no such table")
+}
+
+func TestManyRowsAreCutIntoStatements(t *testing.T) {
+	w := newWorld()
+	day := func(n int, rows uint64) event.Stale {
+		at := event.Millis(n) * 86_400_000
+		return event.Stale{Service: "shop", Environment: "prod", First: at, Last: at + 999, Rows: rows}
+	}
+	w.stale = []event.Stale{day(1, 40), day(2, 40), day(3, 40), day(4, 350)}
+	if _, err := w.reconciler(reconcile.Config{Rows: 100}).Correct(t.Context(), w.pending, 7); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range w.corrected {
+		text := ""
+		for _, s := range c.Stale {
+			text += fmt.Sprintf("%d+%d ", s.First%86_400_000, s.Last-s.First)
+		}
+		got = append(got, strings.TrimSpace(text))
+	}
+	want := []string{"0+999 0+999", "0+999", "0+249", "250+249", "500+249", "750+249"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAChunkWithTooManyContextsIsHalvedByServicesThenByTime(t *testing.T) {
+	w := newWorld()
+	other := yesterday
+	other.Service = "cart"
+	w.stale, w.limit = []event.Stale{yesterday, other}, 5
+	if _, err := w.reconciler(reconcile.Config{}).Correct(t.Context(), w.pending, 7); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.corrected) != 4 {
+		t.Errorf("%d corrections", len(w.corrected))
+	}
+	for _, c := range w.corrected {
+		if len(c.Stale) != 1 || c.Stale[0].Last-c.Stale[0].First > 500 {
+			t.Errorf("%+v", c.Stale)
+		}
+	}
+}
+
+func TestMoreStatedInOneMomentThanAStatementTakesIsAnError(t *testing.T) {
+	w := newWorld()
+	w.stale[0].Last, w.limit = w.stale[0].First, 5
+	if _, err := w.reconciler(reconcile.Config{}).Correct(t.Context(), w.pending, 7); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestManyRegionsAreAskedForInTurnAndTheirRowsCorrectedOnce(t *testing.T) {
+	w := newWorld()
+	w.pending = slices.Repeat([]event.Region{everywhere}, 130)
+	if _, err := w.reconciler(reconcile.Config{}).Correct(t.Context(), w.pending, 7); err != nil {
+		t.Fatal(err)
+	}
+	if want := "stale below 7 in 64, stale below 7 in 64, stale below 7 in 2, correct 30 at 12"; w.said() != want {
+		t.Errorf("it did %s", w.said())
+	}
+}
+
+func TestMoreInstancesThanAStatementTakesAreCutInHalves(t *testing.T) {
+	w := newWorld()
+	w.stale[0].Instances = make([]string, 5000)
+	w.words = 1500
+	if _, err := w.reconciler(reconcile.Config{}).Correct(t.Context(), w.pending, 7); err != nil {
+		t.Fatal(err)
+	}
+	stated := 0
+	for _, c := range w.corrected {
+		stated += len(c.Stale[0].Instances)
+		if c.Stale[0].First != yesterday.First || c.Stale[0].Last != yesterday.Last {
+			t.Errorf("cut by time: %+v", c.Stale[0])
+		}
+	}
+	if len(w.corrected) != 4 || stated != 5000 {
+		t.Errorf("%d corrections of %d instances", len(w.corrected), stated)
+	}
+}
+
+func TestAStatementThatTakesTooLongIsCutInHalves(t *testing.T) {
+	w := newWorld()
+	w.stale[0].Rows, w.slow = 1000, 300
+	if _, err := w.reconciler(reconcile.Config{}).Correct(t.Context(), w.pending, 7); err != nil {
+		t.Fatal(err)
+	}
+	if want := "stale below 7 in 1, too long, too long, correct 250 at 12, correct 250 at 12, too long, correct 250 at 12, correct 250 at 12"; w.said() != want {
+		t.Errorf("it did %s", w.said())
+	}
+}
