@@ -166,8 +166,6 @@ func (c *Client) derive(ctx context.Context, statement string) error {
 		"max_partitions_per_insert_block": {"0"},
 		// A row that goes back to what it was is not a retry.
 		"insert_deduplicate": {"0"},
-		// Minutes may be of any month: 0 is no limit.
-		"max_partitions_per_insert_block": {"0"},
 	})
 }
 
