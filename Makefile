@@ -6,6 +6,7 @@
 # make bench    the benchmarks, ten samples each; BENCH=regexp chooses
 # make kills    KILLS (200) random kills of workers and the engine on a real Kafka
 # make chaos    ROUNDS (200) faults of every kind, one after another, under OBSERVATIONS (20000000); SEED chooses which
+# make safeguards   the stories that need each safeguard, with and without it
 # make fuzz     every fuzz target for FUZZTIME (20s)
 # make generate what is generated from the code
 # make clean    what the above made, but for the engine
@@ -14,7 +15,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: engine build demo test lint bench kills chaos fuzz generate clean help
+.PHONY: engine build demo test lint bench kills chaos safeguards fuzz generate clean help
 
 VERSION ?= 0.1.0-dev
 COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
@@ -79,6 +80,9 @@ bench:
 
 kills: engine
 	WHENCE_KILLS=$(KILLS) go test -count=1 -v -timeout 60m ./pipeline/pipelinetest/exactlyonce
+
+safeguards: engine
+	go test -count=1 -v -timeout 1h -run TestTheHarness ./bench/chaos -args -safeguards 'no-intent|no-token|no-lock|no-reseal'
 
 chaos: engine
 	go test -count=1 -v -timeout 24h -run TestEveryTable ./bench/chaos -args -seed $(SEED) -rounds $(ROUNDS) -observations $(OBSERVATIONS)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"testing"
 	"time"
 
@@ -33,7 +34,12 @@ func TestTheHarnessMissesEachSafeguardThatIsTakenOut(t *testing.T) {
 	if testing.Short() {
 		t.Skip("minutes of it")
 	}
+	match := regexp.MustCompile(*safeguards)
 	for _, story := range stories {
+		if !match.MatchString(story.safeguard) {
+			t.Logf("left out: %s (make safeguards has all that this harness notices)", story.safeguard)
+			continue
+		}
 		t.Run(story.safeguard, func(t *testing.T) {
 			s := newSystem(t, options{
 				shape:   world.Shape{Seed: *seed, Observations: 1 << 40, PerSecond: 100},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -498,6 +499,25 @@ func busyDay(t *testing.T, client *Client) {
 	}
 	must(t, client.exec(t.Context(), "OPTIMIZE TABLE whence.observations FINAL", nil))
 	must(t, client.exec(t.Context(), "OPTIMIZE TABLE whence_state.sealed FINAL", nil))
+}
+
+func TestTheExamplesOfTheReadmeCanBeRun(t *testing.T) {
+	client := connect(t)
+	readme, err := os.ReadFile("../../schemas/clickhouse/README.md")
+	must(t, err)
+	examples := 0
+	for _, block := range strings.Split(string(readme), "```sql\n")[1:] {
+		block, _, _ = strings.Cut(block, "```")
+		for statement := range strings.SplitSeq(block, ";\n") {
+			if strings.TrimSpace(statement) != "" {
+				lines(t, client, statement)
+				examples++
+			}
+		}
+	}
+	if examples < 5 {
+		t.Errorf("only %d examples", examples)
+	}
 }
 
 func TestSealingNothingAsksNothing(t *testing.T) {

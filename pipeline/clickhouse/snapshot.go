@@ -18,7 +18,7 @@ import (
 )
 
 // snapshotChunk is how many facts are handed over at once.
-const snapshotChunk = 16 << 10
+const snapshotChunk = 8 << 10
 
 // snapshotChunks is how many of those are in memory: one that is read, one
 // that is folded, and one between them.
@@ -41,9 +41,14 @@ const snapshotChunks = 3
 // A row that nobody can read is left out and logged: if one could end a start, no
 // worker would ever start again.
 func (c *Client) Snapshot(ctx context.Context, log *zap.Logger, after, upTo uint64, fold func([]event.Fact)) error {
-	for _, kinds := range [...]string{"IN", "NOT IN"} {
-		query := fmt.Sprintf("%s WHERE revision > %d AND revision <= %d AND entity_kind %s ('identity', 'retraction', 'service')",
-			snapshotQuery, after, upTo, kinds)
+	for _, part := range [...]struct{ types, data string }{
+		{"IN (" + namingTypes + ")", "data"},
+		{"IN (" + payloadTypes + ") AND type NOT IN (" + namingTypes + ")", "data"},
+		{"NOT IN (" + payloadTypes + ")", "''"},
+	} {
+		// Before FINAL, which then merges no data that is not asked for; copies of
+		// one content are of one type.
+		query := snapshotQuery(part.data) + " PREWHERE type " + part.types + snapshotRange(after, upTo)
 		if err := c.snapshot(ctx, log, query, fold); err != nil {
 			return fmt.Errorf("snapshot of facts: %w", err)
 		}
@@ -54,24 +59,35 @@ func (c *Client) Snapshot(ctx context.Context, log *zap.Logger, after, upTo uint
 // SnapshotInOrder is Snapshot in the order of the revisions: for who has to know
 // what each fact changed.
 func (c *Client) SnapshotInOrder(ctx context.Context, log *zap.Logger, after, upTo uint64, fold func([]event.Fact)) error {
-	query := fmt.Sprintf("%s WHERE revision > %d AND revision <= %d ORDER BY fact_contents.revision", snapshotQuery, after, upTo)
+	query := snapshotQuery("if(type IN ("+payloadTypes+"), data, '')") + snapshotRange(after, upTo) + " ORDER BY fact_contents.revision"
 	if err := c.snapshot(ctx, log, query, fold); err != nil {
 		return fmt.Errorf("snapshot of facts: %w", err)
 	}
 	return nil
 }
 
-// snapshotQuery spares the data of facts that have no payload. Most facts are of
-// one part, and one thread reads them faster than a timeline folds them.
-var snapshotQuery = func() string {
-	var read []string
+// snapshotQuery selects data, as said, and the rest that snapshotRows has.
+func snapshotQuery(data string) string {
+	return "SELECT source, id, type, toUnixTimestamp64Milli(time) AS at, content_hash, revision, " + data +
+		" AS said FROM whence_state.fact_contents FINAL"
+}
+
+func snapshotRange(after, upTo uint64) string {
+	return fmt.Sprintf(" WHERE revision > %d AND revision <= %d", after, upTo)
+}
+
+// namingTypes are those that Snapshot begins with.
+const namingTypes = "'" + event.Prefix + "service.declared', '" + event.Prefix + "identity.declared', '" + retracted + "'"
+
+// payloadTypes are those that have a payload. Of the others the data is spared.
+var payloadTypes = func() string {
+	var names []string
 	for _, t := range event.Types() {
 		if codec.HasPayload(t.Name) {
-			read = append(read, "'"+t.Name+"'")
+			names = append(names, "'"+t.Name+"'")
 		}
 	}
-	return "SELECT source, id, type, toUnixTimestamp64Milli(time) AS at, content_hash, revision, if(type IN (" +
-		strings.Join(read, ", ") + "), data, '') AS said FROM whence_state.fact_contents FINAL"
+	return strings.Join(names, ", ")
 }()
 
 // snapshot reads a chunk while the one before is folded.
@@ -92,6 +108,7 @@ func (c *Client) snapshot(ctx context.Context, log *zap.Logger, query string, fo
 	return failed
 }
 
+// One thread reads faster than a timeline folds, and keeps to the table's order.
 func (c *Client) readSnapshot(ctx context.Context, query string, free <-chan *snapshotRows, full chan<- *snapshotRows) error {
 	result, err := c.stream(ctx, query, url.Values{"max_threads": {"1"}, "max_block_size": {strconv.Itoa(snapshotChunk)}})
 	if err != nil {

@@ -41,6 +41,7 @@ func TestASnapshotHasEveryFactThatWasAcceptedAndLeavesOutWhatNobodyCanRead(t *te
 		said("under a greater limit", opened, 3, `{"incident_id":"i3","service":"s","environment":"e","more":`+nested(900)+`}`),
 		said("by older rules", opened, 6, `{"incident_id":"i6","started_at":"0001-01-01T00:00:00Z"}`),
 		unread, other,
+		said("without payload", "build.finished", 7, `{"build_id":"b"}`),
 	}
 	tell(t, client, len(facts), facts...)
 
@@ -58,7 +59,10 @@ func TestASnapshotHasEveryFactThatWasAcceptedAndLeavesOutWhatNobodyCanRead(t *te
 			t.Errorf("%s comes back as %.300v", facts[want].ID, f)
 		}
 	}
-	if len(recalled) != 4 || logged.Len() != 2 {
+	if f, ok := recalled["without payload"]; !ok || f.Payload != nil || f.Hash != facts[6].Hash {
+		t.Errorf("a build comes back as %+v", f)
+	}
+	if len(recalled) != 5 || logged.Len() != 2 {
 		t.Errorf("%d facts, %d complaints", len(recalled), logged.Len())
 	}
 	for _, entry := range logged.All() {
@@ -189,7 +193,7 @@ func TestASnapshotFromAnotherMachineIsPacked(t *testing.T) {
 		r.Host = address // the engine asks strangers for a password
 		return transport.RoundTrip(r)
 	})
-	if got := revised(t, client, 0, math.MaxUint64); len(got) != 1 || packed != 2 {
+	if got := revised(t, client, 0, math.MaxUint64); len(got) != 1 || packed != 3 {
 		t.Errorf("%v, %d results were packed", got, packed)
 	}
 	transport.CloseIdleConnections()
@@ -255,8 +259,8 @@ func TestASnapshotThatBreaksOffIsNoSnapshot(t *testing.T) {
 		}
 	}
 	client := answers(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(block) })
-	if got := revised(t, client, 0, math.MaxUint64); len(got) != 2 {
-		t.Errorf("of two whole results there is %v", got)
+	if got := revised(t, client, 0, math.MaxUint64); len(got) != 3 {
+		t.Errorf("of three whole results there is %v", got)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	err := client.Snapshot(ctx, zap.NewNop(), 0, math.MaxUint64, func([]event.Fact) { cancel() })

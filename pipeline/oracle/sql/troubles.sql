@@ -1,5 +1,5 @@
 -- Law 2, the checks: no row where all is well. A topic that was made anew has another id and an account of its own;
--- rows of events know their topic's name only, so for them the name must not have been used twice. `key` tells whether
+-- rows of events know their topic's name only, so of a name that was used twice nothing can be said of them. `key` tells whether
 -- two looks at a system at work see the same trouble: what is under way at one is done at the next.
 WITH
 ledger AS
@@ -7,6 +7,7 @@ ledger AS
     SELECT topic, topic_id, partition, from_offset, to_offset, records, stored, dead, observations
     FROM whence_state.batches FINAL
 ),
+twice AS (SELECT topic FROM ledger GROUP BY topic HAVING uniqExact(topic_id) > 1),
 -- Where the batch before ended; for the first, its own start.
 steps AS
 (
@@ -67,7 +68,7 @@ SELECT
 FROM places AS p
 ASOF LEFT JOIN (SELECT topic, partition, from_offset, max(to_offset) AS to_offset FROM ledger GROUP BY topic, partition, from_offset) AS b
     ON b.topic = p.topic AND b.partition = p.partition AND b.from_offset <= p.offset
-WHERE p.offset >= b.to_offset OR b.topic = ''
+WHERE (p.offset >= b.to_offset OR b.topic = '') AND p.topic NOT IN twice
 GROUP BY p.kept, p.topic, p.partition
 UNION ALL
 -- Fewer rows than were said are those that were said twice.
@@ -85,7 +86,7 @@ FROM
         FROM ledger
         GROUP BY topic, partition, from_offset
     ) AS b ON b.topic = o.topic AND b.partition = o.partition AND b.from_offset <= o.offset
-    WHERE o.offset < b.to_offset
+    WHERE o.offset < b.to_offset AND o.topic NOT IN twice
     GROUP BY topic, partition, from_offset
     HAVING rows > said
 )
