@@ -43,9 +43,11 @@ type Sealer struct {
 	observer Observer
 	now      func() time.Time
 	seen     map[place]sight
+	looks    int
+	resting  bool // no minute was open at the last look
 }
 
-// place is a minute of a service in an environment, or an hour.
+// place is a minute of a service in an environment.
 type place struct {
 	service, environment string
 	start                event.Millis
@@ -85,28 +87,37 @@ func (s *Sealer) Run(ctx context.Context, ticks <-chan time.Time) error {
 // atOnce bounds the minutes that are listed in one look.
 const atOnce = 100_000
 
+// hoursEvery is how many looks pass between two at the hours, while minutes are
+// open: hours end more rarely.
+const hoursEvery = 6
+
 // Look seals what has rested since an earlier look.
 func (s *Sealer) Look(ctx context.Context) error {
-	hours, err := s.store.OpenHours(ctx) // before the minutes: see closable
+	var hours []tables.Minute
+	var err error
+	if s.resting || s.looks%hoursEvery == 0 {
+		// Before the minutes: see closable.
+		if hours, err = s.store.OpenHours(ctx); err != nil {
+			return err
+		}
+		if len(hours) == 0 {
+			s.saw(nil)
+			return nil
+		}
+	}
+	open, err := s.store.OpenMinutes(ctx, atOnce)
 	if err != nil {
 		return err
 	}
-	var open []tables.Minute
-	if len(hours) > 0 {
-		if open, err = s.store.OpenMinutes(ctx, atOnce); err != nil {
-			return err
-		}
-	}
 	pipeline.Failpoint("seal/after-read")
+	s.looks++
+	return errors.Join(s.seal(ctx, s.rested(open)), s.sealHours(ctx, closable(hours, open)))
+}
+
+// saw notes that these minutes are open.
+func (s *Sealer) saw(open []tables.Minute) {
+	s.resting = len(open) == 0
 	s.observer.MinutesOpen(len(open))
-	// With more behind them, minutes wait for one look only: the earliest of so
-	// many were written long ago, by a correction or a replay.
-	after := s.after
-	if len(open) == atOnce {
-		after = 0
-	}
-	rested := s.rested(slices.Concat(closable(hours, open), open), after)
-	return s.seal(ctx, rested)
 }
 
 // closable are the hours that none of the open minutes is in. The hours' sums
@@ -125,10 +136,16 @@ func closable(hours, open []tables.Minute) []tables.Minute {
 	return slices.DeleteFunc(hours, func(h tables.Minute) bool { return inUse[h.Start] || h.Start >= cut })
 }
 
-// rested are those of open that have not changed since an earlier look, for at
-// least after. What is not open is forgotten.
-func (s *Sealer) rested(open []tables.Minute, after time.Duration) []tables.Minute {
-	now := s.now()
+// rested are those of open that have not changed since an earlier look, for as
+// long as is configured. With more behind them, minutes wait for one look only:
+// the earliest of so many were written long ago, by a correction or a replay.
+// What is not open is forgotten.
+func (s *Sealer) rested(open []tables.Minute) []tables.Minute {
+	s.saw(open)
+	now, after := s.now(), s.after
+	if len(open) == atOnce {
+		after = 0
+	}
 	seen := make(map[place]sight, len(open))
 	var rested []tables.Minute
 	for _, m := range open {
@@ -147,11 +164,10 @@ func (s *Sealer) rested(open []tables.Minute, after time.Duration) []tables.Minu
 	return rested
 }
 
-// seal seals minutes and hours. What fails does not keep the rest waiting: it
-// may be a minute that is too large.
-func (s *Sealer) seal(ctx context.Context, rested []tables.Minute) error {
+// seal seals minutes. What fails does not keep the rest waiting: it may be a
+// minute that is too large.
+func (s *Sealer) seal(ctx context.Context, minutes []tables.Minute) error {
 	var errs []error
-	minutes, hours := split(rested)
 	for chunk := range chunks(minutes) {
 		begun := s.now()
 		if err := s.store.Seal(ctx, chunk); err != nil {
@@ -164,21 +180,14 @@ func (s *Sealer) seal(ctx context.Context, rested []tables.Minute) error {
 		pipeline.Failpoint("seal/after-seal")
 		s.observer.MinutesSealed(len(chunk), s.now().Sub(begun))
 	}
-	if len(hours) > 0 {
-		errs = append(errs, s.store.SealHours(ctx, hours))
-	}
 	return errors.Join(errs...)
 }
 
-func split(rested []tables.Minute) (minutes, hours []tables.Minute) {
-	for _, m := range rested {
-		if m.Service == "" {
-			hours = append(hours, m)
-		} else {
-			minutes = append(minutes, m)
-		}
+func (s *Sealer) sealHours(ctx context.Context, hours []tables.Minute) error {
+	if len(hours) == 0 {
+		return nil
 	}
-	return minutes, hours
+	return s.store.SealHours(ctx, hours)
 }
 
 // What one statement seals: few minutes, so that its text is short, and few

@@ -43,6 +43,7 @@ type store struct {
 
 	chunks [][]tables.Minute
 	fail   error
+	asked  int // for the hours
 }
 
 func newStore() *store {
@@ -88,6 +89,7 @@ func (s *store) open(hours bool) []tables.Minute {
 }
 
 func (s *store) OpenHours(context.Context) ([]tables.Minute, error) {
+	s.asked++
 	defer s.between()
 	return s.open(true), nil
 }
@@ -341,6 +343,19 @@ func TestAnIdleSealerAsksOneQuestionAndWritesNothing(t *testing.T) {
 	s.look(t, sealer)
 	if asked != 1 {
 		t.Fatalf("%d questions", asked)
+	}
+}
+
+// A question costs the server more than it takes to answer it.
+func TestWhileMinutesAreOpenTheHoursAreAskedForMoreRarely(t *testing.T) {
+	s, c := newStore(), started()
+	sealer := seal.New(seal.Config{}, s, &observer{}, c.Now)
+	s.write("shop", first)
+	for range 12 {
+		s.look(t, sealer)
+	}
+	if s.asked != 2 {
+		t.Errorf("asked for the hours %d times in 12 looks, want 2", s.asked)
 	}
 }
 

@@ -1,5 +1,6 @@
--- Seals of minutes, each with the sums of touches as they were read before. A minute whose observations are
--- gone since gets a seal without deployments: it would be open for ever otherwise.
+-- Seals of minutes, each with the sums of touches as they were read before. A minute whose observations are gone since gets
+-- a seal without deployments: it would be open for ever otherwise. One thread, because nobody waits for it, and because
+-- several would each have a set of users to merge with the others'.
 INSERT INTO whence_state.sealed
 (
     service, environment, minute, touch, rows, canonical_service,
@@ -30,3 +31,4 @@ LEFT JOIN
     WHERE (service, environment, minute) IN (SELECT service, environment, minute FROM looked)
     GROUP BY service, environment, minute
 ) AS v ON v.service = looked.service AND v.environment = looked.environment AND v.minute = looked.minute
+SETTINGS max_threads = 1

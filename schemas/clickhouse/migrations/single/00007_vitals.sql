@@ -105,6 +105,8 @@ HAVING (service, environment, minute, touch, rows) NOT IN
 -- holds (2^(i/8), 2^((i+1)/8)] ms, -32768 what is not above zero.
 -- Floats are summed by Kahan's rule, because rows come in another order each time: two sums of the same rows differ by
 -- some units in the last place at most. Whoever compares them takes two for equal that differ by less than a billionth.
+-- Users are told apart by 64 bits of hash, which takes a quarter off the whole: among a million users of one minute, the
+-- chance that the count is one too low is 1 in 37 million.
 CREATE OR REPLACE VIEW whence_state.vitals_computed AS
 WITH
     type = 'io.whence.service.measured' AS measured,
@@ -116,8 +118,8 @@ SELECT
     count() AS observations,
     sumKahanIf(stands_for, NOT measured AND (ok IS NOT NULL OR duration_ms IS NOT NULL)) AS requests,
     sumKahanIf(stands_for, NOT measured AND ok = false) AS errors,
-    uniqExactIf(user, user != '') AS users,
-    uniqExactMapIf(map(toString(name), user),
+    uniqExactIf(cityHash64(user), user != '') AS users,
+    uniqExactMapIf(map(toString(name), cityHash64(user)),
         user != '' AND type = 'io.whence.behavior.recorded' AND ifNull(ok, true)) AS conversions,
     sumMapIf(map(if(duration_ms > 0, toInt16(ceil(log2(assumeNotNull(duration_ms)) * 8) - 1), toInt16(-32768)), stands_for),
         duration_ms IS NOT NULL AND stands_for != 0) AS latency,
