@@ -28,7 +28,7 @@ func TestEveryTableIsRightAfterEveryFault(t *testing.T) {
 		return
 	}
 	s := newSystem(t, options{
-		shape:   world.Shape{Seed: *seed, Observations: 1 << 40, PerSecond: 100},
+		shape:   world.Shape{Seed: *seed, Observations: 1 << 40, PerSecond: 400},
 		brokers: 3, workers: 2, rate: or(*rate, 2000), disk: 4000, settle: 5 * time.Minute,
 	})
 	r := newRunner(s, *seed, chooseFaults(false))

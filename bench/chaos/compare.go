@@ -204,11 +204,7 @@ func (s *system) verify(d *differences) {
 		d.add("verify: %s: %s differs in %d rows: %+v", c.Area, c.Name, c.Differing, c.Examples)
 	}
 	for _, trouble := range report.Troubles {
-		// A row knows its topic by name, so of one that was made again verify
-		// can't tell whose offsets they are.
-		if trouble.Trouble != "unaccounted" || !s.remade[trouble.Topic] {
-			d.add("verify: %+v", trouble)
-		}
+		d.add("verify: %+v", trouble)
 	}
 	if report.Unsettled != 0 || report.Waiting != 0 || !report.Vitals || report.Observations != uint64(s.record.contents()) {
 		d.add("verify: not everything was looked at: %+v", report)

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"fmt"
+	"os/exec"
 	"syscall"
 	"time"
 
@@ -10,6 +11,12 @@ import (
 
 func brokerFaults() []*fault {
 	return []*fault{
+		{name: "a broker's clock is an hour ahead", inject: (*round).wrongClock, possible: func(s *system) string {
+			if _, err := exec.LookPath("cc"); err != nil {
+				return "no C compiler to make a wrong clock with"
+			}
+			return ""
+		}},
 		{name: "a broker is killed", inject: func(r *round) string { return r.killNode(r.anyNode()) }},
 		{name: "the controller is killed", inject: func(r *round) string {
 			n, err := r.cluster.Controller()
@@ -95,6 +102,30 @@ func (r *round) pauseNode(n *pipelinetest.Node) string {
 	n.Signal(syscall.SIGSTOP)
 	r.later(func() { n.Signal(syscall.SIGCONT) })
 	return fmt.Sprintf("node %d, %s", n.ID, r.goesOn(500))
+}
+
+// wrongClock lets a broker stamp records of the next hour, and then those of
+// this one again.
+func (r *round) wrongClock() string {
+	environment, err := pipelinetest.WrongClock(r, time.Hour)
+	if err != nil {
+		return err.Error()
+	}
+	n := r.anyNode()
+	n.Stop()
+	n.StartWith(environment)
+	r.later(func() {
+		n.Stop()
+		n.Start()
+	})
+	r.eventually("the cluster is whole", r.cluster.Whole)
+	if err := r.cluster.MoveLeaders(r.topics...); err != nil { // to it, too
+		return "leaders did not move: " + err.Error()
+	}
+	return fmt.Sprintf("node %d, %s", n.ID, r.sees("rows from the future are stored", 2*patience, func() bool {
+		answer, err := r.query(r.Context(), "SELECT count() FROM whence.observations WHERE received_at > now() + INTERVAL 30 MINUTE")
+		return err == nil && string(answer) != "0\n"
+	}))
 }
 
 // coordinator is the node that keeps the offsets of the events group.

@@ -81,7 +81,6 @@ func (r *round) remakeTopic() string {
 	if _, err := r.cluster.Admin.DeleteTopic(ctx, topicCampaign); err != nil {
 		return err.Error()
 	}
-	r.remade[topicCampaign] = true
 	// Deletion is not done when it is acknowledged.
 	r.eventually("the topic is made again", func() error {
 		_, err := r.cluster.Admin.CreateTopic(ctx, int32(len(before[topicCampaign].Partitions)), 3, map[string]*string{

@@ -43,24 +43,24 @@ func workerFaults() []*fault {
 		}},
 	}
 	for _, step := range []struct{ name, point string }{
-		{"a worker is killed before its intent", "events/before-intent"},
-		{"a worker is killed between intent and insert", "events/after-enrich"},
-		{"a worker is killed between insert and ledger", "store/before-ledger"},
-		{"a worker is killed between insert and commit", "events/before-commit"},
-		{"a worker is killed after its commit", "events/after-commit"},
-		{"a worker is killed with facts stored and not derived", "store/after-facts"},
-		{"a worker is killed before it commits facts", "context/before-commit"},
-		{"a worker is killed in a correction, promises read", "reconcile/after-promises"},
-		{"a worker is killed in a correction, images kept", "reconcile/after-history"},
-		{"a worker is killed in a correction, rows rewritten", "reconcile/after-rewrite"},
-		{"a worker is killed in a correction, minutes touched", "reconcile/after-touch"},
-		{"a worker is killed in a correction, before it is closed", "reconcile/before-close"},
+		{"a worker is killed before its intent", "events/before-intent=kill@2"},
+		{"a worker is killed between intent and insert", "events/after-enrich=kill@2"},
+		{"a worker is killed between insert and ledger", "store/before-ledger=kill@2"},
+		{"a worker is killed between insert and commit", "events/before-commit=kill@2"},
+		{"a worker is killed after its commit", "events/after-commit=kill@2"},
+		{"a worker is killed with facts stored and not derived", "store/after-facts=kill@2"},
+		{"a worker is killed before it commits facts", "context/before-commit=kill@2"},
+		{"a worker is killed in a correction, promises read", "reconcile/after-promises=kill"},
+		{"a worker is killed in a correction, images kept", "reconcile/after-history=kill"},
+		{"a worker is killed in a correction, rows rewritten", "reconcile/after-rewrite=kill"},
+		{"a worker is killed in a correction, minutes touched", "reconcile/after-touch=kill"},
+		{"a worker is killed in a correction, before it is closed", "reconcile/before-close=kill"},
 	} {
 		all = append(all, killedAt(step.name, step.point))
 	}
 	for _, step := range []struct{ name, point string }{
-		{"a worker is killed while it seals, minutes read", "seal/after-read"},
-		{"a worker is killed while it seals, minutes stored", "seal/after-seal"},
+		{"a worker is killed while it seals, minutes read", "seal/after-read=kill"},
+		{"a worker is killed while it seals, minutes stored", "seal/after-seal=kill"},
 	} {
 		f := killedAt(step.name, step.point)
 		f.full = true // a minute is sealed when nothing was written to it for a minute
@@ -69,15 +69,15 @@ func workerFaults() []*fault {
 	return all
 }
 
-// killedAt arms a new worker, which dies at its second passing of the step.
-// Others are stopped first: it has to get work.
+// killedAt arms a new worker, which dies when it comes to the step. Others are
+// stopped first: it has to get work.
 func killedAt(name, point string) *fault {
 	return &fault{name: name, inject: func(r *round) string {
 		n := len(r.fleet.all())
 		r.fleet.stopAll()
 		r.later(func() { r.fleet.scale(n) })
 		before := r.heard(exits)
-		r.fleet.start(point + "=kill@2")
+		r.fleet.start(point)
 		if strings.HasPrefix(point, "reconcile/") {
 			r.publisher.inject(correction)
 		}

@@ -50,12 +50,11 @@ type system struct {
 	record    *record
 	publisher *publisher
 	topics    []string // inputs
-	remade    map[string]bool
 	logs      string
 }
 
 func newSystem(t *testing.T, o options) *system {
-	s := &system{T: t, options: o, remade: map[string]bool{}, logs: logFolder(t)}
+	s := &system{T: t, options: o, logs: logFolder(t)}
 	s.cluster = pipelinetest.StartCluster(t, o.brokers, nil)
 	s.disk = newDisk(t, o.disk)
 	s.address = pipelinetest.SettledAddress(t)

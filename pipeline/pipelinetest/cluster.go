@@ -158,7 +158,10 @@ func (n *Node) java(class string, arguments ...string) *exec.Cmd {
 }
 
 // Start runs the node, which is not running.
-func (n *Node) Start() {
+func (n *Node) Start() { n.StartWith(nil) }
+
+// StartWith is Start with more environment variables (NAME=value).
+func (n *Node) StartWith(environment []string) {
 	n.t.Helper()
 	output, err := os.OpenFile(filepath.Join(n.dir, "output"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -167,6 +170,7 @@ func (n *Node) Start() {
 	defer output.Close()
 	n.process = n.java("kafka.Kafka", n.config())
 	n.process.Stdout, n.process.Stderr = output, output
+	n.process.Env = append(os.Environ(), environment...)
 	n.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := n.process.Start(); err != nil {
 		n.t.Fatal(err)
