@@ -81,7 +81,8 @@ func killedAt(name, point string) *fault {
 		if strings.HasPrefix(point, "reconcile/") {
 			r.publisher.inject(correction)
 		}
-		return r.sees("it dies at "+point, 10*patience, func() bool { return r.heard(exits) > before })
+		step, _, _ := strings.Cut(point, "=")
+		return r.sees("it dies at "+step, 10*patience, func() bool { return r.heard(exits) > before })
 	}}
 }
 
