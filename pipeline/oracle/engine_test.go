@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"go.uber.org/zap"
@@ -82,8 +83,10 @@ func do(t testing.TB, query oracle.Query, statement string) []byte {
 
 // empty forgets what other tests have stored.
 func empty(t testing.TB, query oracle.Query) {
-	for _, table := range []string{"whence.facts", "whence_state.fact_contents", "whence.observations", "whence.observations_history", "whence.other_events", "whence.dead_letters",
-		"whence.deployments", "whence.incidents", "whence.findings", "whence_state.batches"} {
+	t.Helper()
+	tables := do(t, query, "SELECT concat(database, '.', name) FROM system.tables "+
+		"WHERE database IN ('whence', 'whence_state') AND engine LIKE '%MergeTree' FORMAT TSV")
+	for _, table := range strings.Fields(string(tables)) {
 		do(t, query, "TRUNCATE TABLE "+table)
 	}
 }
