@@ -223,20 +223,55 @@ func (g *signals) sides(h *hypothesis, s *step) {
 	}
 	rows := g.byService[s.service]
 	worse, clean, old := g.compare(rows, s)
-	h.say("side", saturate(worse.Size, evident), func() string {
+	alike := saturate(old.Size, evident)
+	h.say("side", saturate(worse.Size, evident)*(1-alike), func() string {
 		return fmt.Sprintf("its new instances fail in %s of calls, the old ones in %s", percent(worse.During), percent(worse.Before))
 	}, func() string { return g.sqlSide(s) })
 	h.say("clean", clean, func() string { return "its new instances report, and are well" }, func() string { return g.sqlClean(s) })
-	h.say("alike", saturate(old.Size, evident)*(1-saturate(worse.Size, evident)), func() string {
+	h.say("alike", alike, func() string {
 		return fmt.Sprintf("its old instances fail too: %s more than before", percent(old.Size))
 	}, func() string { return g.sqlAlike(s) })
 	for _, figure := range figures {
-		n, o := g.mean(s.service, g.during, s.isNew, figure.of), g.mean(s.service, g.during, s.isOld, figure.of)
+		n, o := g.mean(s.service, g.during, g.warm(s), figure.of), g.mean(s.service, g.during, s.isOld, figure.of)
 		h.say(figure.name, min(1, max(0, math.Log2(n/o)/3)), func() string {
 			return fmt.Sprintf("%s of new instances is %.1f times that of old ones", figure.title, n/o)
 		}, func() string { return g.sqlFigure(s, figure) })
 	}
 	g.silence(h, s)
+	g.idle(h, s)
+}
+
+// idle is whether the new instances are there and the caller that fails asks
+// them nothing: then they can't be what it fails of.
+func (g *signals) idle(h *hypothesis, s *step) {
+	caller, own := g.worstCaller(s.service)
+	if own < plain {
+		return
+	}
+	there := map[event.Millis]bool{}
+	for _, i := range g.byService[s.service] {
+		m := &g.Measurements[i]
+		if m.Caller != caller || m.Callee != s.service || !g.during.has(m.At) || !s.isNew(m) {
+			continue
+		}
+		if _, _, ok := m.shortfall(); ok {
+			return
+		}
+		there[minuteOf(m.At)] = true
+	}
+	n := float64(len(there))
+	h.say("idle", n/(n+1), func() string { return fmt.Sprintf("%s, which fails, has not called its new instances", caller) },
+		func() string { return g.sqlIdle(s, caller) })
+}
+
+// warm says whether a row is of a new instance that has reported before: the
+// first minute of one is slow, and means nothing.
+func (g *signals) warm(s *step) func(*Measurement) bool {
+	first := map[string]event.Millis{}
+	for _, in := range g.instances[s.service] {
+		first[in.name] = in.first
+	}
+	return func(m *Measurement) bool { return s.isNew(m) && m.At > first[m.Instance]+minute/2 }
 }
 
 type figure struct {
