@@ -31,29 +31,30 @@ func (p *plan) harm(r *rollout, f Fault) {
 	of := func(i *pod) bool { return i.rollout == r }
 	from := r.stages[0].at - p.lag - 10
 	fresh := r.stages[0].added
-	hidden := p.mute(f, fresh)
-	switch s := (strain{hidden: hidden}); f {
+	silent := p.mute(f, fresh)
+	hide := p.hide(silent, from)
+	switch s := (strain{}); f {
 	case Exception:
 		s.errors, s.on = p.between(0.3, 1), p.someEdge(r.service, 0.4)
-		p.trouble(from, of, constant(s))
+		p.trouble(from, of, hiding(constant(s), hide))
 	case Latency:
 		s.slow = p.scale(5, 80)
 		if p.chance(0.85) {
 			s.wait = p.between(0.15, 0.9)
 		}
-		p.trouble(from, of, constant(s))
+		p.trouble(from, of, hiding(constant(s), hide))
 	case MemoryLeak:
-		p.trouble(from, of, p.leak(s))
+		p.trouble(from, of, hiding(p.leak(), hide))
 	case WrongValue:
 		s.poison, s.on = p.between(0.4, 1), p.poisoned(r.service)
-		p.trouble(from, of, constant(s))
+		p.trouble(from, of, hiding(constant(s), hide))
 	case BadConfiguration:
-		p.trouble(from, of, constant(p.misconfigured(r.service, s)))
+		p.trouble(from, of, hiding(constant(p.misconfigured(r.service)), hide))
 	case LostReplicas:
 		p.loseReplicas(r, from)
 	default: // silent in part or whole
 		s.errors = p.between(0.4, 1)
-		p.trouble(from, of, constant(s))
+		p.trouble(from, of, hiding(constant(s), hide))
 	}
 }
 
@@ -62,9 +63,8 @@ func (p *plan) trouble(from int64, hits func(*pod) bool, what func(*pod, int64) 
 }
 
 // mute says when the faulty instances are first scraped: in half of the cases
-// they aren't within a minute of the detection. What the mesh doesn't see of
-// those is returned.
-func (p *plan) mute(f Fault, fresh []*pod) (hidden float64) {
+// they aren't within a minute of the detection.
+func (p *plan) mute(f Fault, fresh []*pod) bool {
 	share := 0.33
 	switch f {
 	case Silent:
@@ -77,7 +77,7 @@ func (p *plan) mute(f Fault, fresh []*pod) (hidden float64) {
 	all := p.chance(share)
 	for i, n := range fresh {
 		switch {
-		case all && (f == Silent || p.chance(0.8)):
+		case all && (f == Silent || p.chance(0.92)):
 			n.reports = never
 		case all:
 			n.reports = p.detected + p.seconds(70, 280)
@@ -91,10 +91,35 @@ func (p *plan) mute(f Fault, fresh []*pod) (hidden float64) {
 			n.reports = n.born
 		}
 	}
-	if all && p.chance(0.3) {
-		return p.between(0.6, 1)
+	return all
+}
+
+// hide says how much of the failures the mesh doesn't see. Of instances that
+// never come up it may see them for a minute only, until it calls them no
+// more, or none at all, while the callers go on failing.
+func (p *plan) hide(silent bool, from int64) func(at int64) float64 {
+	share, until := p.between(0.7, 1), from+p.seconds(50, 150)
+	switch x := p.Float64(); {
+	case !silent || x < 0.5:
+		share = 0
+	case x < 0.7:
+		until = from
 	}
-	return 0
+	return func(at int64) float64 {
+		if at < until {
+			return 0
+		}
+		return share
+	}
+}
+
+// hiding is a fault of which the mesh doesn't see everything.
+func hiding(what func(*pod, int64) strain, hide func(int64) float64) func(*pod, int64) strain {
+	return func(p *pod, at int64) strain {
+		s := what(p, at)
+		s.hidden = hide(at)
+		return s
+	}
 }
 
 // someEdge is nil, or with some chance one edge into a service.
@@ -126,30 +151,27 @@ func (p *plan) poisoned(s *service) *edge {
 }
 
 // misconfigured instances can't call something, and fail for it.
-func (p *plan) misconfigured(s *service, also strain) strain {
+func (p *plan) misconfigured(s *service) strain {
 	if len(s.out) == 0 || p.chance(0.3) { // an address, whose calls nobody measures
-		also.errors, also.on = p.between(0.3, 1), p.someEdge(s, 0.3)
-		return also
+		return strain{errors: p.between(0.3, 1), on: p.someEdge(s, 0.3)}
 	}
-	also.out = s.out[0]
+	most := s.out[0]
 	for _, e := range s.out {
-		if e.use > also.out.use {
-			also.out = e
+		if e.use > most.use {
+			most = e
 		}
 	}
-	also.out.critical, also.outErrors = 1, p.between(0.6, 1)
-	return also
+	most.critical = 1
+	return strain{out: most, outErrors: p.between(0.6, 1)}
 }
 
 // leak fills memory within minutes; errors come with it.
-func (p *plan) leak(also strain) func(*pod, int64) strain {
+func (p *plan) leak() func(*pod, int64) strain {
 	minutes, slow, errors := p.between(1, 4), p.scale(5, 60), p.between(0.4, 1)
 	memory, cpu := p.between(0.03, 0.6), p.between(0.05, 0.5)
 	return func(i *pod, at int64) strain {
 		full := math.Min(1, math.Max(0, float64(at-i.born)/60/minutes))
-		s := also
-		s.errors, s.slow, s.memory, s.cpu = errors*full, slow*full, memory*full, cpu*math.Sqrt(full)
-		return s
+		return strain{errors: errors * full, slow: slow * full, memory: memory * full, cpu: cpu * math.Sqrt(full)}
 	}
 }
 
@@ -204,7 +226,7 @@ func (p *plan) failService(s *service, share float64) {
 	case x < 0.35 && WrongValue.fits(s):
 		what = strain{poison: p.between(0.3, 1), on: p.poisoned(s)}
 	case x < 0.5 && len(s.out) > 0:
-		what = p.misconfigured(s, strain{})
+		what = p.misconfigured(s)
 	}
 	p.trouble(p.onset, hits, constant(what))
 }

@@ -10,7 +10,7 @@ func Generate(seed uint64, opts Options) Case {
 	opts = opts.orDefaults()
 	name := fmt.Sprintf("env-%016x", seed)
 	p := newPlan(newDice(seed), name, opts)
-	w := &writer{environment: name, buffer: make([]byte, 0, 1<<20)}
+	w := newWriter(name, p.rows())
 	p.tell(w)
 	p.measure(w)
 	lines := w.sorted()
@@ -142,4 +142,13 @@ func (p *plan) addGhosts() {
 		i := p.addPod(s, s.version, at-3)
 		i.reports, i.gone = at, at
 	}
+}
+
+// rows is about how many there will be.
+func (p *plan) rows() int {
+	series := 2 * len(p.edges)
+	for _, s := range p.services {
+		series += len(s.pods) * (len(s.in) + len(s.out))
+	}
+	return series * int((p.cut-p.first)/60+1)
 }

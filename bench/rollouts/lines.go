@@ -18,6 +18,11 @@ type writer struct {
 	stamp       []byte
 }
 
+// newWriter has room for so many rows.
+func newWriter(environment string, rows int) *writer {
+	return &writer{environment: environment, buffer: make([]byte, 0, rows*440+1<<15), lines: make([]line, 0, rows+200)}
+}
+
 type line struct {
 	at         int64
 	begin, end int

@@ -3,6 +3,8 @@ package rollouts
 import (
 	"fmt"
 	"strings"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // namer makes names that mean nothing, each once.
@@ -86,16 +88,10 @@ func (n *namer) instance(service, version string) string {
 		case n.instances == 1:
 			return service + "-" + version + "-" + n.hex(10)
 		default: // as a replica set does: one infix a version
-			return service + "-" + infix(version) + "-" + n.hex(5)
+			return service + "-" + infix(service+version) + "-" + n.hex(5)
 		}
 	})
 }
 
-// infix stands for a version in a name, without saying it.
-func infix(version string) string {
-	h := uint64(14695981039346656037)
-	for i := range len(version) {
-		h = (h ^ uint64(version[i])) * 1099511628211
-	}
-	return fmt.Sprintf("%08x", uint32(h>>16))
-}
+// infix stands for a service's version in a name, without saying it.
+func infix(of string) string { return fmt.Sprintf("%08x", uint32(xxhash.Sum64String(of))) }

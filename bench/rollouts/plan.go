@@ -32,9 +32,11 @@ type notice struct {
 
 const weekSeconds = 7 * 24 * 3600
 
-// newPlan plans a case. What can't be seen at all is mostly planned again.
+// newPlan plans a case, again and again until somebody would have noticed. One
+// in twenty is what nobody can see in the measurements, as happens.
 func newPlan(d dice, environment string, o Options) *plan {
-	for {
+	faint := d.chance(0.05)
+	for try := 0; ; try++ {
 		p := &plan{fleet: newFleet(newWorld(d, o.Services)), options: o, environment: environment}
 		p.times()
 		p.incident = p.services[0]
@@ -47,7 +49,8 @@ func newPlan(d dice, environment string, o Options) *plan {
 			p.blameOther()
 		}
 		p.distract()
-		if o.Fault == FalseAlarm || p.visible() > 0.04 || d.chance(0.04) {
+		share := p.visible()
+		if o.Fault == FalseAlarm || try == 20 || faint && share < visibly || !faint && d.chance(noticed(share)) {
 			p.detect()
 			return p
 		}
@@ -63,8 +66,8 @@ func (p *plan) times() {
 	}
 	p.first = p.scrape - 60*p.seconds(18, 23)
 	p.cut = p.detected + 60*int64(p.options.Minutes) + p.seconds(4, 6)
-	p.onset = p.scrape - p.seconds(18, 60)
-	if p.chance(0.4) {
+	p.onset = p.scrape - p.seconds(18, 60) - p.lag
+	if p.chance(0.3) {
 		p.onset -= p.seconds(0, 170)
 	}
 }
@@ -139,7 +142,7 @@ func (p *plan) distract() {
 
 // drawRollouts is how many innocent ones there are.
 func (p *plan) drawRollouts() int {
-	n := 2 + p.IntN(4)
+	n := 3 + p.IntN(4)
 	if p.options.Services > 60 {
 		n = p.IntN(12)
 	}
@@ -171,11 +174,22 @@ func (p *plan) innocent(s *service) *rollout {
 	return r
 }
 
-// visible is the greatest share of failures that any edge shows within a
-// minute of the detection, beyond what always fails.
+// visibly is the least share of failures that stands out.
+const visibly = 0.03
+
+// noticed is the chance that somebody is told of that share of failures.
+func noticed(share float64) float64 {
+	if share < visibly {
+		return 0
+	}
+	return math.Min(1, 1.8*share)
+}
+
+// visible is the greatest share of failures that any edge shows in the minute
+// of the detection, beyond what always fails.
 func (p *plan) visible() float64 {
 	f := newFlow(p.world, p.troubles, p.load)
-	f.minute(p.scrape + 60)
+	f.minute(p.scrape + 15)
 	most := 0.0
 	for i, o := range f.edges {
 		if o.rate >= 1 {

@@ -106,9 +106,9 @@ func (f *fleet) bring(r *rollout, swap, at int64) *pod {
 	p.rollout = r
 	p.reports = at + f.seconds(-10, 12)
 	switch x := f.Float64(); {
-	case x < 0.16:
+	case x < 0.06:
 		p.reports = at + f.seconds(30, 75)
-	case x < 0.19:
+	case x < 0.08:
 		p.reports = never
 	}
 	p.born, p.reports = max(p.born, min(p.reports, at)), max(p.reports, p.born)

@@ -12,9 +12,16 @@ type scraper struct {
 	blips   float64 // of an end's minutes: failures that mean nothing
 	gaps    []gap
 	drift   []int64 // of each instance's scrapes, in seconds
-	ends    [][2]series
+	ends    []bothEnds
 	until   int64    // no row is later
 	only    *service // whose rows are written; nil: everybody's
+}
+
+// bothEnds are the source and the destination of an edge.
+type bothEnds struct {
+	series  [2]series
+	behind  [2]bool // says what was a minute ago
+	earlier [2]float64
 }
 
 // gap is when nothing of a service was scraped, or of any.
@@ -27,9 +34,9 @@ func newScraper(f *flow, w *writer, d dice, o Options) *scraper {
 	s := &scraper{
 		dice: d, flow: f, out: w, counts: o.Counts, views: o.Views,
 		source:  pick(d, []string{"mesh", "mesh", "istio", "linkerd", "telemetry"}),
-		missing: pick(d, []float64{0.0005, 0.002, 0.005, 0.015}),
-		blips:   pick(d, []float64{0.00005, 0.0002, 0.0005, 0.004}),
-		ends:    make([][2]series, len(f.edges)), drift: make([]int64, len(f.pods)),
+		missing: pick(d, []float64{0.001, 0.004, 0.01, 0.03}),
+		blips:   pick(d, []float64{0.00005, 0.0001, 0.0003, 0.002}),
+		ends:    make([]bothEnds, len(f.edges)), drift: make([]int64, len(f.pods)),
 	}
 	for i := range s.drift {
 		s.drift[i] = d.seconds(0, 1)
@@ -37,10 +44,10 @@ func newScraper(f *flow, w *writer, d dice, o Options) *scraper {
 	return s
 }
 
-// addGaps leaves out scrapes for some minutes: in a third of the cases those of
-// a service, and rarely all.
+// addGaps leaves out scrapes for some minutes: in half of the cases those of a
+// service, and rarely all.
 func (s *scraper) addGaps(from, to int64) {
-	for s.chance(0.35) {
+	for s.chance(0.5) {
 		at := s.seconds(from, to)
 		s.gaps = append(s.gaps, gap{service: pick(s.dice, s.flow.services), from: at, to: at + 60*s.seconds(1, 6)})
 	}
@@ -115,6 +122,9 @@ func (s *scraper) instance(p *onPod, at, stamp int64) {
 		if p.out == e {
 			fails = either(fails, p.outErrors)
 		}
+		if own.blind {
+			fails = 0
+		}
 		s.calls(&r, p, o.rate, fails)
 		s.out.measured(&p.pod.series[len(own.in)+i], stamp, r, s.counts, true)
 	}
@@ -166,24 +176,45 @@ func (s *scraper) vitals(p *onPod, at int64) row {
 // edge writes what the two ends of an edge see. An end that saw no call says nothing.
 func (s *scraper) edge(i int, e *edge, at int64) {
 	o := &s.flow.edges[i]
-	caller, callee := s.flow.services[e.from], s.flow.services[e.to]
-	if s.ends[i][0].head == nil {
-		s.ends[i][0] = s.out.newSeries(s.source+"/source", caller.name, nil, caller.name, callee.name)
-		s.ends[i][1] = s.out.newSeries(s.source+"/destination", callee.name, nil, caller.name, callee.name)
+	services := [2]*service{s.flow.services[e.from], s.flow.services[e.to]}
+	both := &s.ends[i]
+	if both.series[0].head == nil {
+		s.open(both, services)
 	}
 	for end, fails := range [2]float64{o.source, o.target} {
-		if s.views&(Sources<<end) == 0 || s.chance(s.missing) || s.missed(callee, at) {
-			continue
+		said := fails
+		if both.behind[end] {
+			said = both.earlier[end]
 		}
-		if of := [2]*service{caller, callee}[end]; s.only != nil && s.only != of {
+		both.earlier[end] = fails
+		if s.views&(Sources<<end) == 0 || s.chance(s.missing) || s.missed(services[1], at) ||
+			s.only != nil && s.only != services[end] {
 			continue
-		}
-		if s.chance(s.blips) {
-			fails = either(fails, s.between(0.03, 0.3))
 		}
 		if r := (row{requests: s.poisson(o.rate)}); r.requests > 0 {
-			r.errors = s.binomial(r.requests, fails)
-			s.out.measured(&s.ends[i][end], at+1, r, s.counts, false)
+			r.errors = s.binomial(r.requests, s.disturbed(said))
+			s.out.measured(&both.series[end], at+1, r, s.counts, false)
 		}
 	}
+}
+
+func (s *scraper) open(both *bothEnds, services [2]*service) {
+	caller, callee := services[0].name, services[1].name
+	both.series[0] = s.out.newSeries(s.source+"/source", caller, nil, caller, callee)
+	both.series[1] = s.out.newSeries(s.source+"/destination", callee, nil, caller, callee)
+	for end := range both.behind {
+		both.behind[end] = s.chance(0.07)
+	}
+}
+
+// disturbed is what an end says of a share of failures: now and then some that
+// mean nothing, and now and then none in the middle of trouble.
+func (s *scraper) disturbed(fails float64) float64 {
+	switch {
+	case s.chance(s.blips):
+		return either(fails, s.between(0.03, 0.3))
+	case fails > 0 && s.chance(0.03):
+		return 0
+	}
+	return fails
 }

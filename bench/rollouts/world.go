@@ -33,6 +33,7 @@ type service struct {
 	usual      float64 // requests a minute
 	version    string
 	unlabelled bool // instances don't tell their version
+	blind      bool // instances don't see that their calls fail, though the ends of edges do
 }
 
 // pod is one instance. Times are in seconds.
@@ -63,11 +64,11 @@ type world struct {
 }
 
 func newWorld(d dice, n int) *world {
-	w := &world{dice: d, names: newNamer(d), requests: d.scale(40, 4000), nodes: 3 + n/4}
+	w := &world{dice: d, names: newNamer(d), requests: d.scale(120, 5000), nodes: 3 + n/4}
 	for range 3 + d.IntN(4+n/5) {
 		w.addresses = append(w.addresses, w.names.address())
 	}
-	quiet := d.chance(0.7)
+	quiet := d.chance(0.85)
 	layers := w.layers(n)
 	for i := range n {
 		w.addService(i)
@@ -97,6 +98,7 @@ func (w *world) addService(i int) {
 		latency: w.scale(0.4, 40), cpu: w.scale(0.03, 0.5),
 	}
 	s.version, _ = w.names.version()
+	s.blind = w.chance(0.15) || i == 0 && w.chance(0.5)
 	for a := range w.addresses {
 		if w.chance(math.Min(0.6, 2.5/float64(len(w.addresses)))) {
 			s.addresses = append(s.addresses, a)
@@ -143,14 +145,14 @@ func (w *world) addEdge(from, to int, quiet bool) {
 	if w.chance(0.4) {
 		e.calls = float64(2 + w.IntN(3))
 	}
-	if w.chance(0.12) {
+	if w.chance(0.2) {
 		e.calls = float64(5 + w.IntN(8))
 	}
 	if w.chance(0.4) {
 		e.critical = []float64{0, 0, w.Float64()}[w.IntN(3)]
 	}
 	if !quiet && w.chance(0.3) {
-		e.noise = w.scale(0.0003, 0.01)
+		e.noise = w.scale(0.0001, 0.005)
 	}
 	w.edges = append(w.edges, e)
 	w.services[from].out = append(w.services[from].out, e)
@@ -158,7 +160,7 @@ func (w *world) addEdge(from, to int, quiet bool) {
 }
 
 func (w *world) drawUse() float64 {
-	return []float64{1, 0.5, w.between(0.1, 0.4), w.between(0.02, 0.08)}[weighted(w.Rand, 45, 20, 20, 15)]
+	return []float64{1, 0.5, w.between(0.1, 0.4), w.between(0.03, 0.08)}[weighted(w.Rand, 45, 22, 23, 10)]
 }
 
 // settle finds how busy each service is, and tames fan-out: what is called most
