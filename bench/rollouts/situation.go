@@ -28,6 +28,8 @@ func Situation(c Case) (*correlate.Situation, error) {
 	return r.situation(), nil
 }
 
+const week = 7 * 24 * 3600_000
+
 var errNoIncident = errors.New("no incident was opened")
 
 // reader gathers a situation, event by event.
@@ -212,9 +214,13 @@ func (r *reader) situation() *correlate.Situation {
 		return cmp.Or(cmp.Compare(a.Began, b.Began), strings.Compare(a.Kind, b.Kind), strings.Compare(a.ID, b.ID))
 	})
 	near := r.near(s.DependsOn)
+	own := append([]string{e.Service}, e.Services...)
 	for _, m := range r.rows {
-		if m.At >= s.From && m.At < s.To && near[m.Service] {
+		switch {
+		case m.At >= s.From && m.At < s.To && near[m.Service]:
 			s.Measurements = append(s.Measurements, m)
+		case m.At >= s.From-week && m.At < s.To-week && slices.Contains(own, m.Service):
+			s.WeekBefore = append(s.WeekBefore, m)
 		}
 	}
 	return s
