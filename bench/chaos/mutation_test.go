@@ -44,7 +44,7 @@ func TestTheHarnessMissesEachSafeguardThatIsTakenOut(t *testing.T) {
 		t.Run(story.safeguard, func(t *testing.T) {
 			s := newSystem(t, options{
 				shape:   world.Shape{Seed: *seed, Observations: 1 << 40, PerSecond: 100},
-				brokers: 1, rate: 2000, disk: 2000, settle: 5 * time.Minute, rebalance: time.Minute,
+				brokers: 1, rate: 2000, disk: 2000, settle: 5 * time.Minute, rebalance: time.Minute, seal: time.Second,
 			})
 			if d := s.told(story.tell); len(d) > 0 {
 				t.Fatalf("with all safeguards:\n%s", d)
@@ -194,7 +194,7 @@ func (r *round) closed(offset int64) bool {
 func tellOfASealedMinute(r *round) {
 	r.publisher.resume()
 	r.fleet.start("")
-	r.publishes(20_000)
+	r.publishes(5000)
 	r.quieten()
 	r.eventually("all hours are sealed", func() error {
 		if n := r.number("SELECT count() FROM whence_state.open_hours"); n > 0 {
