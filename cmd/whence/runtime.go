@@ -17,7 +17,6 @@ import (
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
-	"github.com/whencehq/whence/processors/seal"
 	"github.com/whencehq/whence/processors/timeline"
 	tables "github.com/whencehq/whence/schemas/clickhouse"
 	"github.com/whencehq/whence/schemas/event"
@@ -157,9 +156,7 @@ func (w *worker) consume(ctx context.Context, ready func()) error {
 			}
 		})
 		both.Go(func() {
-			ticks := time.NewTicker(seal.Every)
-			defer ticks.Stop()
-			if err := w.sealer().Run(owning, ticks.C); err != nil {
+			if err := w.seal(owning); err != nil {
 				giveUp(fmt.Errorf("seal: %w", err))
 			}
 		})

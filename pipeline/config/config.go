@@ -31,6 +31,7 @@ type Config struct {
 	// Horizon is how long closed facts stay in memory, by event time.
 	Horizon Duration `yaml:"horizon"`
 	History History  `yaml:"history"`
+	Seal    Seal     `yaml:"seal"`
 }
 
 // Kafka says where events come from and how.
@@ -206,6 +207,13 @@ type History struct {
 	Keep Duration `yaml:"keep"`
 }
 
+// Seal is about the vitals of minutes.
+type Seal struct {
+	// After is how long nothing may have been written to a minute before its
+	// vitals are computed for good: a matter of cost, no answer depends on it.
+	After Duration `yaml:"after"`
+}
+
 // AllStages are the stages of a worker, in the order of the chain.
 func AllStages() []string { return []string{"decode", "validate", "timeline", "enrich", "store"} }
 
@@ -241,5 +249,6 @@ func Default() *Config {
 		Stages:  AllStages(),
 		Horizon: Duration(35 * 24 * time.Hour),
 		History: History{Keep: Duration(90 * 24 * time.Hour)},
+		Seal:    Seal{After: Duration(time.Minute)},
 	}
 }
