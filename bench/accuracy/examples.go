@@ -1,45 +1,46 @@
-// Package accuracy measures how well causes are ranked.
-package accuracy
+package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 
 	"github.com/whencehq/whence/bench/rollouts"
 	"github.com/whencehq/whence/processors/correlate"
 )
 
-// Sample is a case with what a ranking reads of it and what a fit learns from.
-type Sample struct {
+// sample is a case with what a ranking reads of it and what a fit learns from.
+type sample struct {
 	Case      rollouts.Case
-	Situation *correlate.Situation
-	Example   correlate.Example
-	// Group is what samples share that must not be told apart by a fit: all
-	// cuttings of one recording.
-	Group string
+	situation *correlate.Situation
+	example   correlate.Example
+	// group is what samples share that a fit must not tell apart: all cuttings of
+	// one recording.
+	group string
 }
 
-// Samples reads cases.
-func Samples(cases []rollouts.Case) ([]Sample, error) {
-	samples := make([]Sample, len(cases))
+// samplesOf reads cases.
+func samplesOf(cases []rollouts.Case) ([]sample, error) {
+	samples := make([]sample, len(cases))
 	for i, c := range cases {
 		situation, err := rollouts.Situation(c)
 		if err != nil {
 			return nil, err
 		}
-		samples[i] = Sample{c, situation, correlate.NewExample(situation, c.Truth.Names), c.Name[strings.LastIndex(c.Name, "/")+1:]}
+		group := c.Name[strings.LastIndex(c.Name, "/")+1:]
+		samples[i] = sample{c, situation, correlate.NewExample(situation, c.Truth.Names), group}
 	}
 	return samples, nil
 }
 
-// Folders of recorded rollouts: cut one and five minutes after detection, with
+// folders of recorded rollouts: cut one and five minutes after detection, with
 // the cause among what was said, and without.
-var Folders = []string{"at-1m", "at-5m", "cause-withheld-1m", "cause-withheld-5m"}
+var folders = []string{"at-1m", "at-5m", "cause-withheld-1m", "cause-withheld-5m"}
 
-// Recorded reads all folders of dir.
-func Recorded(dir string) (map[string][]Sample, error) {
-	all := map[string][]Sample{}
-	for _, folder := range Folders {
+// recorded reads all folders of dir.
+func recorded(dir string) (map[string][]sample, error) {
+	all := map[string][]sample{}
+	for _, folder := range folders {
 		cases, err := rollouts.Recorded(dir + "/" + folder)
 		if err != nil {
 			return nil, err
@@ -47,9 +48,19 @@ func Recorded(dir string) (map[string][]Sample, error) {
 		if len(cases) == 0 {
 			return nil, fmt.Errorf("no rollouts in %s/%s", dir, folder)
 		}
-		if all[folder], err = Samples(cases); err != nil {
+		if all[folder], err = samplesOf(cases); err != nil {
 			return nil, err
 		}
 	}
 	return all, nil
+}
+
+// generated makes n cases.
+func generated(n int, seed uint64) ([]sample, error) {
+	random := rand.New(rand.NewPCG(seed, 1))
+	cases := make([]rollouts.Case, n)
+	for i := range cases {
+		cases[i] = rollouts.Generate(random.Uint64(), rollouts.Draw(random))
+	}
+	return samplesOf(cases)
 }

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/whencehq/whence/processors/correlate"
+)
+
+// How a model is fitted: on generated cases, and on the recorded ones, each of
+// which counts as many times as a generated one.
+const (
+	importance = 5
+	variance   = 9 // of a weight, around 0
+)
+
+// fit fits a model on what is generated and recorded, but for one group of the
+// latter; empty: on all.
+func fit(generated, recorded []sample, without string) (*correlate.Model, error) {
+	var examples []correlate.Example
+	for _, s := range generated {
+		examples = append(examples, s.example)
+	}
+	n := 0
+	for _, s := range recorded {
+		if s.group != without {
+			e := s.example
+			e.Importance = importance
+			examples, n = append(examples, e), n+1
+		}
+	}
+	weights, err := correlate.Fit(examples, nil, variance)
+	if err != nil {
+		return nil, err
+	}
+	for name, w := range weights {
+		weights[name] = math.Round(w*1000) / 1000
+	}
+	return &correlate.Model{
+		Name:    "rollouts-1",
+		Fitted:  fmt.Sprintf("%d generated rollouts, %d cuttings of recorded ones, by bench/accuracy", len(generated), n),
+		Weights: weights,
+	}, nil
+}
+
+// leaveOneOut fits a model for each group of the recorded samples, on all but
+// it.
+func leaveOneOut(generated, recorded []sample) (map[string]*correlate.Model, error) {
+	models := map[string]*correlate.Model{}
+	for _, s := range recorded {
+		models[s.group] = nil
+	}
+	for _, group := range slices.Sorted(maps.Keys(models)) {
+		m, err := fit(generated, recorded, group)
+		if err != nil {
+			return nil, err
+		}
+		models[group] = m
+	}
+	return models, nil
+}
+
+// answers ranks samples in memory, each with its model.
+func answers(samples []sample, model func(*sample) *correlate.Model) []answer {
+	all := make([]answer, len(samples))
+	for i := range samples {
+		s := &samples[i]
+		all[i] = answer{s.Case.Truth, correlate.Rank(s.situation, model(s)).Links, latestFirst(s.situation)}
+	}
+	return all
+}
+
+// latestFirst are the candidates that had begun when the effect was detected.
+func latestFirst(s *correlate.Situation) []correlate.Candidate {
+	candidates := slices.DeleteFunc(slices.Clone(s.Candidates), func(c correlate.Candidate) bool {
+		return c.Began > s.Effect.Detected
+	})
+	slices.SortFunc(candidates, func(a, b correlate.Candidate) int { return int(b.Began - a.Began) })
+	return candidates
+}
