@@ -108,7 +108,9 @@ func TestSmallAndLargeWorldsHaveEveryFault(t *testing.T) {
 			}
 		}
 	}
-	s, err := rollouts.Situation(rollouts.Generate(1, rollouts.Options{Services: 500, Views: rollouts.Destinations}))
+	s, err := rollouts.Situation(rollouts.Generate(1, rollouts.Options{
+		Services: 500, Views: rollouts.Destinations, Fault: rollouts.FalseAlarm,
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}
