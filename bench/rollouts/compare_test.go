@@ -31,7 +31,7 @@ func alike(n, minutes int) []rollouts.Case {
 type shape struct {
 	rows, rollouts, lag             []float64 // a case
 	before, at, after, edges        []float64 // of drops on edges' ends, a case
-	cases, silent, unseen           float64
+	cases, silent, unseen, latest   float64
 	fresh, freshSilent              float64 // instances that innocent rollouts added
 	early, blips, pods, nulls, gaps float64 // rows
 }
@@ -54,7 +54,7 @@ func (sh *shape) add(s *correlate.Situation, truth rollouts.Truth) {
 	sh.rows = append(sh.rows, float64(len(s.Measurements)))
 	seen := map[string]bool{}
 	for _, m := range s.Measurements {
-		seen[m.Instance] = true
+		seen[m.Instance], seen[m.Service] = true, true
 	}
 	sh.addRollouts(s, truth, seen)
 	sh.addDrops(s)
@@ -62,13 +62,19 @@ func (sh *shape) add(s *correlate.Situation, truth rollouts.Truth) {
 }
 
 func (sh *shape) addRollouts(s *correlate.Situation, truth rollouts.Truth, seen map[string]bool) {
-	n := 0.0
-	for _, c := range s.Candidates {
+	n, latest := 0.0, false
+	for _, c := range s.Candidates { // in the order of their beginning
 		if c.Kind != correlate.Deployment {
 			continue
 		}
 		n++
+		if c.Began < s.Effect.Detected {
+			latest = truth.Names(c.Kind, c.ID)
+		}
 		for i, stage := range c.Stages {
+			if !seen[c.Service] { // it isn't near the incident
+				continue
+			}
 			silent := !slices.ContainsFunc(stage.Added, func(name string) bool { return seen[name] })
 			switch {
 			case !truth.Names(c.Kind, c.ID):
@@ -82,6 +88,7 @@ func (sh *shape) addRollouts(s *correlate.Situation, truth rollouts.Truth, seen 
 			}
 		}
 	}
+	sh.latest += is(latest)
 	sh.rollouts = append(sh.rollouts, n)
 }
 
@@ -167,6 +174,7 @@ func table(sets ...*shape) string {
 	line("rows", func(s *shape) string { return quartiles(s.rows) })
 	line("rollouts", func(s *shape) string { return quartiles(s.rollouts) })
 	line("s from first stage to detection", func(s *shape) string { return quartiles(s.lag) })
+	line("latest started is to blame", func(s *shape) string { return share(s.latest, s.cases, "of cases") })
 	line("worst drop on an edge at the scrape before", func(s *shape) string { return quartiles(s.before) })
 	line("  at detection", func(s *shape) string { return quartiles(s.at) })
 	line("  a minute after", func(s *shape) string { return quartiles(s.after) })

@@ -65,7 +65,7 @@ func (p *plan) trouble(from int64, hits func(*pod) bool, what func(*pod, int64) 
 // mute says when the faulty instances are first scraped: in half of the cases
 // they aren't within a minute of the detection.
 func (p *plan) mute(f Fault, fresh []*pod) bool {
-	share := 0.33
+	share := 0.38
 	switch f {
 	case Silent:
 		share = 1

@@ -38,7 +38,10 @@ type onPod struct {
 }
 
 func newFlow(w *world, troubles []trouble, load func(int64) float64) *flow {
-	f := &flow{world: w, troubles: troubles, load: load, edges: make([]onEdge, len(w.edges)), busy: make([]float64, len(w.services))}
+	f := &flow{
+		world: w, troubles: troubles, load: load,
+		edges: make([]onEdge, len(w.edges)), busy: make([]float64, len(w.services)),
+	}
 	for _, s := range w.services {
 		f.first = append(f.first, len(f.pods))
 		for _, p := range s.pods {

@@ -3,6 +3,7 @@ package rollouts_test
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -40,7 +41,7 @@ func TestTheSameSeedMakesTheSameCase(t *testing.T) {
 
 func TestEventsAreAsStrictAsThePipelineIs(t *testing.T) {
 	var decoder codec.Decoder
-	for _, c := range drawn(60) {
+	for _, c := range drawn(40) {
 		seen := map[string]bool{}
 		for i, line := range c.Lines {
 			parsed, err := decoder.CheckLine(line)
@@ -74,7 +75,7 @@ func TestLinesAreInTheOrderOfTime(t *testing.T) {
 }
 
 func TestTheCauseIsACandidateUnlessItIsWithheldOrNone(t *testing.T) {
-	for _, c := range drawn(300) {
+	for _, c := range drawn(150) {
 		s, err := rollouts.Situation(c)
 		if err != nil {
 			t.Fatal(err)
@@ -92,8 +93,121 @@ func TestTheCauseIsACandidateUnlessItIsWithheldOrNone(t *testing.T) {
 			}
 		default:
 			if !named(s, c.Truth) {
-				t.Errorf("%s: %s %s (%s) isn't among %d candidates", c.Name, c.Truth.Kind, c.Truth.ID, c.Truth.Fault, len(s.Candidates))
+				t.Errorf("%s: %+v isn't among %d candidates", c.Name, c.Truth, len(s.Candidates))
 			}
+		}
+	}
+}
+
+func TestSmallAndLargeWorldsHaveEveryFault(t *testing.T) {
+	for _, fault := range slices.Concat(rollouts.OfDeployments, rollouts.OfOthers) {
+		for seed := range uint64(10) {
+			o := rollouts.Options{Services: 5, Fault: fault, Two: seed%2 == 0, Counts: seed%3 == 0, Minutes: 5}
+			if _, err := rollouts.Situation(rollouts.Generate(seed, o)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s, err := rollouts.Situation(rollouts.Generate(1, rollouts.Options{
+		Services: 500, Views: rollouts.Destinations, Fault: rollouts.FalseAlarm,
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	callees := map[string]bool{}
+	for _, m := range s.Measurements {
+		callees[m.Callee] = true
+	}
+	if len(callees) < 400 {
+		t.Errorf("%d of 500 services are called", len(callees))
+	}
+}
+
+func TestOnlyWantedViewsAreMeasured(t *testing.T) {
+	views := func(m correlate.Measurement) rollouts.Views {
+		switch {
+		case m.Instance != "":
+			return rollouts.Pods
+		case m.Service == m.Caller:
+			return rollouts.Sources
+		default:
+			return rollouts.Destinations
+		}
+	}
+	for _, want := range []rollouts.Views{
+		rollouts.Pods, rollouts.Sources, rollouts.Destinations, rollouts.Sources | rollouts.Destinations, rollouts.AllViews,
+	} {
+		s, err := rollouts.Situation(rollouts.Generate(7, rollouts.Options{Views: want}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var seen rollouts.Views
+		for _, m := range s.Measurements {
+			seen |= views(m)
+		}
+		if seen != want {
+			t.Errorf("views %b for %b", seen, want)
+		}
+	}
+}
+
+func TestCountsAgreeWithRatios(t *testing.T) {
+	s, err := rollouts.Situation(rollouts.Generate(3, rollouts.Options{Counts: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range s.Measurements {
+		if m.Requests > 0 && math.Abs(m.Success-(1-m.Errors/m.Requests)) > 1e-4 {
+			t.Fatalf("%v of %v requests fail, but the ratio is %v", m.Errors, m.Requests, m.Success)
+		}
+	}
+	ratios, err := rollouts.Situation(rollouts.Generate(3, rollouts.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range ratios.Measurements {
+		if m.Requests == m.Requests {
+			t.Fatalf("there are counts, though none were wanted: %+v", m)
+		}
+	}
+}
+
+func TestNoNameIsARecordedOne(t *testing.T) {
+	taken := map[string]bool{}
+	for _, c := range recordings(t, "at-1m") {
+		s, err := rollouts.Situation(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for service := range s.DependsOn {
+			taken[service] = true
+		}
+	}
+	for _, c := range drawn(50) {
+		s, err := rollouts.Situation(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for service := range s.DependsOn {
+			if taken[service] {
+				t.Errorf("%s: %s is recorded", c.Name, service)
+			}
+		}
+	}
+}
+
+func TestDrawDrawsEveryKindOfTruth(t *testing.T) {
+	kinds := map[string]int{}
+	for _, c := range drawn(150) {
+		kinds[c.Truth.Kind]++
+	}
+	t.Log(kinds)
+	for _, kind := range []string{
+		correlate.Deployment, correlate.Undeclared, correlate.None, correlate.Flag, correlate.Configuration,
+		correlate.Infrastructure, correlate.Provider,
+	} {
+		if kinds[kind] == 0 {
+			t.Errorf("none of 150 cases is of kind %s", kind)
 		}
 	}
 }

@@ -72,25 +72,23 @@ func (w *writer) fact(at int64, typ, id, source, subject string, data says) {
 type series struct{ head, middle, data []byte }
 
 // newSeries is that of an edge as the source sees it. The instance is nil for
-// an end.
+// an end. No name of a world needs escaping.
 func (w *writer) newSeries(source, service string, p *pod, caller, callee string) series {
-	id := w.environment + "/" + source + "/" + caller + "/" + callee + "/"
-	data := says{"service": service, "environment": w.environment, "caller": caller, "callee": callee, "interval_ms": 60000}
+	who, version := source, ""
+	data := `{"service":"` + service + `","environment":"` + w.environment
 	if p != nil {
-		id = w.environment + "/" + p.name + "/" + caller + "/" + callee + "/"
-		data["instance"] = p.name
+		who = p.name
 		if p.version != "" {
-			data["version"] = p.version
+			version = `","version":"` + p.version
 		}
+		data += `","instance":"` + p.name + version
 	}
-	encoded, err := json.Marshal(data)
-	if err != nil {
-		panic(err) // strings and numbers encode
-	}
+	data += `","caller":"` + caller + `","callee":"` + callee + `","interval_ms":60000`
 	return series{
-		head:   []byte(`{"specversion":"1.0","id":"` + id),
-		middle: []byte(`","source":"` + source + `","type":"io.whence.service.measured","subject":"` + service + `","time":"`),
-		data:   append([]byte(`","datacontenttype":"application/json","data":`), encoded[:len(encoded)-1]...),
+		head: []byte(`{"specversion":"1.0","id":"` + w.environment + "/" + who + "/" + caller + "/" + callee + "/"),
+		middle: []byte(`","source":"` + source + `","type":"io.whence.service.measured","subject":"` +
+			service + `","time":"`),
+		data: []byte(`","datacontenttype":"application/json","data":` + data),
 	}
 }
 

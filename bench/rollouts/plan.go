@@ -161,6 +161,9 @@ func (p *plan) innocent(s *service) *rollout {
 	if first < p.detected-600 || p.chance(0.25) {
 		p.proceed(r, p.cut)
 	}
+	if r.finished == 0 && p.chance(0.05) {
+		p.abort(r, r.stages[len(r.stages)-1].at+p.seconds(60, 240))
+	}
 	if p.chance(0.05) { // connections that are cut when an instance goes
 		brief, share := r.stages[0].at+30, p.between(0.01, 0.06)
 		p.troubles = append(p.troubles, trouble{from: first - p.lag, hits: func(i *pod) bool { return i.service == s },

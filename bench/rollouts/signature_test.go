@@ -9,6 +9,8 @@ import (
 	"github.com/whencehq/whence/processors/correlate"
 )
 
+const week = 7 * 24 * 3600_000
+
 // scene is a situation with what is known of its fault.
 type scene struct {
 	*correlate.Situation
@@ -134,8 +136,14 @@ func TestEveryFaultShowsWhereItMust(t *testing.T) {
 		{rollouts.Surge, "everything is busier", func(s scene) bool {
 			return s.mean(cpu, s.then) > 1.1*s.mean(cpu, s.early)
 		}, 13},
-		{rollouts.Weekly, "it was there a week ago", func(s scene) bool { return len(s.WeekBefore) > 20 }, 20},
-		{rollouts.FalseAlarm, "next to nothing fails", func(s scene) bool { return s.mean(success, s.end, s.then) > 0.985 }, 17},
+		{rollouts.Weekly, "it was there a week ago", func(s scene) bool {
+			return len(s.WeekBefore) > 20 && slices.ContainsFunc(s.WeekBefore, func(m correlate.Measurement) bool {
+				return m.At > s.Effect.Detected-week-30_000 && m.Success < 0.97
+			})
+		}, 12},
+		{rollouts.FalseAlarm, "next to nothing fails", func(s scene) bool {
+			return s.mean(success, s.end, s.then) > 0.985
+		}, 17},
 	} {
 		t.Run(string(row.fault), func(t *testing.T) {
 			n := 0
