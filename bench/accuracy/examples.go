@@ -55,12 +55,25 @@ func recorded(dir string) (map[string][]sample, error) {
 	return all, nil
 }
 
-// generated makes n cases.
-func generated(n int, seed uint64) ([]sample, error) {
+// generated makes n cases and gives each away: with hundreds of services one
+// takes many megabytes.
+func generated(n int, seed uint64, use func(sample)) error {
 	random := rand.New(rand.NewPCG(seed, 1))
-	cases := make([]rollouts.Case, n)
-	for i := range cases {
-		cases[i] = rollouts.Generate(random.Uint64(), rollouts.Draw(random))
+	for range n {
+		options := rollouts.Draw(random)
+		options.Services = min(options.Services, *largest)
+		samples, err := samplesOf([]rollouts.Case{rollouts.Generate(random.Uint64(), options)})
+		if err != nil {
+			return err
+		}
+		use(samples[0])
 	}
-	return samplesOf(cases)
+	return nil
+}
+
+// examplesOf n generated cases.
+func examplesOf(n int, seed uint64) ([]correlate.Example, error) {
+	examples := make([]correlate.Example, 0, n)
+	err := generated(n, seed, func(s sample) { examples = append(examples, s.example) })
+	return examples, err
 }

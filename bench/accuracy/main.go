@@ -28,6 +28,7 @@ var (
 	weights = flag.String("weights", "processors/correlate/weights.json", "where -fit writes")
 	train   = flag.Int("train", 4000, "generated cases to fit on")
 	test    = flag.Int("test", 1000, "generated cases to report on, others than those")
+	largest = flag.Int("largest", 60, "services of a generated case at most: hundreds take long")
 	loo     = flag.Bool("leave-one-out", true, "report leave-one-out figures of the recorded rollouts, which takes a fit each")
 	asJSON  = flag.Bool("json", false, "report as JSON")
 	kinds   = flag.Bool("faults", false, "report each kind of fault of the generated cases")
@@ -54,11 +55,11 @@ func run(out io.Writer) error {
 			all = append(all, byFolder[folder]...)
 		}
 	}
-	var training []sample
+	var training []correlate.Example
 	if *refit || *loo && all != nil {
 		progress("generating %d cases", *train)
 		var err error
-		if training, err = generated(*train, 1); err != nil {
+		if training, err = examplesOf(*train, 1); err != nil {
 			return err
 		}
 	}
@@ -80,19 +81,23 @@ func run(out io.Writer) error {
 	return report(out, model, training, all, byFolder)
 }
 
-func report(out io.Writer, model *correlate.Model, training, all []sample, byFolder map[string][]sample) error {
+func report(out io.Writer, model *correlate.Model, training []correlate.Example, all []sample, byFolder map[string][]sample) error {
 	fitted := func(*sample) *correlate.Model { return model }
 	progress("generating %d other cases", *test)
-	others, err := generated(*test, 2)
+	var given []answer
+	err := generated(*test, 2, func(s sample) {
+		a := answered(&s, model)
+		a.forget()
+		given = append(given, a)
+	})
 	if err != nil {
 		return err
 	}
-	given := answers(others, fitted)
 	scores := []score{scoreOf("generated", given)}
 	if *kinds {
 		scores = append(scores, byFault(given)...)
 	}
-	show(others, given)
+	show(given)
 	if all != nil && *loo {
 		progress("fitting without each of the recordings")
 		models, err := leaveOneOut(training, all)
@@ -102,7 +107,7 @@ func report(out io.Writer, model *correlate.Model, training, all []sample, byFol
 		for _, folder := range folders {
 			given := answers(byFolder[folder], func(s *sample) *correlate.Model { return models[s.group] })
 			scores = append(scores, scoreOf(folder+" left out", given))
-			show(byFolder[folder], given)
+			show(given)
 		}
 	}
 	for _, folder := range folders {
@@ -162,7 +167,7 @@ func mark(bar string, said float64) string {
 }
 
 // show prints the evidence where the truth is not first.
-func show(samples []sample, given []answer) {
+func show(given []answer) {
 	if !*misses {
 		return
 	}
@@ -171,7 +176,7 @@ func show(samples []sample, given []answer) {
 		if a.isTrue(&a.links[0]) {
 			continue
 		}
-		fmt.Fprintf(os.Stderr, "%s: %s %s, %s\n", samples[i].Case.Name, a.truth.Kind, a.truth.Service, a.truth.Fault)
+		fmt.Fprintf(os.Stderr, "%s: %s %s, %s\n", a.name, a.truth.Kind, a.truth.Service, a.truth.Fault)
 		for j := range a.links {
 			l := &a.links[j]
 			if j > 1 && !a.isTrue(l) {

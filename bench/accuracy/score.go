@@ -11,6 +11,7 @@ import (
 
 // answer is what a ranking said of a case of which the truth is known.
 type answer struct {
+	name  string // of the case
 	truth rollouts.Truth
 	links []correlate.Link // by rank
 	// candidates are the changes in the order of a baseline: the latest started
@@ -19,6 +20,15 @@ type answer struct {
 }
 
 func (a *answer) isTrue(l *correlate.Link) bool { return a.truth.Names(l.CauseKind, l.CauseID) }
+
+// forget lets go of words and SQL, which only readers need.
+func (a *answer) forget() {
+	for i := range a.links {
+		for j := range a.links[i].Evidence {
+			a.links[i].Evidence[j].Words, a.links[i].Evidence[j].SQL = "", ""
+		}
+	}
+}
 
 // isChange is whether a link names a change that was announced.
 func isChange(l *correlate.Link) bool {

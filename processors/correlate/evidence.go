@@ -233,7 +233,7 @@ func (g *signals) sides(h *hypothesis, s *step) {
 	}, func() string { return g.sqlAlike(s) })
 	for _, figure := range figures {
 		n, o := g.mean(s.service, g.during, g.warm(s), figure.of), g.mean(s.service, g.during, s.isOld, figure.of)
-		h.say(figure.name, min(1, max(0, math.Log2(n/o)/3)), func() string {
+		h.say(figure.name, min(1, max(0, (math.Log2(n/o)-1)/2)), func() string {
 			return fmt.Sprintf("%s of new instances is %.1f times that of old ones", figure.title, n/o)
 		}, func() string { return g.sqlFigure(s, figure) })
 	}
@@ -337,11 +337,15 @@ func (g *signals) silence(h *hypothesis, s *step) {
 func unlikely(n int) float64 { return 1 - math.Pow(3, float64(1-n)) }
 
 // lag compares when the trouble began to show with when the change did
-// something.
+// something. What a change is said to do may be said some seconds after it.
 func (g *signals) lag(h *hypothesis, s *step) {
 	sign, e := g.sign(s)
-	if sign < s.began-notYet/2 {
-		h.say("too_late", 1, func() string { return fmt.Sprintf("the trouble began %s before it", pause(s.began-sign)) },
+	if late := s.began - sign; late > notYet/2 {
+		name := "too_late"
+		if h.kind == Undeclared {
+			name = "seen_late" // it is seen a scrape after it is so
+		}
+		h.say(name, min(1, float64(late)/minute), func() string { return fmt.Sprintf("the trouble began %s before it", pause(late)) },
 			func() string { return g.sqlTooLate(s, e) })
 		return
 	}
@@ -488,23 +492,28 @@ func (g *signals) none(undeclared []unannouncedStep) hypothesis {
 	for i := range undeclared {
 		suspects[undeclared[i].service] = true
 	}
-	var worst, elsewhere float64
+	var moved, elsewhere float64
 	var where string
+	for s := range suspects {
+		_, theirs := g.worstCaller(s)
+		moved = max(moved, g.own(s), theirs)
+	}
 	for _, s := range g.services() {
 		own := g.own(s)
-		worst = max(worst, own)
-		if !suspects[s] && own > elsewhere {
+		if own > elsewhere && !suspects[s] && !slices.ContainsFunc(g.calls[s], func(callee string) bool { return suspects[callee] }) {
 			elsewhere, where = own, s
 		}
 	}
 	if len(g.Measurements) > 0 {
-		h.say("quiet", 1-worst, func() string { return "hardly anything measured has moved" },
-			func() string { return g.sqlTrouble("1 - max(own)", "1") })
+		h.say("unmoved", 1-moved, func() string { return "nothing that was measured has moved where anything changed" },
+			func() string { return g.sqlUnmoved(suspects) })
 	} else {
 		h.prior("blind", "nothing was measured")
 	}
-	h.say("elsewhere", elsewhere, func() string { return fmt.Sprintf("%s itself fails, and nothing changed there", where) },
-		func() string { return g.sqlTrouble("max(own)", "service NOT IN ("+quotes(sortedKeys(suspects))+")") })
+	h.say("elsewhere", elsewhere, func() string {
+		return fmt.Sprintf("%s itself fails, and nothing changed there, nor in what it calls", where)
+	},
+		func() string { return g.sqlTrouble("max(own)", "service = "+quote(where)) })
 	g.load(&h)
 	g.weekly(&h)
 	g.thin(&h)

@@ -61,6 +61,19 @@ SELECT %s FROM
 WHERE %s`, g.dropsSQL(), what, evident, hinted, where)
 }
 
+// sqlUnmoved looks at services where something changed, and at those that call
+// them.
+func (g *signals) sqlUnmoved(suspects map[string]bool) string {
+	near := map[string]bool{}
+	for s := range suspects {
+		near[s] = true
+		for _, caller := range g.callers[s] {
+			near[caller] = true
+		}
+	}
+	return g.sqlTrouble("1 - max(own)", "service IN ("+quotes(sortedKeys(near))+")")
+}
+
 // newSQL is the condition that a row is of an instance that the step brought.
 func (s *step) newSQL() string {
 	if len(s.added) == 0 {
@@ -111,7 +124,7 @@ func (g *signals) sqlIdle(s *step, caller string) string {
 }
 
 func (g *signals) sqlFigure(s *step, f figure) string {
-	return fmt.Sprintf(`SELECT least(1, greatest(0, log2(avgIf(%[1]s, %[2]s AND time > first + INTERVAL 30 SECOND) / avgIf(%[1]s, NOT (%[2]s))) / 3)) FROM
+	return fmt.Sprintf(`SELECT least(1, greatest(0, (log2(avgIf(%[1]s, %[2]s AND time > first + INTERVAL 30 SECOND) / avgIf(%[1]s, NOT (%[2]s))) - 1) / 2)) FROM
 (
   SELECT *, minIf(time, %[5]s) OVER (PARTITION BY instance) AS first
   FROM (%[3]s)
@@ -156,7 +169,7 @@ func (g *signals) sqlLag(stage event.Millis, e *edge) string {
 }
 
 func (g *signals) sqlTooLate(s *step, e *edge) string {
-	return fmt.Sprintf("SELECT toFloat64(toUnixTimestamp64Milli(sign) < %d) FROM (%s)", s.began-notYet/2, g.firstSQL(e))
+	return fmt.Sprintf("SELECT least(1, greatest(0, %d - toUnixTimestamp64Milli(sign)) / %d) FROM (%s)", s.began, minute, g.firstSQL(e))
 }
 
 func (g *signals) sqlLabel(u *unannouncedStep) string {
