@@ -106,10 +106,8 @@ type Situation struct {
 	From, To     event.Millis
 	Revision     uint64
 	Digest       uint64
-	// Number and Ranked are of the current ranking, 0: none. KnownAt is when
-	// Kafka took the last fact about the effect.
-	Number  uint64
-	Ranked  uint64 // its digest
+	// State is of the effect, KnownAt when Kafka took the last fact about it.
+	State   EffectState
 	KnownAt event.Millis
 }
 
@@ -119,6 +117,7 @@ type EffectState struct {
 	Detected      event.Millis
 	Number        uint64 // of its current ranking; 0: none
 	Ranked        uint64 // the digest of that
+	Model         string // and its model
 	Digest        uint64 // of what is stored now
 	KnownAt       event.Millis
 	effect        Effect
@@ -126,9 +125,6 @@ type EffectState struct {
 	window        tables.Window
 	neighbourhood *neighbourhood
 }
-
-// Stale says whether it has to be ranked.
-func (s *EffectState) Stale() bool { return s.Number == 0 || s.Ranked != s.Digest }
 
 // States lists the effects of a scope, those detected last first, at most
 // limit.
@@ -163,7 +159,7 @@ func (r *Situations) load(ctx context.Context, key tables.EffectKey) (*Situation
 	state := &states[0]
 	s := &Situation{
 		Effect: state.effect, From: state.window.From, To: state.window.To, Revision: revision,
-		Digest: state.Digest, Number: state.Number, Ranked: state.Ranked, KnownAt: state.KnownAt,
+		Digest: state.Digest, State: *state, KnownAt: state.KnownAt,
 	}
 	names := state.neighbourhood
 	group, ctx := errgroup.WithContext(ctx)
@@ -204,30 +200,33 @@ func (r *Situations) Vanished(ctx context.Context, limit int) ([]EffectState, er
 	return gone, nil
 }
 
-// Signs tells whether anything was stored since it was asked before: the
-// revision of the facts, and the sums of touches by hour, all of them and in
-// all. Hours are asked for only where the sum is not the one given.
-func (r *Situations) Signs(ctx context.Context, known uint64) (revision, touch uint64, hours map[event.Millis]uint64, err error) {
-	if revision, err = r.client.StoredRevision(ctx); err != nil {
-		return 0, 0, nil, err
-	}
-	err = r.client.rows(ctx, "SELECT sumWithOverflow(touch) FROM whence_state.touches WHERE service = ''", func(scan func(...any) error) error {
-		return scan(&touch)
-	})
-	if err == nil && touch != known {
-		hours = map[event.Millis]uint64{}
+// LinkSigns tell whether anything was stored: sums of the touches of all
+// observations and of each hour's, and how many facts were said in two ways.
+type LinkSigns struct {
+	Touch, Conflicts uint64
+	Hours            map[event.Millis]uint64 // nil where Touch is as known
+}
+
+// Signs are what they are now. The hours are asked for only where something has
+// changed since known.
+func (r *Situations) Signs(ctx context.Context, known uint64) (s LinkSigns, err error) {
+	err = r.client.rows(ctx, `SELECT sumWithOverflow(touch), (SELECT count() FROM whence.conflicts) FROM whence_state.touches WHERE service = ''`,
+		func(scan func(...any) error) error { return scan(&s.Touch, &s.Conflicts) })
+	if err == nil && s.Touch != known {
+		s.Hours = map[event.Millis]uint64{}
 		err = r.client.rows(ctx, "SELECT toInt64(toUnixTimestamp(minute)) * 1000, sumWithOverflow(touch) FROM whence_state.touches WHERE service = '' GROUP BY minute",
 			func(scan func(...any) error) error {
 				var hour int64
 				var sum uint64
-				defer func() { hours[event.Millis(hour)] = sum }()
-				return scan(&hour, &sum)
+				err := scan(&hour, &sum)
+				s.Hours[event.Millis(hour)] = sum
+				return err
 			})
 	}
 	if err != nil {
-		return 0, 0, nil, fmt.Errorf("whether anything was stored: %w", err)
+		return s, fmt.Errorf("whether anything was stored: %w", err)
 	}
-	return revision, touch, hours, nil
+	return s, nil
 }
 
 // rows runs a query and hands its rows over, one by one.
@@ -333,11 +332,12 @@ func (r *Situations) rankings(ctx context.Context, states []EffectState) error {
 	return r.client.rows(ctx, tables.CurrentRankings(all), func(scan func(...any) error) error {
 		var key tables.EffectKey
 		var number, digest, links uint64
-		if err := scan(&key.Kind, &key.ID, &number, &digest, &links); err != nil {
+		var model string
+		if err := scan(&key.Kind, &key.ID, &number, &digest, &links, &model); err != nil {
 			return err
 		}
 		s := at[key]
-		s.Number, s.Ranked = number, digest
+		s.Number, s.Ranked, s.Model = number, digest, model
 		if links == 0 {
 			s.Ranked = 0 // it was gone, and is back
 		}

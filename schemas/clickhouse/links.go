@@ -75,11 +75,11 @@ type EffectKey struct{ Kind, ID string }
 
 // EffectScope is effects that may have to be ranked anew: those that were
 // detected after Since, those that are named, and those that blame one of the
-// revisions.
+// revisions or findings.
 type EffectScope struct {
-	Since     event.Millis // event.Always: every effect
-	Effects   []EffectKey
-	Revisions []string
+	Since   event.Millis // event.Always: every effect
+	Effects []EffectKey
+	Blamed  []string
 	// Before, where its kind is not empty, goes on after an earlier page, whose
 	// last effect it is.
 	Before         EffectKey
@@ -94,8 +94,8 @@ func (s *EffectScope) Question(limit int) string {
 		if len(s.Effects) > 0 {
 			which = append(which, "(kind, id) IN ("+keys(s.Effects)+")")
 		}
-		if len(s.Revisions) > 0 {
-			which = append(which, "revision_introduced IN ("+quoted(s.Revisions)+")")
+		if len(s.Blamed) > 0 {
+			which = append(which, "revision_introduced IN ("+quoted(s.Blamed)+") OR introduced IN ("+quoted(s.Blamed)+")")
 		}
 	}
 	where := "(" + strings.Join(which, " OR ") + ")"
@@ -120,9 +120,9 @@ func keys(of []EffectKey) string {
 }
 
 // CurrentRankings is the question for the last ranking of each of the effects:
-// its number, digest and number of links.
+// its number, digest, number of links and model.
 func CurrentRankings(of []EffectKey) string {
-	return `SELECT toString(effect_kind), effect_id, max(r.number), argMax(digest, r.number), toUInt64(argMax(length(links.rank), r.number))
+	return `SELECT toString(effect_kind), effect_id, max(r.number), argMax(digest, r.number), toUInt64(argMax(length(links.rank), r.number)), toString(argMax(model, r.number))
 FROM whence_state.rankings AS r WHERE (effect_kind, effect_id) IN (` + keys(of) + `) GROUP BY effect_kind, effect_id`
 }
 
