@@ -174,7 +174,7 @@ type sweep struct {
 	on    bool
 }
 
-// add makes the sweep one of both scopes, from the beginning.
+// add makes a sweep that has not begun one of both scopes.
 func (s *sweep) add(scope Scope) {
 	if !s.on {
 		s.scope, s.on = scope, true
@@ -183,7 +183,6 @@ func (s *sweep) add(scope Scope) {
 	s.scope.Since = min(s.scope.Since, scope.Since)
 	s.scope.Named = append(s.scope.Named, scope.Named...)
 	s.scope.Blamed = append(s.scope.Blamed, scope.Blamed...)
-	s.scope.Behind = nil
 }
 
 // New makes a correlator.
@@ -338,7 +337,7 @@ func (c *Correlator) disturbed() bool {
 func (c *Correlator) askSigns(ctx context.Context, came *note) {
 	signs, err := c.store.Signs(ctx, c.signs)
 	if err != nil {
-		c.again(ctx, came)
+		c.again(came)
 		c.fail(ctx, Key{}, err)
 		return
 	}
@@ -358,8 +357,8 @@ func (c *Correlator) askSigns(ctx context.Context, came *note) {
 	c.signs = signs
 }
 
-// again notes once more what could not be worked on.
-func (c *Correlator) again(_ context.Context, came *note) {
+// again notes once more that there are rows that could not be asked for.
+func (c *Correlator) again(came *note) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.note.rows = c.note.rows || came.rows
