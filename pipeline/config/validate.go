@@ -124,6 +124,7 @@ func (v *violations) topics(t Topics) {
 	}
 	name("kafka.topics.context", t.ContextName())
 	name("kafka.topics.deadletter", t.DeadLetterName())
+	name("kafka.topics.links", t.LinksName())
 	for i, full := range t.InputNames() {
 		at := fmt.Sprintf("kafka.topics.inputs[%d]", i)
 		name(at+".name", full)
