@@ -31,6 +31,7 @@ type Config struct {
 	// Horizon is how long closed facts stay in memory, by event time.
 	Horizon Duration `yaml:"horizon"`
 	History History  `yaml:"history"`
+	Notify  Notify   `yaml:"notify"`
 }
 
 // Kafka says where events come from and how.
@@ -241,5 +242,6 @@ func Default() *Config {
 		Stages:  AllStages(),
 		Horizon: Duration(35 * 24 * time.Hour),
 		History: History{Keep: Duration(90 * 24 * time.Hour)},
+		Notify:  defaultNotify(),
 	}
 }

@@ -50,6 +50,10 @@ type Metrics struct {
 	minutesSealed prometheus.Counter
 	sealSeconds   prometheus.Histogram
 	sealsFailed   prometheus.Counter
+
+	messages        *prometheus.CounterVec
+	messagesFailed  *prometheus.CounterVec
+	messagesDropped *prometheus.CounterVec
 }
 
 // Delays of events reach from milliseconds to the weeks of a back-fill.
@@ -70,6 +74,7 @@ func NewMetrics() *Metrics {
 	m.registerContext()
 	m.registerReconcile()
 	m.registerSeal()
+	m.registerNotify()
 	return m
 }
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/whencehq/whence/pipeline"
 )
 
@@ -145,15 +147,30 @@ func (r *reader) effect(ctx context.Context, s *Story, kind string) error {
 	if s.Effect, err = r.described(ctx, kind); err != nil {
 		return err
 	}
-	for _, part := range []func(context.Context, *Story) error{
-		r.history, r.hypotheses, r.candidates, r.late, r.confirmed, r.hit, r.effectSignal,
-	} {
-		if err := part(ctx, s); err != nil {
-			return err
-		}
+	if err := r.history(ctx, s); err != nil {
+		return err
+	}
+	if err := r.hypotheses(ctx, s); err != nil {
+		return err
+	}
+	// A person waits: what doesn't need each other is asked for together.
+	together, asking := errgroup.WithContext(ctx)
+	for _, part := range []func(context.Context, *Story) error{r.marked, r.late, r.confirmed, r.hit} {
+		together.Go(func() error { return part(asking, s) })
+	}
+	if err := together.Wait(); err != nil {
+		return err
 	}
 	s.Next = s.next()
 	return nil
+}
+
+// marked reads what the hypotheses are and the signal, on which they are marked.
+func (r *reader) marked(ctx context.Context, s *Story) error {
+	if err := r.candidates(ctx, s); err != nil {
+		return err
+	}
+	return r.effectSignal(ctx, s)
 }
 
 // descriptions read what is known of an effect, one row or none.
@@ -339,7 +356,8 @@ func (r *reader) late(ctx context.Context, s *Story) error {
 		return nil
 	}
 	parts := []string{factsOf(s.Effect.Kind, s.Effect.ID)}
-	for _, h := range s.Hypotheses[:min(telling, len(s.Hypotheses))] {
+	for i := range min(telling, len(s.Hypotheses)) {
+		h := &s.Hypotheses[i] // the rest of it is read meanwhile, see effect
 		if kind := entityOf(h.Kind); kind != "" {
 			parts = append(parts, factsOf(kind, h.ID))
 		}
