@@ -43,6 +43,9 @@ WITH
         UNION ALL
         SELECT 'finding', finding_id, concat(kind, ': ', rule), toString(severity), ''
         FROM whence.findings FINAL WHERE finding_id IN (SELECT effect_id FROM recent WHERE effect_kind = 'finding')
+        UNION ALL
+        SELECT 'breach', breach_id, concat('a breach', if(actor = '', '', concat(' by ', actor))), toString(severity), ''
+        FROM whence.breaches FINAL WHERE breach_id IN (SELECT effect_id FROM recent WHERE effect_kind = 'breach')
     )
 SELECT
     toString(r.effect_kind) AS kind, r.effect_id AS id, r.number AS number, toString(r.service) AS service, toString(r.environment) AS environment,

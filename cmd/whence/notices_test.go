@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -66,7 +64,6 @@ func TestWhatWasToldIsReadBackAndOfAMessageTheLastWordCounts(t *testing.T) {
 
 func TestRankingsToBeToldAreTheCurrentOnesWithWhatTheirEffectsAreCalled(t *testing.T) {
 	client := realTables(t)
-	pendingTables(t, client)
 	for _, statement := range []string{
 		`INSERT INTO whence.incidents (incident_id, title, severity, revision) VALUES ('inc-1', 'Cards are declined', 'critical', 1)`,
 		`INSERT INTO whence.alerts (alert_id, summary, incident_id, revision) VALUES ('a-1', 'errors', 'inc-1', 1)`,
@@ -112,18 +109,4 @@ func rankingRow(kind, id string, number int, at string) string {
 		['deployment', 'none'], ['v2', ''], ['payments', ''], [1, 2], [0.75, 0.25], [1.1, 0],
 		['[{"term":"prior","value":1,"weight":9,"words":"a deployment"},{"term":"age","value":1,"weight":0.5,"words":"it is near","sql":"SELECT 1"},{"term":"far","value":1,"weight":-1,"words":"it is far","sql":"SELECT 1"},{"term":"step","value":1,"weight":2,"words":"new instances fail","sql":"SELECT 1"}]', '[]']`,
 		kind, id, number, at)
-}
-
-// pendingTables makes the tables of links where no migration does yet.
-func pendingTables(t *testing.T, client *clickhouse.Client) {
-	t.Helper()
-	text, err := os.ReadFile("testdata/links.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, statement := range strings.Split(strings.TrimSuffix(strings.TrimSpace(string(text)), ";"), ";\n") {
-		if _, err := client.Ask(t.Context(), statement, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
-	"github.com/whencehq/whence/processors/seal"
 	"github.com/whencehq/whence/processors/timeline"
 	tables "github.com/whencehq/whence/schemas/clickhouse"
 	"github.com/whencehq/whence/schemas/event"
@@ -37,6 +36,8 @@ type worker struct {
 	producer *kafka.Producer
 	end      *kafka.ContextEnd
 	epoch    uint64
+	// correlating ranks causes while this worker stores the facts; nil: never.
+	correlating *correlating
 }
 
 // runWorker works until ctx is done and calls ready when events are being
@@ -139,31 +140,34 @@ func (w *worker) following(ctx context.Context, from, end int64, work func(conte
 func (w *worker) consume(ctx context.Context, ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	state := newReadiness(w.health, ready)
-	events, facts := w.events(state), w.facts(state)
 	reconciling, err := w.reconciler()
 	if err != nil {
 		return err
 	}
 	defer reconciling.close()
-	// Whoever stores the facts corrects rows and seals minutes too: one worker
-	// at a time, and no harm in two.
+	if w.correlating, err = w.correlator(); err != nil {
+		return err
+	}
+	defer w.correlating.close()
+	events, facts := w.events(state), w.facts(state)
+	// Whoever stores the facts corrects rows, seals minutes and ranks causes
+	// too: one worker at a time, and no harm in two.
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
 	facts.WhileOwning = func(owning context.Context) {
-		var both sync.WaitGroup
-		both.Go(func() {
+		var all sync.WaitGroup
+		all.Go(func() {
 			if err := reconciling.Run(owning); err != nil {
 				giveUp(err)
 			}
 		})
-		both.Go(func() {
-			ticks := time.NewTicker(seal.Every)
-			defer ticks.Stop()
-			if err := w.sealer().Run(owning, ticks.C); err != nil {
+		all.Go(func() { w.correlating.run(owning) })
+		all.Go(func() {
+			if err := w.seal(owning); err != nil {
 				giveUp(fmt.Errorf("seal: %w", err))
 			}
 		})
-		both.Wait()
+		all.Wait()
 	}
 	group.Go(func() error { return events.Run(ctx) })
 	group.Go(func() error { return facts.Run(ctx) })
@@ -293,7 +297,7 @@ func (w *worker) facts(state *readiness) *kafka.Consumer {
 	c.MaxPollRecords = maxPollFacts
 	c.FetchMinBytes, c.FetchMaxWait = 64<<10, 200*time.Millisecond // facts are few, and awaited
 	c.Stages = processors.Facts(processors.Dependencies{
-		Sink: w.sink(), Graveyard: w.producer, Deriver: w.store,
+		Sink: w.sink(), Graveyard: w.producer, Deriver: deriver{w.store, w.correlating},
 		Revision: func(offset int64) uint64 { return kafka.Revision(w.epoch, offset) },
 	})
 	return c
@@ -312,7 +316,7 @@ func (w *worker) consumer(role, group string, topics []string, state *readiness)
 		Ledger:         w.store,
 		Healthy:        w.store.Ping,
 		Revision:       w.timeline.Revision,
-		Observer:       observer{w.metrics, state},
+		Observer:       observer{w.metrics, state, w.correlating},
 		Joined:         func() { state.set(role, "") },
 	}
 }
@@ -321,11 +325,17 @@ func (w *worker) consumer(role, group string, topics []string, state *readiness)
 // derives from: an announced batch can't be made smaller later.
 const maxPollFacts = 5000
 
-// observer counts, and says in /readyz when a session has ended; the next one
+// observer counts, wakes who ranks causes, and says in /readyz when a session has ended; the next one
 // says that it has joined.
 type observer struct {
 	*observe.Metrics
-	state *readiness
+	state       *readiness
+	correlating *correlating
+}
+
+func (o observer) Stored(b *pipeline.Batch, took time.Duration) {
+	o.Metrics.Stored(b, took)
+	o.correlating.stored(b)
 }
 
 func (o observer) SessionEnded(role string, err error) {

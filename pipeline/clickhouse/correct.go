@@ -233,7 +233,7 @@ func (c *Client) StoredRevision(ctx context.Context) (uint64, error) {
 	err := c.db.QueryRowContext(ctx, `
 		SELECT max(bitShiftLeft(epochs.epoch, 40) + toUInt64(batches.to_offset - 1))
 		FROM whence_state.batches INNER JOIN whence_state.epochs ON epochs.topic_id = batches.topic_id
-		WHERE batches.to_offset > 0`).Scan(&revision)
+		WHERE batches.to_offset > 0 AND batches.topic_id IN (SELECT topic_id FROM whence_state.epochs)`).Scan(&revision)
 	if err != nil {
 		return 0, fmt.Errorf("stored revision: %w", Classify(err))
 	}

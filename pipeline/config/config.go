@@ -29,9 +29,11 @@ type Config struct {
 	// Stages of this worker, in the order of the chain.
 	Stages []string `yaml:"stages"`
 	// Horizon is how long closed facts stay in memory, by event time.
-	Horizon Duration `yaml:"horizon"`
-	History History  `yaml:"history"`
-	Notify  Notify   `yaml:"notify"`
+	Horizon   Duration  `yaml:"horizon"`
+	History   History   `yaml:"history"`
+	Seal      Seal      `yaml:"seal"`
+	Correlate Correlate `yaml:"correlate"`
+	Notify    Notify    `yaml:"notify"`
 }
 
 // Kafka says where events come from and how.
@@ -53,6 +55,7 @@ type Topics struct {
 	Inputs     []Topic `yaml:"inputs"`
 	Context    string  `yaml:"context"`    // the context log: always one partition
 	DeadLetter string  `yaml:"deadletter"` // records that could not be taken
+	Links      string  `yaml:"links"`      // causes of effects, ranked
 	// Replication of topics that are created; 0 is the broker's default.
 	Replication int16 `yaml:"replication"`
 	// Retention of input topics that are created; negative is forever.
@@ -76,6 +79,9 @@ func (t Topics) InputNames() []string {
 
 // ContextName is the full name of the context log.
 func (t Topics) ContextName() string { return t.Prefix + t.Context }
+
+// LinksName is the full name of the topic of links.
+func (t Topics) LinksName() string { return t.Prefix + t.Links }
 
 // DeadLetterName is the full name of the dead-letter topic.
 func (t Topics) DeadLetterName() string { return t.Prefix + t.DeadLetter }
@@ -207,6 +213,19 @@ type History struct {
 	Keep Duration `yaml:"keep"`
 }
 
+// Seal is about the vitals of minutes.
+type Seal struct {
+	// After is how long nothing may have been written to a minute before its
+	// vitals are computed for good: a matter of cost, no answer depends on it.
+	After Duration `yaml:"after"`
+}
+
+// Correlate is about ranking the causes of effects.
+type Correlate struct {
+	// Enabled: the worker that stores the facts ranks causes too.
+	Enabled bool `yaml:"enabled"`
+}
+
 // AllStages are the stages of a worker, in the order of the chain.
 func AllStages() []string { return []string{"decode", "validate", "timeline", "enrich", "store"} }
 
@@ -223,6 +242,7 @@ func Default() *Config {
 				},
 				Context:    "context",
 				DeadLetter: "deadletter",
+				Links:      "links",
 				Retention:  Duration(7 * 24 * time.Hour),
 			},
 			SessionTimeout:   Duration(45 * time.Second),
@@ -236,12 +256,14 @@ func Default() *Config {
 			URL: "http://127.0.0.1:8123", User: "default",
 			InsertTimeout: Duration(30 * time.Second),
 		},
-		Limits:  Limits{MaxEventBytes: 1 << 20, MaxDepth: 64},
-		Observe: Observe{Listen: "127.0.0.1:9464", Log: Log{Level: "info", Format: "console"}},
-		Offsets: Offsets{OnLost: OnLostFail},
-		Stages:  AllStages(),
-		Horizon: Duration(35 * 24 * time.Hour),
-		History: History{Keep: Duration(90 * 24 * time.Hour)},
-		Notify:  defaultNotify(),
+		Limits:    Limits{MaxEventBytes: 1 << 20, MaxDepth: 64},
+		Observe:   Observe{Listen: "127.0.0.1:9464", Log: Log{Level: "info", Format: "console"}},
+		Offsets:   Offsets{OnLost: OnLostFail},
+		Stages:    AllStages(),
+		Horizon:   Duration(35 * 24 * time.Hour),
+		History:   History{Keep: Duration(90 * 24 * time.Hour)},
+		Seal:      Seal{After: Duration(time.Minute)},
+		Correlate: Correlate{Enabled: true},
+		Notify:    defaultNotify(),
 	}
 }

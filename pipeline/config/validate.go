@@ -33,6 +33,7 @@ func (c *Config) Validate() []Violation {
 	if c.History.Keep > 0 && c.History.Keep < Duration(time.Hour) {
 		v.add("history.keep", "0 is for ever", "want at least 1h0m0s, have %s", c.History.Keep)
 	}
+	v.atLeast("seal.after", c.Seal.After, Duration(time.Second))
 	v.notify(c.Notify)
 	return v
 }
@@ -124,6 +125,7 @@ func (v *violations) topics(t Topics) {
 	}
 	name("kafka.topics.context", t.ContextName())
 	name("kafka.topics.deadletter", t.DeadLetterName())
+	name("kafka.topics.links", t.LinksName())
 	for i, full := range t.InputNames() {
 		at := fmt.Sprintf("kafka.topics.inputs[%d]", i)
 		name(at+".name", full)

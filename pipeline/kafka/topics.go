@@ -46,6 +46,8 @@ func TopicSpecs(t config.Topics, inputRetention time.Duration) []TopicSpec {
 		{Name: t.ContextName(), Partitions: 1, ExactPartitions: true, Settings: settings("-1", t.Replication)},
 		{Name: t.DeadLetterName(), Partitions: 1, Settings: settings("-1", t.Replication)},
 	}
+	// Readers take links up as they come; who comes later asks ClickHouse.
+	specs = append(specs, TopicSpec{Name: t.LinksName(), Partitions: 1, Settings: settings(retention, t.Replication)})
 	for i, name := range t.InputNames() {
 		specs = append(specs, TopicSpec{Name: name, Partitions: t.Inputs[i].Partitions, Settings: settings(retention, t.Replication)})
 	}

@@ -50,7 +50,7 @@ func TestMissingTopicsAreCreatedOnceAndThenPresent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := map[string]string{"whence.context": step.want, "whence.deadletter": step.want, "whence.delivery": step.want}
+		want := map[string]string{"whence.context": step.want, "whence.deadletter": step.want, "whence.links": step.want, "whence.delivery": step.want}
 		if diff := cmp.Diff(want, statesOf(states)); diff != "" {
 			t.Errorf("check %v:\n%s", step.check, diff)
 		}

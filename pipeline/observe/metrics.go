@@ -51,6 +51,11 @@ type Metrics struct {
 	sealSeconds   prometheus.Histogram
 	sealsFailed   prometheus.Counter
 
+	rankings        *prometheus.CounterVec
+	rankSeconds     prometheus.Histogram
+	rankDelay       prometheus.Histogram
+	rankingsFailed  prometheus.Counter
+	effectsWaiting  prometheus.Gauge
 	messages        *prometheus.CounterVec
 	messagesFailed  *prometheus.CounterVec
 	messagesDropped *prometheus.CounterVec
@@ -74,6 +79,7 @@ func NewMetrics() *Metrics {
 	m.registerContext()
 	m.registerReconcile()
 	m.registerSeal()
+	m.registerLinks()
 	m.registerNotify()
 	return m
 }
@@ -126,6 +132,30 @@ func (m *Metrics) registerSeal() {
 	m.sealSeconds = m.histogram("seal_seconds", "One statement that seals minutes.", secondsBuckets)
 	m.sealsFailed = m.counter("seal_failures_total", "Looks at the open minutes that failed; they are tried again.")
 }
+
+func (m *Metrics) registerLinks() {
+	m.rankings = m.counters("rankings_total", "Rankings of the causes of an effect that were stored, again ones among them.", "effect")
+	m.rankSeconds = m.histogram("ranking_seconds", "One ranking, from reading what is known to its being stored.", secondsBuckets)
+	m.rankDelay = m.histogram("ranking_delay_seconds", "From Kafka taking an effect's last fact to its first ranking being stored.", delayBuckets)
+	m.rankingsFailed = m.counter("ranking_failures_total", "Rankings that failed, or looks for what to rank; they are tried again.")
+	m.effectsWaiting = m.gauge("effects_waiting", "Effects that are known to be ranked soon.")
+}
+
+// Ranked counts a ranking; late is how long after its effect's last fact the
+// first one came, 0 for the others.
+func (m *Metrics) Ranked(effect string, took, late time.Duration) {
+	m.rankings.WithLabelValues(effect).Inc()
+	m.rankSeconds.Observe(took.Seconds())
+	if late > 0 {
+		m.rankDelay.Observe(late.Seconds())
+	}
+}
+
+// RankFailed counts a ranking that will be tried again.
+func (m *Metrics) RankFailed() { m.rankingsFailed.Inc() }
+
+// Waiting is how many effects will be ranked soon.
+func (m *Metrics) Waiting(effects int) { m.effectsWaiting.Set(float64(effects)) }
 
 // MinutesOpen is how many minutes have no valid seal.
 func (m *Metrics) MinutesOpen(minutes int) { m.minutesOpen.Set(float64(minutes)) }

@@ -226,7 +226,7 @@ func (v *verification) size(ctx context.Context) error {
 		return err
 	}
 	v.report.Facts = uint64(facts)
-	for _, table := range []string{"services", "changes", "deployments", "flags", "alerts", "incidents", "findings", "experiments",
+	for _, table := range []string{"services", "changes", "deployments", "flags", "alerts", "incidents", "findings", "breaches", "experiments",
 		"builds", "tests", "artifacts"} {
 		n, err := v.count(ctx, "SELECT count() AS n FROM whence."+table+" FINAL")
 		if err != nil {

@@ -50,7 +50,7 @@ func TestEveryStatementOfAMigrationIsCommentedAndCanRunTwice(t *testing.T) {
 			if !strings.HasPrefix(statement, "--") {
 				t.Errorf("%s: no comment before %.60q", file, statement)
 			}
-			if !regexp.MustCompile(`(?m)^(CREATE OR REPLACE|CREATE [A-Z ]+ IF NOT EXISTS|ALTER TABLE [\w.]+ ADD COLUMN IF NOT EXISTS|INSERT INTO whence_state.touches )`).MatchString(statement) {
+			if !regexp.MustCompile(`(?m)^(CREATE OR REPLACE|CREATE [A-Z ]+ IF NOT EXISTS|ALTER TABLE [\w.]+ ADD COLUMN IF NOT EXISTS|INSERT INTO whence_state.(touches|edges|fact_times) )`).MatchString(statement) {
 				t.Errorf("%s: can't run twice: %.60q", file, statement)
 			}
 		}

@@ -13,7 +13,7 @@ var statements embed.FS
 var kinds = map[string]string{
 	"service": "services", "change": "changes", "deployment": "deployments", "flag": "flags", "alert": "alerts",
 	"incident": "incidents", "finding": "findings", "experiment": "experiments", "build": "builds", "test": "tests",
-	"artifact": "artifacts",
+	"artifact": "artifacts", "breach": "breaches",
 }
 
 // EntityKinds are the kinds of entities (event.Fact.Kind) that have a table,

@@ -17,6 +17,8 @@ const (
 	TopicDeadLetter = "whence.deadletter"
 	// TopicEnriched holds enriched rows, where that is switched on.
 	TopicEnriched = "whence.enriched"
+	// TopicLinks holds the causes of effects, ranked: one message a ranking.
+	TopicLinks = "whence.links"
 )
 
 // InputTopics are those that producers write to.

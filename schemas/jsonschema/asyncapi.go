@@ -58,6 +58,27 @@ type message struct {
 // anyObject is the payload of messages that no one schema describes.
 var anyObject = map[string]string{"type": "object"}
 
+// linksPayload is a message of the topic of links.
+var linksPayload = func() map[string]any {
+	kind := func(name string) map[string]any { return map[string]any{"type": name} }
+	moment := map[string]any{"type": "string", "format": "date-time"}
+	object := func(fields map[string]any) map[string]any {
+		return map[string]any{"type": "object", "properties": fields}
+	}
+	term := object(map[string]any{
+		"term": kind("string"), "value": kind("number"), "weight": kind("number"), "words": kind("string"), "sql": kind("string"),
+	})
+	link := object(map[string]any{
+		"cause_kind": kind("string"), "cause_id": kind("string"), "service": kind("string"), "rank": kind("integer"),
+		"probability": kind("number"), "log_odds": kind("number"), "evidence": map[string]any{"type": "array", "items": term},
+	})
+	return object(map[string]any{
+		"effect_kind": kind("string"), "effect_id": kind("string"), "ranking": kind("integer"), "service": kind("string"),
+		"environment": kind("string"), "onset": moment, "detected": moment, "model": kind("string"), "revision": kind("integer"),
+		"computed_at": moment, "links": map[string]any{"type": "array", "items": link},
+	})
+}()
+
 var topicDocs = map[string]string{
 	event.TopicDelivery:     "Changes, builds, tests, artifacts, deployments, flags, experiments, and the catalog of services and names. CDEvents too.",
 	event.TopicIncidents:    "Alerts, incidents and their confirmed causes.",
@@ -66,6 +87,7 @@ var topicDocs = map[string]string{
 	event.TopicMeasurements: "Measurements of services and edges, an interval each.",
 	event.TopicContext:      "The context log: all facts in one partition, so totally ordered. Keyed by source|id, with where each came from in the headers whence-topic, whence-partition, whence-offset and whence-received-at (milliseconds since 1970). Written by Whence alone.",
 	event.TopicDeadLetter:   "Records that could not be taken: the bytes as they came, with the reason.",
+	event.TopicLinks:        "The causes of incidents, alerts, breaches and findings, ranked: one message a ranking, keyed by effect_kind|effect_id. Of an effect the one with the greatest ranking number is current, and one that is seen twice is the same.",
 	event.TopicEnriched:     "Observations with the context of their time, where that is switched on.",
 }
 
@@ -85,7 +107,7 @@ func AsyncAPI() []byte {
 	for _, topic := range event.InputTopics() {
 		doc.add(topic, "receive")
 	}
-	for _, topic := range []string{event.TopicContext, event.TopicDeadLetter, event.TopicEnriched} {
+	for _, topic := range []string{event.TopicContext, event.TopicDeadLetter, event.TopicLinks, event.TopicEnriched} {
 		doc.add(topic, "send")
 	}
 	for _, t := range event.Types() {
@@ -98,6 +120,7 @@ func AsyncAPI() []byte {
 	for topic, m := range map[string]message{
 		event.TopicDelivery:   {"dev.cdevents", "A CDEvent, specification 0.4 to 0.6, bare or in a CloudEvents envelope.", "application/json", anyObject},
 		event.TopicDeadLetter: {"deadletter", "The record as it came.", "application/octet-stream", map[string]string{"type": "string", "format": "binary"}},
+		event.TopicLinks:      {"links", "A ranking of the causes of an effect. Without links: the effect is none any more.", "application/json", linksPayload},
 		event.TopicEnriched:   {"enriched", "An observation and its context.", "application/msgpack", anyObject},
 	} {
 		doc.Components.Messages[m.Name] = m

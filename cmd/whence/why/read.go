@@ -80,7 +80,7 @@ SELECT DISTINCT kind FROM
     SELECT 'incident' AS kind FROM whence.incidents FINAL WHERE incident_id = {id}
     UNION ALL SELECT 'alert' FROM whence.alerts FINAL WHERE alert_id = {id}
     UNION ALL SELECT 'finding' FROM whence.findings FINAL WHERE finding_id = {id}
-    UNION ALL SELECT 'breach' FROM whence.facts_history(kind = 'breach', entity = {id}) WHERE counts
+    UNION ALL SELECT 'breach' FROM whence.breaches FINAL WHERE breach_id = {id}
     UNION ALL SELECT 'deployment' FROM whence.deployments FINAL WHERE deployment_id = {id}
     UNION ALL SELECT toString(effect_kind) FROM whence.links WHERE effect_id = {id}
 )
@@ -125,6 +125,7 @@ SELECT kind, id FROM
     SELECT 'incident' AS kind, incident_id AS id, started_at AS at FROM whence.incidents FINAL
     UNION ALL SELECT 'alert', alert_id, ifNull(fired_at, time) FROM whence.alerts FINAL
     UNION ALL SELECT 'finding', finding_id, ifNull(opened_at, time) FROM whence.findings FINAL
+    UNION ALL SELECT 'breach', breach_id, started_at FROM whence.breaches FINAL
     UNION ALL SELECT 'deployment', deployment_id, started_at FROM whence.deployments FINAL
 )
 WHERE {kind} IN ('', kind) AND (positionCaseInsensitive(id, {id}) > 0
@@ -192,22 +193,10 @@ SELECT concat(kind, ': ', rule) AS title, service, [toString(service)] AS servic
     toUnixTimestamp64Milli(closed_at) AS ended, '' AS incident
 FROM whence.findings FINAL WHERE finding_id = {id}`,
 	"breach": `
-SELECT concat('breach', if(actor = '', '', concat(' by ', actor))) AS title, argMax(of_service, time) AS service, [service] AS services,
-    argMax(of_environment, time) AS environment, argMax(of_severity, time) AS severity,
-    if(max(type) = 'io.whence.breach.detected', 'open', 'contained') AS state,
-    ifNull(argMaxIf(stated, time, stated IS NOT NULL), toUnixTimestamp64Milli(min(time))) AS onset,
-    toUnixTimestamp64Milli(minIf(time, type = 'io.whence.breach.detected')) AS detected,
-    if(state = 'open', NULL, toUnixTimestamp64Milli(maxIf(time, type = 'io.whence.breach.contained'))) AS ended, '' AS incident,
-    argMax(named, time) AS actor
-FROM
-(
-    SELECT type, time, toString(service) AS of_service, toString(environment) AS of_environment, JSONExtractString(data, 'severity') AS of_severity,
-        JSONExtractString(data, 'actor') AS named,
-        toUnixTimestamp64Milli(parseDateTime64BestEffortOrNull(JSONExtractString(data, 'started_at'), 3, 'UTC')) AS stated
-    FROM whence.facts_history(kind = 'breach', entity = {id})
-    WHERE counts
-)
-HAVING count() > 0`,
+SELECT concat('a breach', if(actor = '', '', concat(' by ', actor))) AS title, service, [toString(service)] AS services, environment, severity,
+    state, toUnixTimestamp64Milli(started_at) AS onset, toUnixTimestamp64Milli(detected_at) AS detected,
+    toUnixTimestamp64Milli(contained_at) AS ended, '' AS incident
+FROM whence.breaches FINAL WHERE breach_id = {id}`,
 }
 
 // described is what is known of the effect; by its id alone, if it is ranked and

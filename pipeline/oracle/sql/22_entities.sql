@@ -144,6 +144,35 @@ sides AS
     FULL OUTER JOIN (SELECT true AS here, * FROM whence.alerts FINAL) AS s USING (alert_id)
     UNION ALL
     SELECT
+        'breaches', breach_id, e.here, s.here, s.revision > {at},
+        [
+            ('service', e.service, CAST(s.service, 'String')),
+            ('environment', e.environment, CAST(s.environment, 'String')),
+            ('severity', e.severity, CAST(s.severity, 'String')),
+            ('finding_id', e.finding_id, s.finding_id),
+            ('started_at', when(e.started_at), stored_when(s.started_at)),
+            ('detected_at', when(e.detected_at), stored_when(s.detected_at)),
+            ('contained_at', when(e.contained_at), stored_when(s.contained_at))
+        ]
+    FROM
+    (
+        SELECT
+            true AS here, JSONExtractString(data, 'breach_id') AS breach_id,
+            said('service') AS service,
+            said('environment') AS environment,
+            said('severity') AS severity,
+            said('finding_id') AS finding_id,
+            minIf(time, type = 'breach.detected') AS detected_at,
+            minIf(time, type = 'breach.contained') AS contained_at,
+            ifNull(toUnixTimestamp64Milli(parseDateTime64BestEffortOrNull(upper(said('started_at')), 3, 'UTC')),
+                if(detected_at = 0, min(time), detected_at)) AS started_at
+        FROM whence_oracle.counted
+        WHERE type IN ('breach.detected', 'breach.contained')
+        GROUP BY breach_id
+    ) AS e
+    FULL OUTER JOIN (SELECT true AS here, * FROM whence.breaches FINAL) AS s USING (breach_id)
+    UNION ALL
+    SELECT
         'experiments', experiment, e.here, s.here, s.revision > {at},
         [
             ('hypothesis', e.hypothesis, CAST(s.hypothesis, 'String')),

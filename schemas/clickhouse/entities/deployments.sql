@@ -36,6 +36,8 @@ SELECT
     every('remediates') AS remediates,
     said('requested_by') AS requested_by,
     countIf(live) AS facts,
+    arrayMap(f -> f.1.1, arraySort(groupArrayIf((ord, cityHash64(source, id, type, content_hash)), live)) AS said_when) AS fact_times,
+    arrayMap(f -> f.2, said_when) AS fact_hashes,
     last.1, last.2, last.3, last.4, last.5, last.6, last.7, last.8,
     {revision} AS revision,
     facts = 0 AS is_deleted
