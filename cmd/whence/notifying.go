@@ -10,13 +10,14 @@ import (
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/config"
 	"github.com/whencehq/whence/pipeline/observe"
+	"github.com/whencehq/whence/processors/correlate"
 	"github.com/whencehq/whence/processors/notify"
 	"github.com/whencehq/whence/processors/notify/post"
 )
 
-// notifier tells the configured targets of rankings. Whoever ranks runs it, and
-// nudges it when a ranking is stored.
-func (w *worker) notifier() (*notify.Notifier, error) {
+// newNotifier makes what tells the configured targets of rankings. Whoever ranks
+// runs it, and nudges it when a ranking is stored.
+func (w *worker) newNotifier() (*notify.Notifier, error) {
 	var targets []notify.Target
 	for _, t := range w.cfg.Notify.Targets {
 		target, err := targetOf(t)
@@ -27,6 +28,17 @@ func (w *worker) notifier() (*notify.Notifier, error) {
 	}
 	c := notify.Config{Settle: w.cfg.Notify.Settle.Std(), Fresh: w.cfg.Notify.Fresh.Std()}
 	return notify.New(c, targets, notices{w.store}, notifyLog{w.log.Named("notify"), w.metrics}, wallClock{}), nil
+}
+
+// nudging is an observer of rankings that has them told.
+type nudging struct {
+	rankLog
+	notifier *notify.Notifier
+}
+
+func (n nudging) Ranked(k *correlate.Kept, took, late time.Duration) {
+	n.rankLog.Ranked(k, took, late)
+	n.notifier.Nudge()
 }
 
 // targetOf reads a target's secrets.

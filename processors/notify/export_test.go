@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"time"
 
 	"github.com/whencehq/whence/schemas/event"
 )
@@ -11,8 +12,7 @@ type Teller struct{ *telling }
 
 func NewTeller(c Config, t Target, store Store, observer Observer, now event.Millis, told []Notice) *Teller {
 	n := New(c, []Target{t}, store, observer, nil)
-	n.targets[0].recall(told, now)
-	return &Teller{n.targets[0]}
+	return &Teller{n.begin(told, time.UnixMilli(int64(now)))[0]}
 }
 
 func (t *Teller) Hand(r ...Ranking)                                       { t.hand(r) }

@@ -46,9 +46,16 @@ type Notifier struct {
 	store    Store
 	observer Observer
 	clock    Clock
-	targets  []*telling
+	targets  []Target
 	nudges   chan struct{}
-	since    time.Time // what was ranked before is known here
+}
+
+// round is one run: who tells which target, and what was ranked before since is
+// known to them.
+type round struct {
+	*Notifier
+	tellings []*telling
+	since    time.Time
 }
 
 // New makes a notifier.
@@ -67,7 +74,7 @@ func New(config Config, targets []Target, store Store, observer Observer, clock 
 		if t.Storm == 0 {
 			t.Storm = 5
 		}
-		n.targets = append(n.targets, newTelling(&n.config, &t, store, observer))
+		n.targets = append(n.targets, t)
 	}
 	return n
 }
@@ -81,21 +88,23 @@ func (n *Notifier) Nudge() {
 	}
 }
 
-// Run tells until ctx is done. Without targets it does nothing.
+// Run tells until ctx is done. Without targets it does nothing. It may be called
+// again: another worker may have told since.
 func (n *Notifier) Run(ctx context.Context) {
 	if len(n.targets) == 0 {
 		return
 	}
-	if !n.recall(ctx) {
+	r := &round{Notifier: n}
+	if !r.recall(ctx) {
 		return
 	}
 	var all sync.WaitGroup
-	for _, t := range n.targets {
+	for _, t := range r.tellings {
 		all.Go(func() { n.tell(ctx, t) })
 	}
 	for ctx.Err() == nil {
 		pause := Every
-		if err := n.look(ctx); err != nil && ctx.Err() == nil {
+		if err := r.look(ctx); err != nil && ctx.Err() == nil {
 			n.observer.Failed("", err)
 			pause = 5 * time.Second
 		}
@@ -108,15 +117,23 @@ func (n *Notifier) Run(ctx context.Context) {
 	all.Wait()
 }
 
+// begin makes tellings that know what their targets were told.
+func (n *Notifier) begin(notices []Notice, now time.Time) []*telling {
+	all := make([]*telling, len(n.targets))
+	for i := range n.targets {
+		all[i] = newTelling(&n.config, &n.targets[i], n.store, n.observer)
+		all[i].recall(slices.Clone(notices), event.MillisOf(now))
+	}
+	return all
+}
+
 // recall reads what was told, until it can be read.
-func (n *Notifier) recall(ctx context.Context) bool {
+func (n *round) recall(ctx context.Context) bool {
 	for {
 		now := n.clock.Now()
 		notices, err := n.store.Notices(ctx, now.Add(-remembered))
 		if err == nil {
-			for _, t := range n.targets {
-				t.recall(slices.Clone(notices), event.MillisOf(now))
-			}
+			n.tellings = n.begin(notices, now)
 			n.since = now.Add(-max(n.config.Fresh, time.Hour))
 			return true
 		}
@@ -136,7 +153,7 @@ func (n *Notifier) recall(ctx context.Context) bool {
 const overlap = 2 * time.Minute
 
 // look hands on what was ranked.
-func (n *Notifier) look(ctx context.Context) error {
+func (n *round) look(ctx context.Context) error {
 	began := n.clock.Now()
 	rankings, err := n.store.Rankings(ctx, n.since)
 	if err != nil {
@@ -145,7 +162,7 @@ func (n *Notifier) look(ctx context.Context) error {
 	if from := began.Add(-overlap); from.After(n.since) {
 		n.since = from
 	}
-	for _, t := range n.targets {
+	for _, t := range n.tellings {
 		t.hand(rankings)
 	}
 	return nil

@@ -221,11 +221,18 @@ func (m Moment) MarshalJSON() ([]byte, error) {
 	return json.Marshal(m.Time().Format("2006-01-02T15:04:05.000Z"))
 }
 
-// UnmarshalJSON reads milliseconds, as the statements here give them.
+// UnmarshalJSON reads milliseconds, as the statements here give them, or what
+// MarshalJSON writes.
 func (m *Moment) UnmarshalJSON(text []byte) error {
 	if string(text) == "null" {
 		*m = 0
 		return nil
+	}
+	if text[0] == '"' {
+		var at time.Time
+		err := json.Unmarshal(text, &at)
+		*m = Moment(at.UnixMilli())
+		return err
 	}
 	n, err := strconv.ParseInt(string(text), 10, 64)
 	*m = Moment(n)
