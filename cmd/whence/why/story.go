@@ -68,7 +68,10 @@ type Hit struct {
 	// Failed of them met a failure there.
 	Failed   uint64       `json:"users_failed"`
 	Services []ServiceHit `json:"services"` // the effect's, and others that fail more than before
-	SQL      []string     `json:"sql"`
+	// Lost is, of an incident, how many conversions of a kind there were fewer
+	// than forecast, see the view incident_conversions; not told as of a moment.
+	Lost map[string]float64 `json:"conversions_lost"`
+	SQL  []string           `json:"sql"`
 }
 
 // ServiceHit is a service during the effect, and in as long a time before.
