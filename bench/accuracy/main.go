@@ -11,6 +11,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -23,16 +24,18 @@ import (
 )
 
 var (
-	dir     = flag.String("recorded", "", "folder of recorded rollouts; empty: generated ones only")
-	refit   = flag.Bool("fit", false, "fit the weights anew and write them")
-	weights = flag.String("weights", "processors/correlate/weights.json", "where -fit writes")
-	train   = flag.Int("train", 4000, "generated cases to fit on")
-	test    = flag.Int("test", 1000, "generated cases to report on, others than those")
-	largest = flag.Int("largest", 60, "services of a generated case at most: hundreds take long")
-	loo     = flag.Bool("leave-one-out", true, "report leave-one-out figures of the recorded rollouts, which takes a fit each")
-	asJSON  = flag.Bool("json", false, "report as JSON")
-	kinds   = flag.Bool("faults", false, "report each kind of fault of the generated cases")
-	misses  = flag.Bool("misses", false, "show the evidence where the truth is not first")
+	dir        = flag.String("recorded", "", "folder of recorded rollouts; empty: generated ones only")
+	refit      = flag.Bool("fit", false, "fit the weights anew and write them")
+	weights    = flag.String("weights", "processors/correlate/weights.json", "where -fit writes")
+	train      = flag.Int("train", 4000, "generated cases to fit on")
+	test       = flag.Int("test", 1000, "generated cases to report on, others than those")
+	largest    = flag.Int("largest", 60, "services of a generated case at most: hundreds take long")
+	loo        = flag.Bool("leave-one-out", true, "report leave-one-out figures of the recorded rollouts, which takes a fit each")
+	asJSON     = flag.Bool("json", false, "report as JSON")
+	binary     = flag.String("pipeline", "", "ask this whence binary, started with up, instead of ranking in memory")
+	statements = flag.Bool("statements", false, "with -pipeline: run the SQL of every term and compare")
+	kinds      = flag.Bool("faults", false, "report each kind of fault of the generated cases")
+	misses     = flag.Bool("misses", false, "show the evidence where the truth is not first")
 )
 
 func main() {
@@ -111,14 +114,42 @@ func report(out io.Writer, model *correlate.Model, training []correlate.Example,
 		}
 	}
 	for _, folder := range folders {
-		if all != nil {
-			scores = append(scores, scoreOf(folder+" fitted", answers(byFolder[folder], fitted)))
+		if all == nil {
+			break
 		}
+		name, given := folder+" fitted", answers(byFolder[folder], fitted)
+		if *binary != "" {
+			progress("publishing %s to a running Whence", folder)
+			var audited *audit
+			if given, audited, err = throughPipeline(context.Background(), *binary, byFolder[folder]); err != nil {
+				return err
+			}
+			name = folder + " through the pipeline"
+			if err := audited.tell(folder); err != nil {
+				return err
+			}
+		}
+		scores = append(scores, scoreOf(name, given))
 	}
 	if *asJSON {
 		return json.NewEncoder(out).Encode(map[string]any{"model": model.Name, "fitted": model.Fitted, "scores": scores})
 	}
 	printScores(out, scores)
+	return nil
+}
+
+// tell says what an audit found, on standard error.
+func (a *audit) tell(folder string) error {
+	if a.Terms == 0 {
+		return nil
+	}
+	for _, wrong := range a.Wrong {
+		fmt.Fprintln(os.Stderr, wrong)
+	}
+	progress("%s: %d terms' statements were run, %d sums checked, %d are wrong", folder, a.Terms, a.Sums, len(a.Wrong))
+	if len(a.Wrong) > 0 {
+		return fmt.Errorf("%s: %d terms are not what their statements return", folder, len(a.Wrong))
+	}
 	return nil
 }
 

@@ -16,8 +16,8 @@ import (
 // rowsSQL are the measurements of a span, with the share of calls that failed
 // and how many calls that stands for.
 func (g *signals) rowsSQL(when span, condition string) string {
-	return fmt.Sprintf(`SELECT *, least(1, greatest(0, if(requests > 0 AND errors IS NOT NULL, errors / requests, 1 - success_ratio))) AS failed,
-    if(requests > 0, requests, 1) AS calls
+	return fmt.Sprintf(`SELECT *, if(requests > 0, requests, 1) AS calls,
+    if(requests > 0 AND errors IS NOT NULL, errors / requests, 1 - success_ratio) AS share, if(share IS NULL, NULL, least(1, greatest(0, share))) AS failed
   FROM whence.observations FINAL
   WHERE environment = %s AND type = 'io.whence.service.measured' AND time >= %s AND time < %s AND %s`,
 		quote(g.Effect.Environment), moment(when.From), moment(when.To), condition)
@@ -184,10 +184,10 @@ func (g *signals) sqlVanished(u *unannouncedStep) string {
 	}
 	return fmt.Sprintf(`SELECT max(1 - pow(3, 1 - scrapes)) FROM
 (
-  SELECT instance, uniqExactIf(intDiv(toUnixTimestamp64Milli(all.time) + 30000, 60000), all.time >= last + INTERVAL %d SECOND) AS scrapes
+  SELECT instance, uniqExactIf(intDiv(toUnixTimestamp64Milli(others.time) + 30000, 60000), others.time >= last + INTERVAL %d SECOND) AS scrapes
   FROM (SELECT instance, max(time) AS last FROM (%s)
     WHERE instance IN (%s) AND %s GROUP BY instance) AS gone
-  CROSS JOIN (%s) AS all
+  CROSS JOIN (%s) AS others
   GROUP BY instance
 )`, notYet/1000, g.instancesSQL(&u.step), strings.Join(each, ", "), reportsSQL, g.rowsSQL(g.whole(), "1"))
 }
