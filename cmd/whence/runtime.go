@@ -17,6 +17,7 @@ import (
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
+	"github.com/whencehq/whence/processors/notify"
 	"github.com/whencehq/whence/processors/timeline"
 	tables "github.com/whencehq/whence/schemas/clickhouse"
 	"github.com/whencehq/whence/schemas/event"
@@ -38,6 +39,7 @@ type worker struct {
 	epoch    uint64
 	// correlating ranks causes while this worker stores the facts; nil: never.
 	correlating *correlating
+	notifier    *notify.Notifier // tells people of its rankings
 }
 
 // runWorker works until ctx is done and calls ready when events are being
@@ -145,6 +147,9 @@ func (w *worker) consume(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer reconciling.close()
+	if w.notifier, err = w.newNotifier(); err != nil {
+		return err
+	}
 	if w.correlating, err = w.correlator(); err != nil {
 		return err
 	}
@@ -162,6 +167,7 @@ func (w *worker) consume(ctx context.Context, ready func()) error {
 			}
 		})
 		all.Go(func() { w.correlating.run(owning) })
+		all.Go(func() { w.notifier.Run(owning) })
 		all.Go(func() {
 			if err := w.seal(owning); err != nil {
 				giveUp(fmt.Errorf("seal: %w", err))

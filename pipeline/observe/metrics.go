@@ -52,11 +52,14 @@ type Metrics struct {
 	sealSeconds   prometheus.Histogram
 	sealsFailed   prometheus.Counter
 
-	rankings       *prometheus.CounterVec
-	rankSeconds    prometheus.Histogram
-	rankDelay      prometheus.Histogram
-	rankingsFailed prometheus.Counter
-	effectsWaiting prometheus.Gauge
+	rankings        *prometheus.CounterVec
+	rankSeconds     prometheus.Histogram
+	rankDelay       prometheus.Histogram
+	rankingsFailed  prometheus.Counter
+	effectsWaiting  prometheus.Gauge
+	messages        *prometheus.CounterVec
+	messagesFailed  *prometheus.CounterVec
+	messagesDropped *prometheus.CounterVec
 }
 
 // Delays of events reach from milliseconds to the weeks of a back-fill.
@@ -78,6 +81,7 @@ func NewMetrics() *Metrics {
 	m.registerReconcile()
 	m.registerSeal()
 	m.registerLinks()
+	m.registerNotify()
 	return m
 }
 
