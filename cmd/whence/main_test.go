@@ -45,11 +45,6 @@ func TestCommands(t *testing.T) {
 			env.Defer(house.Close)
 			env.Setenv("KAFKA", broker.ListenAddrs()[0])
 			env.Setenv("HOUSE", house.URL)
-			data, err := filepath.Abs("testdata")
-			if err != nil {
-				return err
-			}
-			env.Setenv("TESTDATA", data)
 			for _, name := range []string{"ENGINE", "BROKER", "METRICS"} {
 				address, err := freeAddress()
 				if err != nil {

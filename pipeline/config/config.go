@@ -33,6 +33,7 @@ type Config struct {
 	History   History   `yaml:"history"`
 	Seal      Seal      `yaml:"seal"`
 	Correlate Correlate `yaml:"correlate"`
+	Notify    Notify    `yaml:"notify"`
 }
 
 // Kafka says where events come from and how.
@@ -266,5 +267,6 @@ func Default() *Config {
 		History:   History{Keep: Duration(90 * 24 * time.Hour)},
 		Seal:      Seal{After: Duration(time.Minute)},
 		Correlate: Correlate{Enabled: true},
+		Notify:    defaultNotify(),
 	}
 }

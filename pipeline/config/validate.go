@@ -34,6 +34,7 @@ func (c *Config) Validate() []Violation {
 		v.add("history.keep", "0 is for ever", "want at least 1h0m0s, have %s", c.History.Keep)
 	}
 	v.atLeast("seal.after", c.Seal.After, Duration(time.Second))
+	v.notify(c.Notify)
 	return v
 }
 

@@ -21,7 +21,28 @@ func (r *reader) hit(ctx context.Context, s *Story) error {
 	if err := r.servicesHit(ctx, e, h); err != nil {
 		return err
 	}
+	if err := r.lost(ctx, e, h); err != nil {
+		return err
+	}
 	s.Hit = h
+	return nil
+}
+
+// lost reads which conversions are missing.
+func (r *reader) lost(ctx context.Context, e *Effect, h *Hit) error {
+	h.Lost = map[string]float64{}
+	if e.Kind != "incident" || r.AsOf != 0 {
+		return nil
+	}
+	statement := with("SELECT conversions_lost AS lost FROM whence.incident_impact_of(incident = {id})", "id", e.ID)
+	rows, err := Rows[struct{ Lost map[string]float64 }](ctx, r.ask, statement)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	if len(rows[0].Lost) > 0 {
+		h.Lost = rows[0].Lost
+	}
+	h.SQL = append(h.SQL, statement)
 	return nil
 }
 

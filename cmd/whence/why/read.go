@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/whencehq/whence/pipeline"
 )
 
@@ -78,7 +80,7 @@ SELECT DISTINCT kind FROM
     SELECT 'incident' AS kind FROM whence.incidents FINAL WHERE incident_id = {id}
     UNION ALL SELECT 'alert' FROM whence.alerts FINAL WHERE alert_id = {id}
     UNION ALL SELECT 'finding' FROM whence.findings FINAL WHERE finding_id = {id}
-    UNION ALL SELECT 'breach' FROM whence.facts_history(kind = 'breach', entity = {id}) WHERE counts
+    UNION ALL SELECT 'breach' FROM whence.breaches FINAL WHERE breach_id = {id}
     UNION ALL SELECT 'deployment' FROM whence.deployments FINAL WHERE deployment_id = {id}
     UNION ALL SELECT toString(effect_kind) FROM whence.links WHERE effect_id = {id}
 )
@@ -123,6 +125,7 @@ SELECT kind, id FROM
     SELECT 'incident' AS kind, incident_id AS id, started_at AS at FROM whence.incidents FINAL
     UNION ALL SELECT 'alert', alert_id, ifNull(fired_at, time) FROM whence.alerts FINAL
     UNION ALL SELECT 'finding', finding_id, ifNull(opened_at, time) FROM whence.findings FINAL
+    UNION ALL SELECT 'breach', breach_id, started_at FROM whence.breaches FINAL
     UNION ALL SELECT 'deployment', deployment_id, started_at FROM whence.deployments FINAL
 )
 WHERE {kind} IN ('', kind) AND (positionCaseInsensitive(id, {id}) > 0
@@ -145,15 +148,30 @@ func (r *reader) effect(ctx context.Context, s *Story, kind string) error {
 	if s.Effect, err = r.described(ctx, kind); err != nil {
 		return err
 	}
-	for _, part := range []func(context.Context, *Story) error{
-		r.history, r.hypotheses, r.candidates, r.late, r.confirmed, r.hit, r.effectSignal,
-	} {
-		if err := part(ctx, s); err != nil {
-			return err
-		}
+	if err := r.history(ctx, s); err != nil {
+		return err
+	}
+	if err := r.hypotheses(ctx, s); err != nil {
+		return err
+	}
+	// A person waits: what doesn't need each other is asked for together.
+	together, asking := errgroup.WithContext(ctx)
+	for _, part := range []func(context.Context, *Story) error{r.marked, r.late, r.confirmed, r.hit} {
+		together.Go(func() error { return part(asking, s) })
+	}
+	if err := together.Wait(); err != nil {
+		return err
 	}
 	s.Next = s.next()
 	return nil
+}
+
+// marked reads what the hypotheses are and the signal, on which they are marked.
+func (r *reader) marked(ctx context.Context, s *Story) error {
+	if err := r.candidates(ctx, s); err != nil {
+		return err
+	}
+	return r.effectSignal(ctx, s)
 }
 
 // descriptions read what is known of an effect, one row or none.
@@ -175,22 +193,10 @@ SELECT concat(kind, ': ', rule) AS title, service, [toString(service)] AS servic
     toUnixTimestamp64Milli(closed_at) AS ended, '' AS incident
 FROM whence.findings FINAL WHERE finding_id = {id}`,
 	"breach": `
-SELECT concat('breach', if(actor = '', '', concat(' by ', actor))) AS title, argMax(of_service, time) AS service, [service] AS services,
-    argMax(of_environment, time) AS environment, argMax(of_severity, time) AS severity,
-    if(max(type) = 'io.whence.breach.detected', 'open', 'contained') AS state,
-    ifNull(argMaxIf(stated, time, stated IS NOT NULL), toUnixTimestamp64Milli(min(time))) AS onset,
-    toUnixTimestamp64Milli(minIf(time, type = 'io.whence.breach.detected')) AS detected,
-    if(state = 'open', NULL, toUnixTimestamp64Milli(maxIf(time, type = 'io.whence.breach.contained'))) AS ended, '' AS incident,
-    argMax(named, time) AS actor
-FROM
-(
-    SELECT type, time, toString(service) AS of_service, toString(environment) AS of_environment, JSONExtractString(data, 'severity') AS of_severity,
-        JSONExtractString(data, 'actor') AS named,
-        toUnixTimestamp64Milli(parseDateTime64BestEffortOrNull(JSONExtractString(data, 'started_at'), 3, 'UTC')) AS stated
-    FROM whence.facts_history(kind = 'breach', entity = {id})
-    WHERE counts
-)
-HAVING count() > 0`,
+SELECT concat('a breach', if(actor = '', '', concat(' by ', actor))) AS title, service, [toString(service)] AS services, environment, severity,
+    state, toUnixTimestamp64Milli(started_at) AS onset, toUnixTimestamp64Milli(detected_at) AS detected,
+    toUnixTimestamp64Milli(contained_at) AS ended, '' AS incident
+FROM whence.breaches FINAL WHERE breach_id = {id}`,
 }
 
 // described is what is known of the effect; by its id alone, if it is ranked and
@@ -339,7 +345,8 @@ func (r *reader) late(ctx context.Context, s *Story) error {
 		return nil
 	}
 	parts := []string{factsOf(s.Effect.Kind, s.Effect.ID)}
-	for _, h := range s.Hypotheses[:min(telling, len(s.Hypotheses))] {
+	for i := range min(telling, len(s.Hypotheses)) {
+		h := &s.Hypotheses[i] // the rest of it is read meanwhile, see effect
 		if kind := entityOf(h.Kind); kind != "" {
 			parts = append(parts, factsOf(kind, h.ID))
 		}

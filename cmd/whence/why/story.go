@@ -68,7 +68,10 @@ type Hit struct {
 	// Failed of them met a failure there.
 	Failed   uint64       `json:"users_failed"`
 	Services []ServiceHit `json:"services"` // the effect's, and others that fail more than before
-	SQL      []string     `json:"sql"`
+	// Lost is, of an incident, how many conversions of a kind there were fewer
+	// than forecast, see the view incident_conversions; not told as of a moment.
+	Lost map[string]float64 `json:"conversions_lost"`
+	SQL  []string           `json:"sql"`
 }
 
 // ServiceHit is a service during the effect, and in as long a time before.
@@ -221,11 +224,18 @@ func (m Moment) MarshalJSON() ([]byte, error) {
 	return json.Marshal(m.Time().Format("2006-01-02T15:04:05.000Z"))
 }
 
-// UnmarshalJSON reads milliseconds, as the statements here give them.
+// UnmarshalJSON reads milliseconds, as the statements here give them, or what
+// MarshalJSON writes.
 func (m *Moment) UnmarshalJSON(text []byte) error {
 	if string(text) == "null" {
 		*m = 0
 		return nil
+	}
+	if text[0] == '"' {
+		var at time.Time
+		err := json.Unmarshal(text, &at)
+		*m = Moment(at.UnixMilli())
+		return err
 	}
 	n, err := strconv.ParseInt(string(text), 10, 64)
 	*m = Moment(n)

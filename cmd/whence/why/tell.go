@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -150,12 +152,25 @@ func (t *teller) hit() {
 		t.say("%s%s", lead, s.words())
 		lead = "        "
 	}
+	for _, name := range h.mostLost() {
+		t.say("%s%s: %s fewer than forecast", lead, name, counted(uint64(math.Round(h.Lost[name]))))
+		lead = "        "
+	}
 	if h.Users == 0 && len(h.Services) == 0 {
 		t.say("%snobody that was seen: no observation of %s since", lead, strings.Join(t.Effect.Services, ", "))
 	}
 	for _, sql := range h.SQL {
 		t.statement(sql, "      ")
 	}
+}
+
+// mostLost are the conversions that were missed most, three at most.
+func (h *Hit) mostLost() []string {
+	names := slices.DeleteFunc(slices.Collect(maps.Keys(h.Lost)), func(name string) bool { return h.Lost[name] < 1 })
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(h.Lost[b], h.Lost[a]), cmp.Compare(a, b))
+	})
+	return names[:min(3, len(names))]
 }
 
 func (s *ServiceHit) words() string {
@@ -233,7 +248,7 @@ func (t *teller) hypothesis(h *Hypothesis) {
 	if h.Kind == "none" {
 		title += ": nothing that was announced or seen explains it"
 	}
-	t.say("  %s", t.bold(fmt.Sprintf("%-2d %5s  %s", h.Rank, share(h.Probability), title)))
+	t.say("  %s", t.bold(fmt.Sprintf("%-2d%6s  %s", h.Rank, share(h.Probability), title)))
 	if about := h.about(t.Effect.Onset); about != "" {
 		t.wrapped("            ", "            ", about)
 	}
