@@ -17,9 +17,14 @@ import (
 // and how many calls that stands for.
 func (g *signals) rowsSQL(when span, condition string) string {
 	return fmt.Sprintf(`SELECT *, if(requests > 0, requests, 1) AS calls,
-    if(requests > 0 AND errors IS NOT NULL, errors / requests, 1 - success_ratio) AS share, if(share IS NULL, NULL, least(1, greatest(0, share))) AS failed
-  FROM whence.observations FINAL
-  WHERE environment = %s AND type = 'io.whence.service.measured' AND time >= %s AND time < %s AND %s`,
+    multiIf(requests = 0, NULL, requests > 0 AND errors IS NOT NULL, errors / requests, 1 - success_ratio) AS share,
+    if(share IS NULL, NULL, least(1, greatest(0, share))) AS failed
+  FROM
+  (
+    SELECT * REPLACE (if(caller = '' AND callee = '', canonical_service, callee) AS callee) FROM whence.observations FINAL
+    WHERE environment = %s AND type = 'io.whence.service.measured' AND time >= %s AND time < %s
+  )
+  WHERE %s`,
 		quote(g.Effect.Environment), moment(when.From), moment(when.To), condition)
 }
 
@@ -29,7 +34,7 @@ func (g *signals) whole() span { return span{g.From, g.To} }
 // instances do.
 func (g *signals) endsSQL(when span, condition string) string {
 	return fmt.Sprintf(`SELECT * FROM (
-  %s AND (instance = '' OR canonical_service = callee OR callee = '') AND %s)
+  %s AND (instance = '' OR canonical_service = callee) AND %s)
   QUALIFY (instance = '') = max(instance = '') OVER (PARTITION BY caller, callee)`, g.rowsSQL(when, "callee != ''"), condition)
 }
 
@@ -38,14 +43,19 @@ func share(condition string) string {
 	return fmt.Sprintf("sumIf(failed * calls, %[1]s) / nullIf(sumIf(calls, failed IS NOT NULL AND %[1]s), 0)", condition)
 }
 
+// trusted is the SQL of trust where a condition holds.
+func trusted(condition string) string {
+	return fmt.Sprintf("if(countIf(failed IS NOT NULL AND NOT ifNull(requests > 0, 0) AND %[1]s) > 0, 1, 1 - %[2]d / (sumIf(calls, failed IS NOT NULL AND %[1]s) + %[2]d))", condition, few)
+}
+
 func within(when span) string {
 	return fmt.Sprintf("time >= %s AND time < %s", moment(when.From), moment(when.To))
 }
 
-// dropsSQL is the drop of each edge.
+// dropsSQL is the drop of each edge, and how sure it is.
 func (g *signals) dropsSQL() string {
-	return fmt.Sprintf("SELECT caller, callee, greatest(0, ifNull(%s - ifNull(%s, 0), 0)) AS size\nFROM (%s)\nGROUP BY caller, callee",
-		share(within(g.during)), share(within(g.before)), g.endsSQL(g.whole(), "1"))
+	return fmt.Sprintf("SELECT caller, callee, greatest(0, ifNull(%s - ifNull(%s, 0), 0)) AS size, size / (size + %v) * %s AS sure\nFROM (%s)\nGROUP BY caller, callee",
+		share(within(g.during)), share(within(g.before)), evident, trusted(within(g.during)), g.endsSQL(g.whole(), "1"))
 }
 
 // sqlTrouble asks something about the table (service, own).
@@ -53,12 +63,12 @@ func (g *signals) sqlTrouble(what, where string) string {
 	return fmt.Sprintf(`WITH drops AS (%s)
 SELECT %s FROM
 (
-  SELECT service, max(into) / (max(into) + %v) * (1 - max(out) / (max(out) + %v)) AS own
-  FROM (SELECT callee AS service, size AS into, 0. AS out FROM drops WHERE caller != callee
+  SELECT service, max(into) * (1 - max(out) / (max(out) + %v)) AS own
+  FROM (SELECT callee AS service, sure AS into, 0. AS out FROM drops WHERE caller != callee
     UNION ALL SELECT caller, 0., size FROM drops WHERE caller != callee)
   GROUP BY service
 )
-WHERE %s`, g.dropsSQL(), what, evident, hinted, where)
+WHERE %s`, g.dropsSQL(), what, hinted, where)
 }
 
 // sqlUnmoved looks at services where something changed, and at those that call
@@ -85,9 +95,9 @@ func (s *step) newSQL() string {
 // sidesSQL are the edges of the service's instances: new ones, old ones, before.
 func (g *signals) sidesSQL(s *step) string {
 	isNew := s.newSQL()
-	return fmt.Sprintf("SELECT caller, callee, %s AS new, %s AS old, %s AS normal\n  FROM (%s)\n  GROUP BY caller, callee",
+	return fmt.Sprintf("SELECT caller, callee, %s AS new, %s AS old, %s AS normal, %s AS trust\n  FROM (%s)\n  GROUP BY caller, callee",
 		share(isNew+" AND "+within(g.during)), share("NOT ("+isNew+") AND "+within(g.during)), share(within(g.before)),
-		g.instancesSQL(s))
+		trusted(isNew+" AND "+within(g.during)), g.instancesSQL(s))
 }
 
 func (g *signals) instancesSQL(s *step) string {
@@ -95,15 +105,15 @@ func (g *signals) instancesSQL(s *step) string {
 }
 
 func (g *signals) sqlSide(s *step) string {
-	return fmt.Sprintf("SELECT worse / (worse + %[1]v) * (1 - alike / (alike + %[1]v)) FROM (%[2]s)", evident, g.comparedSQL(s))
+	return fmt.Sprintf("SELECT worse * (1 - alike / (alike + %v)) FROM (%s)", evident, g.comparedSQL(s))
 }
 
-// comparedSQL is by how much the worst edge of the new instances is worse than
-// the old ones', and how much worse the old ones' is than before.
+// comparedSQL is how surely the new instances are worse than the old ones, and
+// how much worse the old ones are than before.
 func (g *signals) comparedSQL(s *step) string {
-	return fmt.Sprintf(`SELECT greatest(0, ifNull(max(new - old), 0)) AS worse,
+	return fmt.Sprintf(`SELECT max(greatest(0, ifNull(new - old, 0)) / (greatest(0, ifNull(new - old, 0)) + %v) * trust) AS worse,
   maxIf(greatest(0, ifNull(old - ifNull(normal, 0), 0)), callee = %s) AS alike
-FROM (%s)`, quote(s.service), g.sidesSQL(s))
+FROM (%s)`, evident, quote(s.service), g.sidesSQL(s))
 }
 
 func (g *signals) sqlClean(s *step) string {
@@ -133,7 +143,7 @@ WHERE %[1]s > 0 AND %[4]s`, f.column, s.newSQL(), g.instancesSQL(s), within(g.du
 }
 
 // reportsSQL is whether a row has any figure of calls.
-const reportsSQL = "(failed IS NOT NULL OR latency_ms > 0 OR cpu_ratio > 0)"
+const reportsSQL = "(failed IS NOT NULL OR requests >= 0 OR latency_ms > 0 OR cpu_ratio > 0)"
 
 // sqlSilent asks of each new instance whether it has ever reported, and how
 // many scrapes it could have been in.
@@ -202,7 +212,6 @@ WHERE cpu_ratio > 0 AND first < %s`, within(g.during), within(g.before), reports
 }
 
 func (g *signals) sqlWeekly(e edge, now float64) string {
-	const week = 7 * 24 * 3600_000
 	past := func(s span) span { return span{s.From - week, s.To - week} }
 	return fmt.Sprintf("SELECT least(1, greatest(0, ifNull(%s - ifNull(%s, 0), 0)) / %v) FROM (%s)",
 		share(within(past(g.during))), share(within(past(g.before))), now,
