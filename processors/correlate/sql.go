@@ -45,7 +45,7 @@ func share(condition string) string {
 
 // trusted is the SQL of trust where a condition holds.
 func trusted(condition string) string {
-	return fmt.Sprintf("if(countIf(failed IS NOT NULL AND NOT ifNull(requests > 0, 0) AND %[1]s) > 0, 1, 1 - %[2]d / (sumIf(calls, failed IS NOT NULL AND %[1]s) + %[2]d))", condition, few)
+	return fmt.Sprintf("if(countIf(failed IS NOT NULL AND NOT ifNull(requests > 0, 0) AND %[1]s) > 0, 1, 1 - %[2]d / (ifNull(sumIf(calls, failed IS NOT NULL AND %[1]s), 0) + %[2]d))", condition, few)
 }
 
 func within(when span) string {
