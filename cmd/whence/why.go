@@ -104,7 +104,9 @@ func storyError(err error) error {
 // tellStory prints it. An effect that is not ranked is an error, told last.
 func tellStory(w io.Writer, story *why.Story, look why.Look, asJSON bool) error {
 	if asJSON {
-		if err := json.NewEncoder(w).Encode(story); err != nil {
+		out := json.NewEncoder(w)
+		out.SetEscapeHTML(false) // statements are full of < and >
+		if err := out.Encode(story); err != nil {
 			return err
 		}
 	} else if err := story.Tell(w, look); err != nil {
