@@ -57,6 +57,7 @@ what is known of it is told all the same.`,
 				return usagef("--kind: want one of %s, have %q", strings.Join(why.Kinds(), ", "), q.Kind)
 			}
 			q.ID, q.AsOf, q.Now = args[0], why.Moment(asOf.at), why.Moment(event.MillisOf(time.Now()))
+			q.All = look.All || asJSON
 			look.Width = terminalWidth(cmd.OutOrStdout())
 			look.Colors = colored(cmd.OutOrStdout())
 			look.ASCII = os.Getenv("TERM") == "dumb"
