@@ -9,12 +9,8 @@ import (
 	"github.com/whencehq/whence/processors/correlate"
 )
 
-// How a model is fitted: on generated cases, and on the recorded ones, each of
-// which counts as many times as a generated one.
-const (
-	importance = 5
-	variance   = 9 // of a weight, around what is expected
-)
+// variance of a weight, around what is expected.
+const variance = 9
 
 // expected are the weights of terms of which the cases tell little, from what
 // they mean; the others' are expected to be 0.
@@ -31,7 +27,7 @@ func fit(generated []correlate.Example, recorded []sample, without string) (*cor
 	for _, s := range recorded {
 		if s.group != without {
 			e := s.example
-			e.Importance = importance
+			e.Importance = *importance
 			examples, n = append(examples, e), n+1
 		}
 	}

@@ -349,21 +349,42 @@ func (o observer) SessionEnded(role string, err error) {
 	o.state.set(role, err.Error())
 }
 
-func (w *worker) sink() sink { return sink{w.store, w.metrics} }
+func (w *worker) sink() sink { return sink{w.store, w.metrics, w.log} }
 
 // sink counts what it passes on.
 type sink struct {
 	store   *clickhouse.Client
 	metrics *observe.Metrics
+	log     *zap.Logger
 }
 
 func (s sink) Insert(ctx context.Context, block tables.Block, token string) error {
+	return s.counted(ctx, block, token, s.store.Insert)
+}
+
+func (s sink) Again(ctx context.Context, block tables.Block, token string) error {
+	return s.counted(ctx, block, token, s.store.Again)
+}
+
+func (s sink) counted(ctx context.Context, block tables.Block, token string, insert func(context.Context, tables.Block, string) error) error {
 	begun := time.Now()
 	rows := block.Rows()
-	if err := s.store.Insert(ctx, block, token); err != nil {
+	if err := insert(ctx, block, token); err != nil {
 		s.metrics.InsertFailed(block.Table())
 		return err
 	}
 	s.metrics.Inserted(block.Table(), rows, time.Since(begun))
 	return nil
+}
+
+func (s sink) Missing(ctx context.Context, observations []event.Observation) ([]int, error) {
+	missing, err := s.store.Missing(ctx, observations)
+	if len(missing) > 0 {
+		first := &observations[missing[0]]
+		s.metrics.Mended(len(missing))
+		s.log.Warn("ClickHouse has acknowledged rows that it does not have: an earlier attempt failed and left its token behind. They are stored again",
+			zap.Int("rows", len(missing)), zap.Int("of", len(observations)),
+			zap.String("topic", first.Topic), zap.Int32("partition", first.Partition), zap.Int64("from_offset", first.Offset))
+	}
+	return missing, err
 }

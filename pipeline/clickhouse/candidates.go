@@ -49,12 +49,8 @@ type telling struct {
 // a deployment ended an hour after, is no evidence, and must not make the
 // ranking another one when it comes.
 func (r *Situations) candidates(ctx context.Context, s *EffectState) ([]Candidate, error) {
-	catalog, history, err := r.knowledge(ctx)
-	if err != nil {
-		return nil, err
-	}
 	entities := map[tables.EffectKey][]told{}
-	err = r.client.rows(ctx, tables.CandidateFacts(s.window, s.revision), func(scan func(...any) error) error {
+	err := r.client.rows(ctx, tables.CandidateFacts(s.window, s.revision), func(scan func(...any) error) error {
 		var f told
 		var at int64
 		var data string
@@ -70,14 +66,14 @@ func (r *Situations) candidates(ctx context.Context, s *EffectState) ([]Candidat
 	if err != nil {
 		return nil, err
 	}
-	fold := folding{state: s, catalog: catalog}
+	fold := folding{state: s, catalog: s.neighbourhood.catalog}
 	for _, facts := range entities {
 		slices.SortFunc(facts, func(a, b told) int {
 			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.source, b.source), cmp.Compare(a.event, b.event), cmp.Compare(a.hash, b.hash))
 		})
 		fold.entity(facts)
 	}
-	return fold.finish(history), nil
+	return fold.finish(s.history), nil
 }
 
 // folding makes candidates of facts.

@@ -10,12 +10,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
 	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/whencehq/whence/pipeline"
 	tables "github.com/whencehq/whence/schemas/clickhouse"
 	"github.com/whencehq/whence/schemas/event"
 )
@@ -31,6 +31,8 @@ type Situations struct {
 	known   [2]uint64 // the signs that catalog and history were read at
 	catalog *catalog
 	history []confirmation
+	recent  map[tables.EffectKey]*EffectState // what States said at since
+	since   time.Time
 }
 
 // Spans are the times around an effect that are looked at, in milliseconds.
@@ -124,6 +126,7 @@ type EffectState struct {
 	revision      string // that it blames
 	window        tables.Window
 	neighbourhood *neighbourhood
+	history       []confirmation
 }
 
 // States lists the effects of a scope, those detected last first, at most
@@ -133,7 +136,33 @@ func (r *Situations) States(ctx context.Context, scope tables.EffectScope, limit
 	if err != nil {
 		return nil, fmt.Errorf("which effects to rank: %w", err)
 	}
+	r.remember(states)
 	return states, nil
+}
+
+// fresh is how old a state may be that is loaded by: an older digest is right
+// too, but what has come since would rank the effect a second time.
+const fresh = time.Second
+
+func (r *Situations) remember(states []EffectState) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.recent, r.since = map[tables.EffectKey]*EffectState{}, time.Now()
+	for i := range states {
+		r.recent[states[i].Key] = &states[i]
+	}
+}
+
+// recall returns what States has just said of an effect, once.
+func (r *Situations) recall(key tables.EffectKey) *EffectState {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.recent[key]
+	delete(r.recent, key)
+	if time.Since(r.since) > fresh {
+		return nil
+	}
+	return s
 }
 
 // Load reads the situation of an effect; nil: there is no such effect.
@@ -152,11 +181,14 @@ func (r *Situations) load(ctx context.Context, key tables.EffectKey) (*Situation
 	}
 	// The digest first: what is stored while the rest is read makes it differ
 	// from the next one.
-	states, err := r.states(ctx, tables.NamedEffects([]tables.EffectKey{key}))
-	if err != nil || len(states) == 0 {
-		return nil, err
+	state := r.recall(key)
+	if state == nil {
+		states, err := r.states(ctx, tables.NamedEffects([]tables.EffectKey{key}))
+		if err != nil || len(states) == 0 {
+			return nil, err
+		}
+		state = &states[0]
 	}
-	state := &states[0]
 	s := &Situation{
 		Effect: state.effect, From: state.window.From, To: state.window.To, Revision: revision,
 		Digest: state.Digest, State: *state, KnownAt: state.KnownAt,
@@ -258,13 +290,14 @@ func (r *Situations) states(ctx context.Context, question string) ([]EffectState
 	}
 	graphs := map[graphKey]*graph{}
 	for i := range states {
+		states[i].history = history
 		if err := r.surround(ctx, &states[i], catalog, graphs); err != nil {
 			return nil, err
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.rankings(ctx, states) })
-	group.Go(func() error { return r.digest(ctx, states, catalog, history) })
+	group.Go(func() error { return r.digest(ctx, states, catalog) })
 	return states, group.Wait()
 }
 
@@ -347,7 +380,7 @@ func (r *Situations) rankings(ctx context.Context, states []EffectState) error {
 
 // digest sums up what each effect depends on. Several are asked for at once,
 // since each question costs as much for one as for many.
-func (r *Situations) digest(ctx context.Context, states []EffectState, catalog *catalog, history []confirmation) error {
+func (r *Situations) digest(ctx context.Context, states []EffectState, catalog *catalog) error {
 	parts := make([]digest, len(states))
 	for i := range parts {
 		parts[i].services = map[string]bool{}
@@ -385,7 +418,7 @@ func (r *Situations) digest(ctx context.Context, states []EffectState, catalog *
 		return err
 	}
 	for i := range states {
-		states[i].Digest = parts[i].of(&states[i], introduced[states[i].revision], catalog, history)
+		states[i].Digest = parts[i].of(&states[i], introduced[states[i].revision], catalog)
 	}
 	return nil
 }
@@ -435,13 +468,13 @@ func (p *digest) name(names []string) {
 }
 
 // of sums up everything: equal sums, equal situations. It is never 0.
-func (p *digest) of(s *EffectState, introduced uint64, catalog *catalog, history []confirmation) uint64 {
+func (p *digest) of(s *EffectState, introduced uint64, catalog *catalog) uint64 {
 	h := newHash()
 	e := &s.effect
 	h.text(e.Kind, e.ID, e.Service, e.Environment, e.Title, e.Severity, e.Introduced, e.Repository, e.FindingKind, s.revision)
 	h.texts(e.Services)
 	h.numbers(uint64(e.Onset), uint64(e.Detected), p.facts, p.progress, p.measured, introduced)
-	h.numbers(s.neighbourhood.hash, hashOf(history, e.Onset))
+	h.numbers(s.neighbourhood.hash, hashOf(s.history, e.Onset))
 	// What the names in the facts mean, where that is something else.
 	var names []string
 	for name := range p.services {
@@ -554,15 +587,10 @@ func (c *Client) StoreRanking(ctx context.Context, k *tables.Ranking) error {
 	if !k.Finite() {
 		return fmt.Errorf("ranking %d of %s %s: a probability is no number", k.Number, k.EffectKind, k.EffectID)
 	}
-	if err := pipeline.Fenced(ctx); err != nil {
-		return err
-	}
-	err := c.exec(ctx, k.Store(), map[string][]string{
-		"async_insert": {"0"}, "insert_deduplicate": {"1"}, "insert_deduplication_token": {k.Token()},
-		"max_query_size": {strconv.Itoa(longStatement)}, "max_ast_elements": {strconv.Itoa(longStatement)}, "session_timezone": {"UTC"},
-	})
-	if err != nil {
-		return fmt.Errorf("store ranking %d of %s %s: %w", k.Number, k.EffectKind, k.EffectID, err)
+	block := tables.NewRankings()
+	block.Append(k)
+	if err := c.Insert(ctx, block, k.Token()); err != nil {
+		return fmt.Errorf("ranking %d of %s %s: %w", k.Number, k.EffectKind, k.EffectID, err)
 	}
 	return nil
 }

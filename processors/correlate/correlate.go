@@ -102,7 +102,7 @@ type Observer interface {
 
 // Config sizes the work. Zero values have the defaults.
 type Config struct {
-	// Pause is the least time between two rankings of one effect, 0: 5 s. What
+	// Pause is the least time between two rankings of one effect, 0: 1 s. What
 	// comes meanwhile, measurements above all, shares the next one.
 	Pause time.Duration
 	// Slow is how often it is asked what others have stored, 0: 10 s.
@@ -136,7 +136,7 @@ type Correlator struct {
 	behind    sweep     // pages that wait
 	next      sweep     // what came while behind was under way
 	queue     []Key     // of a page behind: to be ranked
-	held      map[Key]time.Time
+	held      map[Key]*hold
 	failures  map[Key]int
 	vanishing bool      // effects may have vanished
 	unsent    bool      // rankings may be stored and not published
@@ -168,6 +168,13 @@ func (n *note) scope() Scope {
 	return s
 }
 
+// hold is until when an effect is left alone, and whether it has to be looked
+// at then.
+type hold struct {
+	until time.Time
+	again bool
+}
+
 // sweep is pages of effects that are looked at one after the other.
 type sweep struct {
 	scope Scope
@@ -192,7 +199,7 @@ func New(config Config, store Store, publisher Publisher, clock pipeline.Clock, 
 		wake: make(chan struct{}, 1), note: newNote(),
 	}
 	if c.config.Pause == 0 {
-		c.config.Pause = 5 * time.Second
+		c.config.Pause = time.Second
 	}
 	if c.config.Slow == 0 {
 		c.config.Slow = 10 * time.Second
@@ -263,7 +270,7 @@ func (c *Correlator) Begin() {
 	c.signs, c.asked = Signs{}, time.Time{}
 	c.behind, c.next = sweep{}, sweep{}
 	c.behind.add(Scope{Since: event.Always})
-	c.queue, c.held, c.failures = nil, map[Key]time.Time{}, map[Key]int{}
+	c.queue, c.held, c.failures = nil, map[Key]*hold{}, map[Key]int{}
 	c.vanishing, c.unsent, c.resend = true, true, time.Time{}
 }
 
@@ -287,7 +294,7 @@ func (c *Correlator) Run(ctx context.Context, ticks <-chan time.Time) {
 func (c *Correlator) Quiet() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.note.empty() && !c.note.rows && !c.behind.on && !c.next.on && len(c.queue)+len(c.held) == 0 && !c.vanishing && !c.unsent
+	return c.note.empty() && !c.note.rows && !c.behind.on && !c.next.on && c.waiting() == 0 && !c.vanishing && !c.unsent
 }
 
 // Look does what is due: what just came first, then what had to wait, then a
@@ -312,7 +319,18 @@ func (c *Correlator) Look(ctx context.Context) {
 	}
 	c.vanished(ctx)
 	c.send(ctx)
-	c.observer.Waiting(len(c.queue) + len(c.held))
+	c.observer.Waiting(c.waiting())
+}
+
+// waiting is how many effects are known to need another look.
+func (c *Correlator) waiting() int {
+	n := len(c.queue)
+	for _, h := range c.held {
+		if h.again {
+			n++
+		}
+	}
+	return n
 }
 
 func (c *Correlator) take() note {
@@ -424,19 +442,22 @@ func (c *Correlator) page(ctx context.Context) {
 	c.behind.scope.Behind = &states[len(states)-1]
 }
 
-// waited ranks those that were ranked or have failed a moment ago, once their
-// time has come.
+// waited ranks those that have failed, or that something came for when they had
+// just been ranked, once their time has come.
 func (c *Correlator) waited(ctx context.Context) {
 	now := c.clock.Now()
 	var due []Key
-	for key, until := range c.held {
-		if !now.Before(until) {
+	for key, h := range c.held {
+		if now.Before(h.until) {
+			continue
+		}
+		delete(c.held, key)
+		if h.again {
 			due = append(due, key)
 		}
 	}
 	slices.SortFunc(due, func(a, b Key) int { return strings.Compare(a.Kind+a.ID, b.Kind+b.ID) })
 	for _, key := range due {
-		delete(c.held, key)
 		c.do(ctx, key)
 	}
 }
@@ -444,7 +465,11 @@ func (c *Correlator) waited(ctx context.Context) {
 // do ranks an effect, unless it has to wait. Whatever goes wrong concerns this
 // one alone, which is tried again after a growing pause.
 func (c *Correlator) do(ctx context.Context, key Key) {
-	if _, waits := c.held[key]; waits || ctx.Err() != nil {
+	if ctx.Err() != nil {
+		return
+	}
+	if h := c.held[key]; h != nil {
+		h.again = true
 		return
 	}
 	begun := c.clock.Now()
@@ -452,13 +477,13 @@ func (c *Correlator) do(ctx context.Context, key Key) {
 	switch {
 	case err != nil && ctx.Err() == nil:
 		c.failures[key]++
-		c.held[key] = c.clock.Now().Add(pauseAfter(c.config.Pause, c.failures[key]))
+		c.held[key] = &hold{c.clock.Now().Add(pauseAfter(c.config.Pause, c.failures[key])), true}
 		c.fail(ctx, key, err)
 	case err == nil:
 		delete(c.failures, key)
 		if ranked { // and not more than a tenth of the time
 			now := c.clock.Now()
-			c.held[key] = now.Add(max(c.config.Pause, 10*now.Sub(begun)))
+			c.held[key] = &hold{until: now.Add(max(c.config.Pause, 10*now.Sub(begun)))}
 		}
 	}
 }

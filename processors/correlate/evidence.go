@@ -189,7 +189,7 @@ func (g *signals) path(h *hypothesis, services []string, far map[string]int) {
 		h.say("unreachable", 1, func() string { return g.Effect.Service + " doesn't call it, nor anything that does" },
 			func() string { return g.sqlReach(services, "toFloat64(count() = 0)") })
 	case nearest > 0:
-		h.say("distance", min(1, float64(nearest)/4), func() string { return fmt.Sprintf("%d calls away from %s", nearest, g.Effect.Service) },
+		h.say("distance", min(1, float64(nearest)/4), func() string { return fmt.Sprintf("%s away from %s", calls(nearest), g.Effect.Service) },
 			func() string { return g.sqlReach(services, "least(1, min(hops) / 4)") })
 	}
 }
@@ -648,4 +648,11 @@ func pause(ms event.Millis) string {
 		return fmt.Sprintf("%.0f h", s/3600)
 	}
 	return fmt.Sprintf("%.0f days", s/86400)
+}
+
+func calls(n int) string {
+	if n == 1 {
+		return "1 call"
+	}
+	return fmt.Sprintf("%d calls", n)
 }

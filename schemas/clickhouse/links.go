@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ClickHouse/ch-go/proto"
+
 	"github.com/whencehq/whence/schemas/event"
 )
 
@@ -44,26 +46,71 @@ func (r *Ranking) Finite() bool {
 	})
 }
 
-// Store is the statement that stores the ranking.
-func (r *Ranking) Store() string {
-	strings := func(of func(Link) string) string {
-		return "[" + each(r.Links, func(l Link) string { return quote(of(l)) }) + "]"
-	}
-	numbers := func(of func(Link) any) string {
-		return "[" + each(r.Links, func(l Link) string { return fmt.Sprint(of(l)) }) + "]"
-	}
-	return fmt.Sprintf(`INSERT INTO whence_state.rankings
-(effect_kind, effect_id, number, service, environment, onset, detected, digest, model, revision, computed_at,
-links.cause_kind, links.cause_id, links.service, links.rank, links.probability, links.log_odds, links.evidence)
-SELECT %s, %s, %d, %s, %s, %s, %s, %d, %s, %d, %s, CAST(%s, 'Array(String)'), CAST(%s, 'Array(String)'), CAST(%s, 'Array(String)'),
-CAST(%s, 'Array(UInt16)'), CAST(%s, 'Array(Float64)'), CAST(%s, 'Array(Float64)'), CAST(%s, 'Array(String)')`,
-		quote(r.EffectKind), quote(r.EffectID), r.Number, quote(r.Service), quote(r.Environment), moment(r.Onset), moment(r.Detected),
-		r.Digest, quote(r.Model), r.Revision, moment(r.ComputedAt),
-		strings(func(l Link) string { return l.CauseKind }), strings(func(l Link) string { return l.CauseID }),
-		strings(func(l Link) string { return l.Service }), numbers(func(l Link) any { return l.Rank }),
-		numbers(func(l Link) any { return l.Probability }), numbers(func(l Link) any { return l.LogOdds }),
-		strings(func(l Link) string { return l.Evidence }))
+// Rankings is rows of whence_state.rankings.
+type Rankings struct {
+	block
+	effectKind, environment, model          words
+	effectID, service                       text
+	number, digest, revision                fixed
+	onset, detected, computedAt             fixed
+	causeKinds, causeIDs, causes, evidences list
+	ranks                                   numbers[uint16]
+	probabilities, odds                     numbers[float64]
 }
+
+// NewRankings makes an empty block.
+func NewRankings() *Rankings {
+	c := &Rankings{
+		number: unsigned(), digest: unsigned(), revision: unsigned(), onset: moments(), detected: moments(), computedAt: moments(),
+		ranks: numbers[uint16]{proto.NewArrUInt16()}, probabilities: numbers[float64]{proto.NewArrFloat64()}, odds: numbers[float64]{proto.NewArrFloat64()},
+	}
+	c.table = "whence_state.rankings"
+	c.columns = []named{
+		{"effect_kind", &c.effectKind}, {"effect_id", &c.effectID}, {"number", &c.number}, {"service", &c.service},
+		{"environment", &c.environment}, {"onset", &c.onset}, {"detected", &c.detected}, {"digest", &c.digest}, {"model", &c.model},
+		{"revision", &c.revision}, {"computed_at", &c.computedAt},
+		{"links.cause_kind", &c.causeKinds}, {"links.cause_id", &c.causeIDs}, {"links.service", &c.causes}, {"links.rank", &c.ranks},
+		{"links.probability", &c.probabilities}, {"links.log_odds", &c.odds}, {"links.evidence", &c.evidences},
+	}
+	return c
+}
+
+// Append adds a ranking.
+func (c *Rankings) Append(r *Ranking) {
+	c.rows++
+	c.effectKind.Append(r.EffectKind)
+	c.effectID.Append(r.EffectID)
+	c.number.Append64(r.Number)
+	c.service.Append(r.Service)
+	c.environment.Append(r.Environment)
+	c.onset.AppendTime(r.Onset)
+	c.detected.AppendTime(r.Detected)
+	c.digest.Append64(r.Digest)
+	c.model.Append(r.Model)
+	c.revision.Append64(r.Revision)
+	c.computedAt.AppendTime(r.ComputedAt)
+	c.causeKinds.Append(of(r.Links, func(l Link) string { return l.CauseKind }))
+	c.causeIDs.Append(of(r.Links, func(l Link) string { return l.CauseID }))
+	c.causes.Append(of(r.Links, func(l Link) string { return l.Service }))
+	c.ranks.Append(of(r.Links, func(l Link) uint16 { return uint16(min(l.Rank, math.MaxUint16)) }))
+	c.probabilities.Append(of(r.Links, func(l Link) float64 { return l.Probability }))
+	c.odds.Append(of(r.Links, func(l Link) float64 { return l.LogOdds }))
+	c.evidences.Append(of(r.Links, func(l Link) string { return l.Evidence }))
+}
+
+func of[T any](links []Link, field func(Link) T) []T {
+	all := make([]T, len(links))
+	for i, l := range links {
+		all[i] = field(l)
+	}
+	return all
+}
+
+// numbers is an array of numbers a row, for blocks of few rows.
+type numbers[T any] struct{ *proto.ColArr[T] }
+
+// blank is false: all parts of a Nested have to be there.
+func (numbers[T]) blank() bool { return false }
 
 // Published is the statement that says that a ranking is on the topic.
 func Published(kind, id string, number uint64) string {
