@@ -7,6 +7,8 @@
 # make kills    KILLS (200) random kills of workers and the engine on a real Kafka
 # make chaos    ROUNDS (200) faults of every kind, one after another, under OBSERVATIONS (20000000); SEED chooses which
 # make safeguards   the stories that need each safeguard, with and without it
+# make accuracy  how well causes are ranked, by a running Whence, on recorded rollouts (RECORDED) and generated ones
+# make weights   fit the weights that causes are ranked by anew
 # make fuzz     every fuzz target for FUZZTIME (20s)
 # make generate what is generated from the code
 # make clean    what the above made, but for the engine
@@ -15,7 +17,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: engine build demo test lint bench kills chaos safeguards fuzz generate clean help
+.PHONY: engine build demo test lint bench kills chaos safeguards accuracy weights fuzz generate clean help
 
 VERSION ?= 0.1.0-dev
 COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
@@ -32,6 +34,7 @@ SEED ?= 1
 ROUNDS ?= 200
 OBSERVATIONS ?= 20000000
 BENCH ?= .
+RECORDED ?= ../shared/data/rollouts
 
 # Packages that start other processes and kill them: the race detector sees
 # nothing there, and makes them slow.
@@ -82,10 +85,16 @@ kills: engine
 	WHENCE_KILLS=$(KILLS) go test -count=1 -v -timeout 60m ./pipeline/pipelinetest/exactlyonce
 
 safeguards: engine
-	go test -count=1 -v -timeout 1h -run TestTheHarness ./bench/chaos -args -safeguards 'no-intent|no-token|no-lock|no-reseal'
+	go test -count=1 -v -timeout 1h -run TestTheHarness ./bench/chaos -args -safeguards 'no-intent|no-token|no-lock|no-revision-guard|no-reseal'
 
 chaos: engine
 	go test -count=1 -v -timeout 24h -run TestEveryTable ./bench/chaos -args -seed $(SEED) -rounds $(ROUNDS) -observations $(OBSERVATIONS)
+
+accuracy: engine build
+	go run ./bench/accuracy -recorded $(RECORDED) -pipeline bin/whence -statements -faults
+
+weights:
+	go run ./bench/accuracy -recorded $(RECORDED) -fit -faults
 
 fuzz:
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r file; do \

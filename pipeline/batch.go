@@ -48,6 +48,11 @@ type Batch struct {
 
 	// Revision is the context revision that Enrichments were computed at.
 	Revision uint64
+
+	// Doubted: an insert of the batch was tried before, by this process or a
+	// former owner of the partition, and nobody knows what became of it. Its
+	// tokens may be used up without its rows being there.
+	Doubted bool
 }
 
 // Token is the deduplication token of the batch's block for a table. A token

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,9 +16,10 @@ import (
 //
 //	WHENCE_FAILPOINTS="events/after-intent=kill@3,context/before-commit=stop"
 //
-// The actions are kill (SIGKILL to the own process), stop (SIGSTOP), and a
-// duration (the step takes that much longer). "@n" acts on the n-th passing
-// and on no other; without it the first.
+// The actions are kill (SIGKILL to the own process), stop (SIGSTOP), hold (the
+// step says so on standard error, and goes on at a SIGUSR1; the rest of the
+// process goes on meanwhile), and a duration (the step takes that much longer).
+// "@n" acts on the n-th passing and on no other; without it the first.
 const FailpointsVariable = "WHENCE_FAILPOINTS"
 
 // Failpoint is passed at a step; it does nothing unless a test has armed it.
@@ -64,9 +66,11 @@ func parseFailpoints(spec string) (*failpointSet, error) {
 			}
 			point = failpoint{action: action, at: n}
 		}
-		if point.action != "kill" && point.action != "stop" {
+		switch point.action {
+		case "kill", "stop", "hold":
+		default:
 			if _, err := time.ParseDuration(point.action); err != nil {
-				return nil, fmt.Errorf("%s: %q: want kill, stop or a duration", FailpointsVariable, entry)
+				return nil, fmt.Errorf("%s: %q: want kill, stop, hold or a duration", FailpointsVariable, entry)
 			}
 		}
 		set.points[name] = point
@@ -89,10 +93,21 @@ func (s *failpointSet) pass(name string) {
 		select {} // the signal is on its way
 	case "stop":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+	case "hold":
+		hold(name)
 	default:
 		d, _ := time.ParseDuration(point.action) // parsed once already
 		time.Sleep(d)
 	}
+}
+
+// hold listens before it speaks: a SIGUSR1 that nobody listens for is the end.
+func hold(name string) {
+	released := make(chan os.Signal, 1)
+	signal.Notify(released, syscall.SIGUSR1)
+	defer signal.Stop(released)
+	fmt.Fprintf(os.Stderr, "failpoint %s holds\n", name)
+	<-released
 }
 
 // MutationsVariable names the environment variable that takes safeguards out

@@ -16,4 +16,15 @@
 // The seed decides the world and the order and the parameters of the faults.
 // It does not decide how processes are scheduled, so a failing seed makes the
 // same attempt again, which need not fail each time.
+//
+// What the harness can't see missing it does not check. So each safeguard is
+// taken out of the workers once, in a story that leads them to the one moment at
+// which it is needed ([pipeline.MutationsVariable], make safeguards):
+//
+//	no-intent          a batch is not announced, so the next owner cuts another one
+//	no-token           an insert has no token, so a repetition is stored twice
+//	no-lock            a rebalance does not wait for the round, so a late commit counts
+//	no-revision-guard  nobody waits for what is known and promised, so a fact is closed
+//	                   before a batch that was enriched without it is stored
+//	no-reseal          a correction touches no minute, so vitals stay as they were
 package chaos

@@ -86,6 +86,9 @@ func (f *fleet) all() []*worker {
 	return slices.Clone(f.workers)
 }
 
+// release lets a worker go on that holds at a failpoint.
+func (w *worker) release() { w.Signal(syscall.SIGUSR1) }
+
 // kill is kill -9 and no replacement.
 func (f *fleet) kill(w *worker) {
 	f.forget(w)

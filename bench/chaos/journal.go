@@ -24,6 +24,7 @@ var sayings = []struct{ line, word string }{
 	{"context log folded", "starts"},
 	{"waiting for kafka", "waits for kafka"},
 	{"was trimmed or made anew", "context logs lost"},
+	{"failpoint events/after-enrich holds", "batches held"},
 }
 
 const exits = "exits by itself"

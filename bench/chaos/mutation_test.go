@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"regexp"
@@ -43,7 +44,7 @@ func TestTheHarnessMissesEachSafeguardThatIsTakenOut(t *testing.T) {
 		t.Run(story.safeguard, func(t *testing.T) {
 			s := newSystem(t, options{
 				shape:   world.Shape{Seed: *seed, Observations: 1 << 40, PerSecond: 100},
-				brokers: 1, rate: 2000, disk: 2000, settle: 5 * time.Minute, rebalance: time.Minute,
+				brokers: 1, rate: 2000, disk: 2000, settle: 5 * time.Minute, rebalance: time.Minute, seal: time.Second,
 			})
 			if d := s.told(story.tell); len(d) > 0 {
 				t.Fatalf("with all safeguards:\n%s", d)
@@ -158,16 +159,34 @@ func (r *round) goesBack(within time.Duration) {
 	})
 }
 
-// A worker has enriched a batch and is slow to store it. Meanwhile a fact comes
-// that concerns the batch, and all that is stored is corrected. The fact takes
-// the short way, past the inputs: those wait for the worker too.
+// A worker holds a batch that is enriched and not stored. A fact comes that
+// concerns the batch, and whoever corrects rows has the time to close it: by
+// whole workers not before the batch is stored. The fact takes the short way,
+// past the inputs, which wait for the batch too.
 func tellOfAnOldTimeline(r *round) {
 	r.publisher.resume()
-	r.lone("events/after-enrich=6s@9")
-	r.goesOn(2000)
-	<-time.After(time.Second)
+	w := r.lone("events/after-enrich=hold@9")
+	r.eventually("a batch is held", func() error {
+		if r.heard("batches held") == 0 {
+			return errors.New("none yet")
+		}
+		return nil
+	})
 	r.publisher.pause()
-	r.tellContext(correction(r.world))
+	last := r.tellContext(correction(r.world))
+	r.Log(r.sees("the fact is closed", heldFor, func() bool { return r.closed(last) }))
+	w.release()
+}
+
+// heldFor is for how long a batch is held where its safeguard is at work. A
+// round is given up after half of what a rebalance may take.
+const heldFor = 10 * time.Second
+
+// closed tells whether facts up to an offset of the context log count as
+// corrected for.
+func (r *round) closed(offset int64) bool {
+	answer, err := r.query(r.Context(), fmt.Sprintf("SELECT bitAnd(max(revision), bitShiftLeft(1::UInt64, 40) - 1) >= %d FROM whence_state.reconciled", offset))
+	return err == nil && string(answer) == "1\n"
 }
 
 // A minute is sealed, and then a fact comes by which its rows belong to another
@@ -175,7 +194,7 @@ func tellOfAnOldTimeline(r *round) {
 func tellOfASealedMinute(r *round) {
 	r.publisher.resume()
 	r.fleet.start("")
-	r.publishes(20_000)
+	r.publishes(5000)
 	r.quieten()
 	r.eventually("all hours are sealed", func() error {
 		if n := r.number("SELECT count() FROM whence_state.open_hours"); n > 0 {
@@ -187,8 +206,8 @@ func tellOfASealedMinute(r *round) {
 	r.publisher.flush()
 }
 
-// tellContext puts facts on the context log.
-func (r *round) tellContext(said []world.Said) {
+// tellContext puts facts on the context log, and returns the last one's offset.
+func (r *round) tellContext(said []world.Said) (last int64) {
 	r.Helper()
 	var encoder codec.Encoder
 	for _, s := range said {
@@ -208,5 +227,7 @@ func (r *round) tellContext(said []world.Said) {
 		if err := r.publisher.client.ProduceSync(context.Background(), record).FirstErr(); err != nil {
 			r.Fatal(err)
 		}
+		last = record.Offset
 	}
+	return last
 }

@@ -27,6 +27,7 @@ type options struct {
 	workers   int
 	disk      int           // megabytes for the engine
 	rebalance time.Duration // rebalance_timeout of workers, 0: 20 s
+	seal      time.Duration // how long a minute rests before it is sealed, 0: a minute
 	// settle is what a recovery may take on a busy machine.
 	settle time.Duration
 }
@@ -122,9 +123,11 @@ clickhouse:
   insert_timeout: 3s
 observe:
   listen: 127.0.0.1:0
+seal:
+  after: %s
 offsets:
   on_lost: %s
-`, strings.Join(s.cluster.Seeds, ", "), cmp.Or(s.rebalance, 20*time.Second), min(s.brokers, 3), s.store.Addr, onLost)
+`, strings.Join(s.cluster.Seeds, ", "), cmp.Or(s.rebalance, 20*time.Second), min(s.brokers, 3), s.store.Addr, cmp.Or(s.seal, time.Minute), onLost)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		s.Fatal(err)
 	}

@@ -16,7 +16,9 @@ import (
 // Situation is what is known of the case's incident after its last line, read
 // from the lines alone. It shares no memory with them.
 func Situation(c Case) (*correlate.Situation, error) {
-	r := reader{candidates: map[string]*correlate.Candidate{}, calls: map[string]map[string]bool{}, names: map[string]string{}}
+	r := reader{
+		candidates: map[string]*correlate.Candidate{}, calls: map[string]map[string]bool{}, names: map[string]string{},
+	}
 	for i, line := range c.Lines {
 		if err := r.read(line); err != nil {
 			return nil, fmt.Errorf("%s: line %d: %w", c.Name, i+1, err)
@@ -27,6 +29,8 @@ func Situation(c Case) (*correlate.Situation, error) {
 	}
 	return r.situation(), nil
 }
+
+const week = 7 * 24 * 3600_000
 
 var errNoIncident = errors.New("no incident was opened")
 
@@ -148,7 +152,7 @@ func (r *reader) fact(f *event.Fact) error {
 		c.Service, c.Summary = d.Service, d.Summary
 	case "provider.degraded":
 		c := r.candidate(correlate.Provider, d.Provider, f.Time)
-		c.Service, c.Ended, c.Summary = d.Provider, 0, d.Severity
+		c.Ended, c.Summary = 0, d.Severity
 	case "provider.recovered":
 		r.candidate(correlate.Provider, d.Provider, f.Time).Ended = f.Time
 	}
@@ -203,7 +207,11 @@ func (r *reader) situation() *correlate.Situation {
 		}
 		slices.Sort(s.DependsOn[caller])
 	}
+	known := r.known()
 	for _, c := range r.candidates {
+		if c.Kind == correlate.Provider && known[c.ID] {
+			c.Service = c.ID // a dependency that is declared under its provider's name
+		}
 		if c.Began < s.To && (c.Ended == 0 || c.Ended >= e.Onset-correlate.Lookback) {
 			s.Candidates = append(s.Candidates, *c)
 		}
@@ -212,12 +220,28 @@ func (r *reader) situation() *correlate.Situation {
 		return cmp.Or(cmp.Compare(a.Began, b.Began), strings.Compare(a.Kind, b.Kind), strings.Compare(a.ID, b.ID))
 	})
 	near := r.near(s.DependsOn)
+	own := append([]string{e.Service}, e.Services...)
 	for _, m := range r.rows {
-		if m.At >= s.From && m.At < s.To && near[m.Service] {
+		switch {
+		case m.At >= s.From && m.At < s.To && near[m.Service]:
 			s.Measurements = append(s.Measurements, m)
+		case m.At >= s.From-week && m.At < s.To-week && slices.Contains(own, m.Service):
+			s.WeekBefore = append(s.WeekBefore, m)
 		}
 	}
 	return s
+}
+
+// known are the names at either end of a call.
+func (r *reader) known() map[string]bool {
+	known := map[string]bool{}
+	for caller, callees := range r.calls {
+		known[caller] = true
+		for callee := range callees {
+			known[callee] = true
+		}
+	}
+	return known
 }
 
 // near are the services that the effect's can reach, and those that can reach

@@ -87,7 +87,7 @@ func ingest(b *testing.B, variant, batch int, late float64) time.Duration {
 	for second := range *seconds {
 		must(b, stage.Process(b.Context(), observed(random, second, batch, late)))
 		now = now.Add(time.Second)
-		if variant == sealing && now.Unix()%int64(seal.Every/time.Second) == 0 {
+		if variant == sealing && now.Unix()%int64(seal.Config{}.Every()/time.Second) == 0 {
 			must(b, sealer.Look(b.Context()))
 		}
 	}

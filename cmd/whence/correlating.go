@@ -40,7 +40,8 @@ func (w *worker) correlator() (*correlating, error) {
 		return nil, err
 	}
 	c := correlate.New(correlate.Config{}, effects{clickhouse.NewSituations(w.store, spans), w.store},
-		linksTopic{publisher, w.cfg.Kafka.Topics.LinksName()}, pipeline.SystemClock{}, rankLog{w.log.Named("correlate"), w.metrics})
+		linksTopic{publisher, w.cfg.Kafka.Topics.LinksName()}, pipeline.SystemClock{},
+		nudging{rankLog{w.log.Named("correlate"), w.metrics}, w.notifier})
 	return &correlating{c, publisher}, nil
 }
 

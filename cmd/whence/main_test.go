@@ -54,7 +54,7 @@ func TestCommands(t *testing.T) {
 			}
 			return setEngine(env)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"answers": answers, "gives": gives},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"answers": answers, "gives": gives, "runs": runs},
 		Condition: func(name string) (bool, error) {
 			if name == "engine" {
 				_, err := engine.FindLibrary()
@@ -94,6 +94,17 @@ func gives(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		return nil
 	})
+}
+
+// runs FILE has the ClickHouse of WHENCE_CLICKHOUSE_URL run the statements of a
+// file, each ending with a semicolon at a line's end.
+func runs(ts *testscript.TestScript, _ bool, args []string) {
+	for _, statement := range strings.Split(strings.TrimSpace(ts.ReadFile(args[0])), ";\n") {
+		q := query{sql: strings.TrimSuffix(statement, ";"), format: "TabSeparated"}
+		if err := q.run(context.Background(), clickHouseFlags{url: ts.Getenv(envClickHouse)}, io.Discard); err != nil {
+			ts.Fatalf("%.200s: %v", statement, err)
+		}
+	}
 }
 
 func eventually(ts *testscript.TestScript, try func() error) {

@@ -37,9 +37,12 @@ func (w *worker) reconciler() (*reconciling, error) {
 
 func (r *reconciling) close() { r.promises.Close() }
 
-// sealer seals minutes until ctx is done.
-func (w *worker) sealer() *seal.Sealer {
-	return seal.New(seal.Config{}, w.store, sealLog{w.log.Named("seal"), w.metrics}, time.Now)
+// seal seals minutes until ctx is done.
+func (w *worker) seal(ctx context.Context) error {
+	config := seal.Config{After: w.cfg.Seal.After.Std()}
+	ticks := time.NewTicker(config.Every())
+	defer ticks.Stop()
+	return seal.New(config, w.store, sealLog{w.log.Named("seal"), w.metrics}, time.Now).Run(ctx, ticks.C)
 }
 
 // sealLog tells people and metrics.

@@ -33,8 +33,8 @@ func newRoot() *cobra.Command {
 	)
 	for group, commands := range map[string][]*cobra.Command{
 		"run":     {newUp(), newWorker(), newEngine(), newDemo()},
-		"use":     {newPublish(), newQuery()},
-		"operate": {newTopics(), newMigrate(), newValidate(), newReconcile(), newRebuild(), newReplay(), newVerify()},
+		"use":     {newPublish(), newQuery(), newWhy(), newConfirm()},
+		"operate": {newTopics(), newMigrate(), newValidate(), newReconcile(), newRebuild(), newReplay(), newVerify(), newNotify()},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

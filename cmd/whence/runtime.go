@@ -17,7 +17,7 @@ import (
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
-	"github.com/whencehq/whence/processors/seal"
+	"github.com/whencehq/whence/processors/notify"
 	"github.com/whencehq/whence/processors/timeline"
 	tables "github.com/whencehq/whence/schemas/clickhouse"
 	"github.com/whencehq/whence/schemas/event"
@@ -39,6 +39,7 @@ type worker struct {
 	epoch    uint64
 	// correlating ranks causes while this worker stores the facts; nil: never.
 	correlating *correlating
+	notifier    *notify.Notifier // tells people of its rankings
 }
 
 // runWorker works until ctx is done and calls ready when events are being
@@ -146,6 +147,9 @@ func (w *worker) consume(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer reconciling.close()
+	if w.notifier, err = w.newNotifier(); err != nil {
+		return err
+	}
 	if w.correlating, err = w.correlator(); err != nil {
 		return err
 	}
@@ -163,10 +167,9 @@ func (w *worker) consume(ctx context.Context, ready func()) error {
 			}
 		})
 		all.Go(func() { w.correlating.run(owning) })
+		all.Go(func() { w.notifier.Run(owning) })
 		all.Go(func() {
-			ticks := time.NewTicker(seal.Every)
-			defer ticks.Stop()
-			if err := w.sealer().Run(owning, ticks.C); err != nil {
+			if err := w.seal(owning); err != nil {
 				giveUp(fmt.Errorf("seal: %w", err))
 			}
 		})
@@ -346,21 +349,42 @@ func (o observer) SessionEnded(role string, err error) {
 	o.state.set(role, err.Error())
 }
 
-func (w *worker) sink() sink { return sink{w.store, w.metrics} }
+func (w *worker) sink() sink { return sink{w.store, w.metrics, w.log} }
 
 // sink counts what it passes on.
 type sink struct {
 	store   *clickhouse.Client
 	metrics *observe.Metrics
+	log     *zap.Logger
 }
 
 func (s sink) Insert(ctx context.Context, block tables.Block, token string) error {
+	return s.counted(ctx, block, token, s.store.Insert)
+}
+
+func (s sink) Again(ctx context.Context, block tables.Block, token string) error {
+	return s.counted(ctx, block, token, s.store.Again)
+}
+
+func (s sink) counted(ctx context.Context, block tables.Block, token string, insert func(context.Context, tables.Block, string) error) error {
 	begun := time.Now()
 	rows := block.Rows()
-	if err := s.store.Insert(ctx, block, token); err != nil {
+	if err := insert(ctx, block, token); err != nil {
 		s.metrics.InsertFailed(block.Table())
 		return err
 	}
 	s.metrics.Inserted(block.Table(), rows, time.Since(begun))
 	return nil
+}
+
+func (s sink) Missing(ctx context.Context, observations []event.Observation) ([]int, error) {
+	missing, err := s.store.Missing(ctx, observations)
+	if len(missing) > 0 {
+		first := &observations[missing[0]]
+		s.metrics.Mended(len(missing))
+		s.log.Warn("ClickHouse has acknowledged rows that it does not have: an earlier attempt failed and left its token behind. They are stored again",
+			zap.Int("rows", len(missing)), zap.Int("of", len(observations)),
+			zap.String("topic", first.Topic), zap.Int32("partition", first.Partition), zap.Int64("from_offset", first.Offset))
+	}
+	return missing, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/google/uuid"
@@ -78,11 +79,13 @@ func (c *Client) LedgerGaps(ctx context.Context) ([]Gap, error) {
 //
 // Of two workers that meet a new id at the same moment both get the same
 // answer: the row of epoch n goes in under the token "epochs|n", of which the
-// server takes one and drops the other, and both read who it was.
+// server takes one and drops the other, and both read who it was. A number whose
+// token is spent without a row (see [Client.Again]) is nobody's.
 func (c *Client) Epoch(ctx context.Context, topicID [16]byte) (uint64, error) {
 	id := uuid.UUID(topicID).String()
+	asked := uint64(0)
 	for {
-		epoch, last, err := c.epochs(ctx, id)
+		epoch, last, err := c.heard(ctx, id, asked)
 		if err != nil {
 			return 0, fmt.Errorf("epoch of %s: %w", id, err)
 		}
@@ -90,14 +93,37 @@ func (c *Client) Epoch(ctx context.Context, topicID [16]byte) (uint64, error) {
 			return epoch, nil
 		}
 		// Someone else may be heard: then this one asks for the next number.
-		err = c.exec(ctx, fmt.Sprintf("INSERT INTO whence_state.epochs (epoch, topic_id) VALUES (%d, '%s')", last+1, id), url.Values{
+		asked = last + 1
+		err = c.exec(ctx, fmt.Sprintf("INSERT INTO whence_state.epochs (epoch, topic_id) VALUES (%d, '%s')", asked, id), url.Values{
 			"async_insert": {"0"}, "insert_deduplicate": {"1"},
-			"insert_deduplication_token": {fmt.Sprintf("epochs|%d", last+1)},
+			"insert_deduplication_token": {fmt.Sprintf("epochs|%d", asked)},
 		})
 		if err != nil {
 			return 0, fmt.Errorf("epoch of %s: %w", id, err)
 		}
 	}
+}
+
+// heard returns the epoch of id, 0 where it has none, and the last one given
+// or spent. Whoever was heard as number asked may be just about to be seen, so
+// it is spent only if nobody is for a while; on a cluster never, because what
+// one replica has acknowledged may take any time to get to the other.
+func (c *Client) heard(ctx context.Context, id string, asked uint64) (epoch, last uint64, err error) {
+	const looks, pause = 30, 100 * time.Millisecond
+	for range looks {
+		if epoch, last, err = c.epochs(ctx, id); err != nil || last >= asked {
+			return epoch, last, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, 0, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+	if sharded, err := c.sharded(ctx); err != nil || sharded {
+		return epoch, last, err
+	}
+	return epoch, asked, nil
 }
 
 // epochs returns the epoch of id, 0 where it has none, and the last one given.

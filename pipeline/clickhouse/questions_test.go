@@ -84,11 +84,11 @@ func TestIncidentCandidatesAreWhatWasInProgressOrRecentOnTheServiceAndWhatItNeed
 	)
 	tell(t, client, 5, facts...)
 	expect(t, client, "SELECT cause_kind, cause_id, service, relation, state, lag_seconds, percent FROM whence.incident_candidates WHERE incident_id = 'x' ORDER BY cause_kind, cause_id",
-		"deployment\tends-later\tcart\tdependency\tin_progress\t30\t0",
+		"deployment\tends-later\tcart\tdependency\tin_progress\t30\t∅",
 		"deployment\tin-progress\tshop\tsame service\tin_progress\t300\t25",
 		"deployment\tjust-after\tshop\tsame service\tin_progress\t-60\t0",
 		"deployment\trecent\tshop\tsame service\tsuccess\t259200\t100",
-		"deployment\tunrelated\tblog\tsame environment\tsuccess\t60\t25",
+		"deployment\tunrelated\tblog\tsame environment\tsuccess\t60\t100",
 		"flag\tnew-cart\tcart\tdependency\tdone\t30\t∅",
 		"infrastructure\tkernel\t\tno service\tdone\t700\t∅",
 		"migration\tm\tdatabase\tindirect dependency\tdone\t600\t∅")

@@ -31,7 +31,9 @@ type Config struct {
 	// Horizon is how long closed facts stay in memory, by event time.
 	Horizon   Duration  `yaml:"horizon"`
 	History   History   `yaml:"history"`
+	Seal      Seal      `yaml:"seal"`
 	Correlate Correlate `yaml:"correlate"`
+	Notify    Notify    `yaml:"notify"`
 }
 
 // Kafka says where events come from and how.
@@ -211,6 +213,13 @@ type History struct {
 	Keep Duration `yaml:"keep"`
 }
 
+// Seal is about the vitals of minutes.
+type Seal struct {
+	// After is how long nothing may have been written to a minute before its
+	// vitals are computed for good: a matter of cost, no answer depends on it.
+	After Duration `yaml:"after"`
+}
+
 // Correlate is about ranking the causes of effects.
 type Correlate struct {
 	// Enabled: the worker that stores the facts ranks causes too.
@@ -253,6 +262,8 @@ func Default() *Config {
 		Stages:    AllStages(),
 		Horizon:   Duration(35 * 24 * time.Hour),
 		History:   History{Keep: Duration(90 * 24 * time.Hour)},
+		Seal:      Seal{After: Duration(time.Minute)},
 		Correlate: Correlate{Enabled: true},
+		Notify:    defaultNotify(),
 	}
 }

@@ -51,6 +51,7 @@ kafka:
 clickhouse: {url: "https://ch:8443", insert_timeout: 10s}
 horizon: 24h
 history: {keep: 0s}
+seal: {after: 5m}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -65,6 +66,7 @@ history: {keep: 0s}
 	want.ClickHouse.InsertTimeout = Duration(10 * time.Second)
 	want.Horizon = Duration(24 * time.Hour)
 	want.History.Keep = 0
+	want.Seal.After = Duration(5 * time.Minute)
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Error(diff)
 	}
@@ -79,7 +81,7 @@ func TestErrorsSayWhereAndWhat(t *testing.T) {
 		"a misspelt key": {"kafka:\n  seed: [a:1]\n",
 			"c.yaml:2:3: kafka.seed: unknown key\nhint: did you mean seeds?"},
 		"a key that means nothing": {"colour: red\n",
-			"c.yaml:1:1: colour: unknown key\nhint: known here: kafka, clickhouse, limits, observe, offsets, stages, horizon, history, correlate"},
+			"c.yaml:1:1: colour: unknown key\nhint: known here: kafka, clickhouse, limits, observe, offsets, stages, horizon, history, seal, correlate, notify"},
 		"a password in the file": {"clickhouse:\n  password: hunter2\n",
 			"c.yaml:2:3: clickhouse.password: unknown key\nhint: secrets are never in the configuration: password_file"},
 		"a broker's password in the file": {"kafka: {sasl: {password: hunter2}}\n",
@@ -88,6 +90,8 @@ func TestErrorsSayWhereAndWhat(t *testing.T) {
 			"c.yaml:2:1: horizon: given twice"},
 		"a history kept for less than an hour": {"history:\n  keep: 1m\n",
 			"c.yaml:2:9: history.keep: want at least 1h0m0s, have 1m0s\nhint: 0 is for ever"},
+		"minutes that are sealed at once": {"seal:\n  after: 0s\n",
+			"c.yaml:2:10: seal.after: want at least 1s, have 0s"},
 		"a duration without a unit": {"kafka:\n  session_timeout: 45\n",
 			`c.yaml:2:20: kafka.session_timeout: want a duration with its unit, like 45s or 840h, have "45"`},
 		"a size that is none": {"limits: {max_event_bytes: many}\n",

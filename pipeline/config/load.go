@@ -239,6 +239,8 @@ func nameOf(v reflect.Value) string {
 		return "true or false"
 	case reflect.String:
 		return "a string"
+	case reflect.Float64:
+		return "a number"
 	}
 	return "a whole number"
 }

@@ -33,6 +33,8 @@ func (c *Config) Validate() []Violation {
 	if c.History.Keep > 0 && c.History.Keep < Duration(time.Hour) {
 		v.add("history.keep", "0 is for ever", "want at least 1h0m0s, have %s", c.History.Keep)
 	}
+	v.atLeast("seal.after", c.Seal.After, Duration(time.Second))
+	v.notify(c.Notify)
 	return v
 }
 

@@ -208,19 +208,23 @@ func TestEveryRecordIsStoredOnce(t *testing.T) {
 func TestABatchStoredBeforeACrashIsRebuiltExactly(t *testing.T) {
 	f, s := newFixture(t, 1), newStore()
 	f.publish(1, 30)
-	s.after = func(*pipeline.Batch) error { return crash() }
+	var doubted []bool
+	s.after = func(b *pipeline.Batch) error { doubted = append(doubted, b.Doubted); return crash() }
 	first := f.consumer(s, &events{})
 	if err := first.Run(t.Context()); !errors.Is(err, errCrash) {
 		t.Fatalf("the first consumer ends with %v, want the crash", err)
 	}
 	f.publish(1, 500) // the second finds more than was announced
-	s.after = nil
+	s.after = func(b *pipeline.Batch) error { doubted = append(doubted, b.Doubted); return nil }
 	stop := f.run(f.consumer(s, &events{}))
 	eventually(t, "all stored", func() bool { return s.stored() == 530 })
 	_ = stop()
 	s.wantOnce(t, 530)
 	if s.batches[0] != s.batches[1] {
 		t.Errorf("the batch %s was rebuilt as %s", s.batches[0], s.batches[1])
+	}
+	if len(doubted) < 3 || doubted[0] || !doubted[1] || doubted[2] {
+		t.Errorf("doubted: %v, want the second attempt of the first batch alone", doubted)
 	}
 }
 

@@ -33,7 +33,7 @@ func (p *partition) hold(records []*kgo.Record) {
 
 // cut takes the next batch off the held records: exactly the announced one
 // where there is one, else all of them. It returns nil where an announced
-// batch is not complete yet.
+// batch is not complete yet. What was announced may have been inserted before.
 func (p *partition) cut() (*pipeline.Batch, error) {
 	if p.stopped || len(p.held) == 0 {
 		return nil, nil
@@ -54,7 +54,7 @@ func (p *partition) cut() (*pipeline.Batch, error) {
 	}
 	b := &pipeline.Batch{
 		Topic: p.topic, TopicID: p.topicID, Partition: p.id,
-		From: p.next, To: to, Records: p.held[:n:n],
+		From: p.next, To: to, Records: p.held[:n:n], Doubted: p.announced.End > 0,
 	}
 	b.Hash = pipeline.HashRecords(b.Records)
 	p.held = p.held[n:]

@@ -34,6 +34,7 @@ type Metrics struct {
 	rowsInserted  *prometheus.CounterVec
 	insertSeconds *prometheus.HistogramVec
 	insertErrors  *prometheus.CounterVec
+	rowsMended    prometheus.Counter
 
 	revision prometheus.Gauge
 	facts    prometheus.Gauge
@@ -51,11 +52,14 @@ type Metrics struct {
 	sealSeconds   prometheus.Histogram
 	sealsFailed   prometheus.Counter
 
-	rankings       *prometheus.CounterVec
-	rankSeconds    prometheus.Histogram
-	rankDelay      prometheus.Histogram
-	rankingsFailed prometheus.Counter
-	effectsWaiting prometheus.Gauge
+	rankings        *prometheus.CounterVec
+	rankSeconds     prometheus.Histogram
+	rankDelay       prometheus.Histogram
+	rankingsFailed  prometheus.Counter
+	effectsWaiting  prometheus.Gauge
+	messages        *prometheus.CounterVec
+	messagesFailed  *prometheus.CounterVec
+	messagesDropped *prometheus.CounterVec
 }
 
 // Delays of events reach from milliseconds to the weeks of a back-fill.
@@ -77,6 +81,7 @@ func NewMetrics() *Metrics {
 	m.registerReconcile()
 	m.registerSeal()
 	m.registerLinks()
+	m.registerNotify()
 	return m
 }
 
@@ -105,6 +110,7 @@ func (m *Metrics) registerInserts() {
 		Namespace: "whence", Name: "insert_seconds", Help: "One acknowledged insert into a table.", Buckets: secondsBuckets,
 	}, []string{"table"}))
 	m.insertErrors = m.counters("insert_errors_total", "Inserts that failed; they are tried again.", "table")
+	m.rowsMended = m.counter("rows_mended_total", "Observations that were not there although ClickHouse had acknowledged their insert; they are stored again.")
 }
 
 func (m *Metrics) registerContext() {
@@ -258,6 +264,9 @@ func (m *Metrics) Inserted(table string, rows int, took time.Duration) {
 
 // InsertFailed counts an insert that will be tried again.
 func (m *Metrics) InsertFailed(table string) { m.insertErrors.WithLabelValues(table).Inc() }
+
+// Mended counts observations that a repeated insert was to store and has not.
+func (m *Metrics) Mended(rows int) { m.rowsMended.Add(float64(rows)) }
 
 // Context is the revision folded in, and how many facts the timeline holds.
 func (m *Metrics) Context(revision uint64, facts int) {

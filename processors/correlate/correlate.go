@@ -102,7 +102,7 @@ type Observer interface {
 
 // Config sizes the work. Zero values have the defaults.
 type Config struct {
-	// Pause is the least time between two rankings of one effect, 0: 5 s. What
+	// Pause is the least time between two rankings of one effect, 0: 1 s. What
 	// comes meanwhile, measurements above all, shares the next one.
 	Pause time.Duration
 	// Slow is how often it is asked what others have stored, 0: 10 s.
@@ -199,7 +199,7 @@ func New(config Config, store Store, publisher Publisher, clock pipeline.Clock, 
 		wake: make(chan struct{}, 1), note: newNote(),
 	}
 	if c.config.Pause == 0 {
-		c.config.Pause = 5 * time.Second
+		c.config.Pause = time.Second
 	}
 	if c.config.Slow == 0 {
 		c.config.Slow = 10 * time.Second

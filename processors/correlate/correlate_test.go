@@ -382,7 +382,7 @@ func TestAFailureOfOneEffectHurtsOnlyIt(t *testing.T) {
 		r.open(id, event.Millis(i)*aMinute)
 	}
 	for range 10 {
-		r.clock.now = r.clock.now.Add(time.Second)
+		r.clock.now = r.clock.now.Add(200 * time.Millisecond)
 		r.Look(t.Context())
 	}
 	for _, id := range []string{"a", "d", "e"} {
@@ -391,7 +391,7 @@ func TestAFailureOfOneEffectHurtsOnlyIt(t *testing.T) {
 		}
 	}
 	if r.heard.failed < 2 || r.heard.failed > 6 {
-		t.Errorf("%d failures in ten seconds: of each of two one, and one or two more after a pause", r.heard.failed)
+		t.Errorf("%d failures in two seconds: of each of two one, and one or two more after a pause", r.heard.failed)
 	}
 	r.broken, r.Correlator.rank = map[Key]bool{}, rank
 	r.settle(t)
@@ -406,10 +406,10 @@ func TestAnEffectThatChangesAllTheTimeIsRankedNowAndThen(t *testing.T) {
 	for i := range 60 {
 		r.deploy(fmt.Sprint(i), event.Millis(i)+1)
 		r.Look(t.Context())
-		r.clock.now = r.clock.now.Add(time.Second)
+		r.clock.now = r.clock.now.Add(200 * time.Millisecond)
 	}
 	if n := len(r.kept[Key{Incident, "a"}]); n < 10 || n > 14 {
-		t.Errorf("%d rankings in a minute, want one in five seconds", n)
+		t.Errorf("%d rankings in twelve seconds, want one a second", n)
 	}
 	r.settle(t)
 	if err := r.right(); err != nil {

@@ -189,7 +189,7 @@ func (g *signals) path(h *hypothesis, services []string, far map[string]int) {
 		h.say("unreachable", 1, func() string { return g.Effect.Service + " doesn't call it, nor anything that does" },
 			func() string { return g.sqlReach(services, "toFloat64(count() = 0)") })
 	case nearest > 0:
-		h.say("distance", min(1, float64(nearest)/4), func() string { return fmt.Sprintf("%d calls away from %s", nearest, g.Effect.Service) },
+		h.say("distance", min(1, float64(nearest)/4), func() string { return fmt.Sprintf("%s away from %s", calls(nearest), g.Effect.Service) },
 			func() string { return g.sqlReach(services, "least(1, min(hops) / 4)") })
 	}
 }
@@ -223,20 +223,55 @@ func (g *signals) sides(h *hypothesis, s *step) {
 	}
 	rows := g.byService[s.service]
 	worse, clean, old := g.compare(rows, s)
-	h.say("side", saturate(worse.Size, evident), func() string {
+	alike := saturate(old.Size, evident)
+	h.say("side", saturate(worse.Size, evident)*(1-alike), func() string {
 		return fmt.Sprintf("its new instances fail in %s of calls, the old ones in %s", percent(worse.During), percent(worse.Before))
 	}, func() string { return g.sqlSide(s) })
 	h.say("clean", clean, func() string { return "its new instances report, and are well" }, func() string { return g.sqlClean(s) })
-	h.say("alike", saturate(old.Size, evident)*(1-saturate(worse.Size, evident)), func() string {
+	h.say("alike", alike, func() string {
 		return fmt.Sprintf("its old instances fail too: %s more than before", percent(old.Size))
 	}, func() string { return g.sqlAlike(s) })
 	for _, figure := range figures {
-		n, o := g.mean(s.service, g.during, s.isNew, figure.of), g.mean(s.service, g.during, s.isOld, figure.of)
-		h.say(figure.name, min(1, max(0, math.Log2(n/o)/3)), func() string {
+		n, o := g.mean(s.service, g.during, g.warm(s), figure.of), g.mean(s.service, g.during, s.isOld, figure.of)
+		h.say(figure.name, min(1, max(0, (math.Log2(n/o)-1)/2)), func() string {
 			return fmt.Sprintf("%s of new instances is %.1f times that of old ones", figure.title, n/o)
 		}, func() string { return g.sqlFigure(s, figure) })
 	}
 	g.silence(h, s)
+	g.idle(h, s)
+}
+
+// idle is whether the new instances are there and the caller that fails asks
+// them nothing: then they can't be what it fails of.
+func (g *signals) idle(h *hypothesis, s *step) {
+	caller, own := g.worstCaller(s.service)
+	if own < plain {
+		return
+	}
+	there := map[event.Millis]bool{}
+	for _, i := range g.byService[s.service] {
+		m := &g.Measurements[i]
+		if m.Caller != caller || m.Callee != s.service || !g.during.has(m.At) || !s.isNew(m) {
+			continue
+		}
+		if _, _, ok := m.shortfall(); ok {
+			return
+		}
+		there[minuteOf(m.At)] = true
+	}
+	n := float64(len(there))
+	h.say("idle", n/(n+1), func() string { return fmt.Sprintf("%s, which fails, has not called its new instances", caller) },
+		func() string { return g.sqlIdle(s, caller) })
+}
+
+// warm says whether a row is of a new instance that has reported before: the
+// first minute of one is slow, and means nothing.
+func (g *signals) warm(s *step) func(*Measurement) bool {
+	first := map[string]event.Millis{}
+	for _, in := range g.instances[s.service] {
+		first[in.name] = in.first
+	}
+	return func(m *Measurement) bool { return s.isNew(m) && m.At > first[m.Instance]+minute/2 }
 }
 
 type figure struct {
@@ -302,11 +337,15 @@ func (g *signals) silence(h *hypothesis, s *step) {
 func unlikely(n int) float64 { return 1 - math.Pow(3, float64(1-n)) }
 
 // lag compares when the trouble began to show with when the change did
-// something.
+// something. What a change is said to do may be said some seconds after it.
 func (g *signals) lag(h *hypothesis, s *step) {
 	sign, e := g.sign(s)
-	if sign < s.began-notYet/2 {
-		h.say("too_late", 1, func() string { return fmt.Sprintf("the trouble began %s before it", pause(s.began-sign)) },
+	if late := s.began - sign; late > notYet/2 {
+		name := "too_late"
+		if h.kind == Undeclared {
+			name = "seen_late" // it is seen a scrape after it is so
+		}
+		h.say(name, min(1, float64(late)/minute), func() string { return fmt.Sprintf("the trouble began %s before it", pause(late)) },
 			func() string { return g.sqlTooLate(s, e) })
 		return
 	}
@@ -453,23 +492,28 @@ func (g *signals) none(undeclared []unannouncedStep) hypothesis {
 	for i := range undeclared {
 		suspects[undeclared[i].service] = true
 	}
-	var worst, elsewhere float64
+	var moved, elsewhere float64
 	var where string
+	for s := range suspects {
+		_, theirs := g.worstCaller(s)
+		moved = max(moved, g.own(s), theirs)
+	}
 	for _, s := range g.services() {
 		own := g.own(s)
-		worst = max(worst, own)
-		if !suspects[s] && own > elsewhere {
+		if own > elsewhere && !suspects[s] && !slices.ContainsFunc(g.calls[s], func(callee string) bool { return suspects[callee] }) {
 			elsewhere, where = own, s
 		}
 	}
 	if len(g.Measurements) > 0 {
-		h.say("quiet", 1-worst, func() string { return "hardly anything measured has moved" },
-			func() string { return g.sqlTrouble("1 - max(own)", "1") })
+		h.say("unmoved", 1-moved, func() string { return "nothing that was measured has moved where anything changed" },
+			func() string { return g.sqlUnmoved(suspects) })
 	} else {
 		h.prior("blind", "nothing was measured")
 	}
-	h.say("elsewhere", elsewhere, func() string { return fmt.Sprintf("%s itself fails, and nothing changed there", where) },
-		func() string { return g.sqlTrouble("max(own)", "service NOT IN ("+quotes(sortedKeys(suspects))+")") })
+	h.say("elsewhere", elsewhere, func() string {
+		return fmt.Sprintf("%s itself fails, and nothing changed there, nor in what it calls", where)
+	},
+		func() string { return g.sqlTrouble("max(own)", "service = "+quote(where)) })
 	g.load(&h)
 	g.weekly(&h)
 	g.thin(&h)
@@ -604,4 +648,11 @@ func pause(ms event.Millis) string {
 		return fmt.Sprintf("%.0f h", s/3600)
 	}
 	return fmt.Sprintf("%.0f days", s/86400)
+}
+
+func calls(n int) string {
+	if n == 1 {
+		return "1 call"
+	}
+	return fmt.Sprintf("%d calls", n)
 }

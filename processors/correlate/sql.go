@@ -16,8 +16,8 @@ import (
 // rowsSQL are the measurements of a span, with the share of calls that failed
 // and how many calls that stands for.
 func (g *signals) rowsSQL(when span, condition string) string {
-	return fmt.Sprintf(`SELECT *, least(1, greatest(0, if(requests > 0 AND errors IS NOT NULL, errors / requests, 1 - success_ratio))) AS failed,
-    if(requests > 0, requests, 1) AS calls
+	return fmt.Sprintf(`SELECT *, if(requests > 0, requests, 1) AS calls,
+    if(requests > 0 AND errors IS NOT NULL, errors / requests, 1 - success_ratio) AS share, if(share IS NULL, NULL, least(1, greatest(0, share))) AS failed
   FROM whence.observations FINAL
   WHERE environment = %s AND type = 'io.whence.service.measured' AND time >= %s AND time < %s AND %s`,
 		quote(g.Effect.Environment), moment(when.From), moment(when.To), condition)
@@ -61,6 +61,19 @@ SELECT %s FROM
 WHERE %s`, g.dropsSQL(), what, evident, hinted, where)
 }
 
+// sqlUnmoved looks at services where something changed, and at those that call
+// them.
+func (g *signals) sqlUnmoved(suspects map[string]bool) string {
+	near := map[string]bool{}
+	for s := range suspects {
+		near[s] = true
+		for _, caller := range g.callers[s] {
+			near[caller] = true
+		}
+	}
+	return g.sqlTrouble("1 - max(own)", "service IN ("+quotes(sortedKeys(near))+")")
+}
+
 // newSQL is the condition that a row is of an instance that the step brought.
 func (s *step) newSQL() string {
 	if len(s.added) == 0 {
@@ -81,10 +94,16 @@ func (g *signals) instancesSQL(s *step) string {
 	return g.rowsSQL(g.whole(), fmt.Sprintf("canonical_service = %s AND instance != ''", quote(s.service)))
 }
 
-const worseSQL = "greatest(0, ifNull(max(new - old), 0))"
-
 func (g *signals) sqlSide(s *step) string {
-	return fmt.Sprintf("SELECT %[1]s / (%[1]s + %[2]v) FROM (\n  %[3]s)", worseSQL, evident, g.sidesSQL(s))
+	return fmt.Sprintf("SELECT worse / (worse + %[1]v) * (1 - alike / (alike + %[1]v)) FROM (%[2]s)", evident, g.comparedSQL(s))
+}
+
+// comparedSQL is by how much the worst edge of the new instances is worse than
+// the old ones', and how much worse the old ones' is than before.
+func (g *signals) comparedSQL(s *step) string {
+	return fmt.Sprintf(`SELECT greatest(0, ifNull(max(new - old), 0)) AS worse,
+  maxIf(greatest(0, ifNull(old - ifNull(normal, 0), 0)), callee = %s) AS alike
+FROM (%s)`, quote(s.service), g.sidesSQL(s))
 }
 
 func (g *signals) sqlClean(s *step) string {
@@ -96,15 +115,25 @@ SELECT (1 - worst / (worst + %v)) * minutes / (minutes + 1)`,
 }
 
 func (g *signals) sqlAlike(s *step) string {
-	return fmt.Sprintf(`SELECT alike / (alike + %[2]v) * (1 - worse / (worse + %[2]v))
-FROM (SELECT maxIf(greatest(0, ifNull(old - ifNull(normal, 0), 0)), callee = %[3]s) AS alike, %[1]s AS worse FROM (
-  %[4]s))`, worseSQL, evident, quote(s.service), g.sidesSQL(s))
+	return fmt.Sprintf("SELECT alike / (alike + %v) FROM (%s)", evident, g.comparedSQL(s))
+}
+
+func (g *signals) sqlIdle(s *step, caller string) string {
+	return fmt.Sprintf("SELECT if(countIf(failed IS NOT NULL) > 0, 0, uniqExact(intDiv(toUnixTimestamp64Milli(time) + 30000, 60000)) AS minutes / (minutes + 1))\nFROM (%s) WHERE caller = %s AND callee = %s AND %s AND %s",
+		g.instancesSQL(s), quote(caller), quote(s.service), s.newSQL(), within(g.during))
 }
 
 func (g *signals) sqlFigure(s *step, f figure) string {
-	return fmt.Sprintf("SELECT least(1, greatest(0, log2(avgIf(%[1]s, %[2]s) / avgIf(%[1]s, NOT (%[2]s))) / 3))\nFROM (%[3]s)\nWHERE %[1]s > 0 AND %[4]s",
-		f.column, s.newSQL(), g.instancesSQL(s), within(g.during))
+	return fmt.Sprintf(`SELECT least(1, greatest(0, (log2(avgIf(%[1]s, %[2]s AND time > first + INTERVAL 30 SECOND) / avgIf(%[1]s, NOT (%[2]s))) - 1) / 2)) FROM
+(
+  SELECT *, minIf(time, %[5]s) OVER (PARTITION BY instance) AS first
+  FROM (%[3]s)
+)
+WHERE %[1]s > 0 AND %[4]s`, f.column, s.newSQL(), g.instancesSQL(s), within(g.during), reportsSQL)
 }
+
+// reportsSQL is whether a row has any figure of calls.
+const reportsSQL = "(failed IS NOT NULL OR latency_ms > 0 OR cpu_ratio > 0)"
 
 // sqlSilent asks of each new instance whether it has ever reported, and how
 // many scrapes it could have been in.
@@ -116,11 +145,11 @@ func (g *signals) sqlSilent(s *step) string {
 	return fmt.Sprintf(`SELECT avg(if(seen, 0, 1 - pow(3, 1 - greatest(1, scrapes)))) FROM
 (
   SELECT added.1 AS name, uniqExactIf(intDiv(toUnixTimestamp64Milli(time) + 30000, 60000), time >= added.2) AS scrapes,
-    countIf(instance = added.1 AND (failed IS NOT NULL OR latency_ms > 0 OR cpu_ratio > 0)) > 0 AS seen
+    countIf(instance = added.1 AND %s) > 0 AS seen
   FROM (%s)
   ARRAY JOIN [%s] AS added
   GROUP BY name
-)`, g.rowsSQL(g.whole(), "1"), strings.Join(added, ", "))
+)`, reportsSQL, g.rowsSQL(g.whole(), "1"), strings.Join(added, ", "))
 }
 
 // firstSQL is when an edge first showed the trouble, or the onset.
@@ -140,7 +169,7 @@ func (g *signals) sqlLag(stage event.Millis, e *edge) string {
 }
 
 func (g *signals) sqlTooLate(s *step, e *edge) string {
-	return fmt.Sprintf("SELECT toFloat64(toUnixTimestamp64Milli(sign) < %d) FROM (%s)", s.began-notYet/2, g.firstSQL(e))
+	return fmt.Sprintf("SELECT least(1, greatest(0, %d - toUnixTimestamp64Milli(sign)) / %d) FROM (%s)", s.began, minute, g.firstSQL(e))
 }
 
 func (g *signals) sqlLabel(u *unannouncedStep) string {
@@ -155,21 +184,21 @@ func (g *signals) sqlVanished(u *unannouncedStep) string {
 	}
 	return fmt.Sprintf(`SELECT max(1 - pow(3, 1 - scrapes)) FROM
 (
-  SELECT instance, uniqExactIf(intDiv(toUnixTimestamp64Milli(all.time) + 30000, 60000), all.time >= last + INTERVAL %d SECOND) AS scrapes
+  SELECT instance, uniqExactIf(intDiv(toUnixTimestamp64Milli(others.time) + 30000, 60000), others.time >= last + INTERVAL %d SECOND) AS scrapes
   FROM (SELECT instance, max(time) AS last FROM (%s)
-    WHERE instance IN (%s) AND (failed IS NOT NULL OR latency_ms > 0 OR cpu_ratio > 0) GROUP BY instance) AS gone
-  CROSS JOIN (%s) AS all
+    WHERE instance IN (%s) AND %s GROUP BY instance) AS gone
+  CROSS JOIN (%s) AS others
   GROUP BY instance
-)`, notYet/1000, g.instancesSQL(&u.step), strings.Join(each, ", "), g.rowsSQL(g.whole(), "1"))
+)`, notYet/1000, g.instancesSQL(&u.step), strings.Join(each, ", "), reportsSQL, g.rowsSQL(g.whole(), "1"))
 }
 
 func (g *signals) sqlLoad() string {
 	return fmt.Sprintf(`SELECT least(1, greatest(0, log2(avgIf(cpu_ratio, %s) / avgIf(cpu_ratio, %s)))) FROM
 (
-  SELECT *, minIf(time, failed IS NOT NULL OR latency_ms > 0 OR cpu_ratio > 0) OVER (PARTITION BY canonical_service, instance) AS first
+  SELECT *, minIf(time, %s) OVER (PARTITION BY canonical_service, instance) AS first
   FROM (%s)
 )
-WHERE cpu_ratio > 0 AND first < %s`, within(g.during), within(g.before), g.rowsSQL(g.whole(), "instance != ''"), moment(g.From+atStart))
+WHERE cpu_ratio > 0 AND first < %s`, within(g.during), within(g.before), reportsSQL, g.rowsSQL(g.whole(), "instance != ''"), moment(g.From+atStart))
 }
 
 func (g *signals) sqlWeekly(e edge, now float64) string {

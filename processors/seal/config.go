@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -13,9 +14,11 @@ type Config struct {
 	After time.Duration `yaml:"after"`
 }
 
-// Every is a good pause between two looks. A look costs some 15 ms of the
-// server's time, at an idle system 5.
-const Every = 20 * time.Second
+// Every is a good pause between two looks, a third of After: 20 s by default. A
+// look costs some 15 ms of the server's time, at an idle system 5.
+func (c Config) Every() time.Duration { return c.orDefault() / 3 }
+
+func (c Config) orDefault() time.Duration { return cmp.Or(c.After, time.Minute) }
 
 // Validate names the key that is wrong.
 func (c Config) Validate() error {

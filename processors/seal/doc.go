@@ -1,8 +1,8 @@
 // Package seal computes the vitals of a minute once nothing is written to it
 // any more, so that a dashboard reads one row and not its observations.
 //
-//	sealer := seal.New(seal.Config{}, store, observer, time.Now)
-//	err := sealer.Run(ctx, time.Tick(seal.Every))
+//	sealer := seal.New(config, store, observer, time.Now)
+//	err := sealer.Run(ctx, time.Tick(config.Every()))
 //
 // Whoever writes rows of a minute touches it afterwards. A seal carries the
 // sums of the touches that were read before it was computed, and is valid

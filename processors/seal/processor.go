@@ -1,7 +1,6 @@
 package seal
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -61,7 +60,7 @@ type sight struct {
 
 // New makes a sealer. Only differences of now count.
 func New(config Config, store Store, observer Observer, now func() time.Time) *Sealer {
-	return &Sealer{after: cmp.Or(config.After, time.Minute), store: store, observer: observer, now: now}
+	return &Sealer{after: config.orDefault(), store: store, observer: observer, now: now}
 }
 
 // Run looks at each tick, until ctx is done. It returns an error only if an

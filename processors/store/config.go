@@ -9,9 +9,16 @@ import (
 )
 
 // Sink takes blocks. A block whose token it has seen before is accepted and
-// dropped.
+// dropped, and may be so although the one before it was not stored: after a
+// doubtful attempt the other two methods make sure.
 type Sink interface {
 	Insert(ctx context.Context, block tables.Block, token string) error
+	// Again stores a block that may be there, for a table where it may be twice.
+	// The token only names it.
+	Again(ctx context.Context, block tables.Block, token string) error
+	// Missing lists, by their place, the observations that are not there and that
+	// no greater content of theirs has replaced.
+	Missing(ctx context.Context, observations []event.Observation) ([]int, error)
 }
 
 // Graveyard keeps dead letters where they can be replayed from. It may get one

@@ -29,6 +29,18 @@ func (*Events) Name() string { return "store" }
 // Process inserts the batch. It returns an error when a sink is away; calling
 // it again with the same batch is right then.
 func (s *Events) Process(ctx context.Context, b *pipeline.Batch) error {
+	return doubt(b, s.store(ctx, b))
+}
+
+// doubt remembers that an attempt has failed.
+func doubt(b *pipeline.Batch, err error) error {
+	if err != nil {
+		b.Doubted = true
+	}
+	return err
+}
+
+func (s *Events) store(ctx context.Context, b *pipeline.Batch) error {
 	if err := s.observations(ctx, b); err != nil {
 		return err
 	}
@@ -61,12 +73,18 @@ func (s *Events) sink() Sink {
 }
 
 type replayed struct {
-	sink Sink
+	Sink
 	name string
 }
 
+func (r replayed) token(token string) string { return "replay " + r.name + "|" + token }
+
 func (r replayed) Insert(ctx context.Context, block tables.Block, token string) error {
-	return r.sink.Insert(ctx, block, "replay "+r.name+"|"+token)
+	return r.Sink.Insert(ctx, block, r.token(token))
+}
+
+func (r replayed) Again(ctx context.Context, block tables.Block, token string) error {
+	return r.Sink.Again(ctx, block, r.token(token))
 }
 
 var observationBlocks = sync.Pool{New: func() any { return tables.NewObservations() }}
@@ -81,7 +99,31 @@ func (s *Events) observations(ctx context.Context, b *pipeline.Batch) error {
 	for i := range b.Observations {
 		block.Append(&b.Observations[i], &b.Enrichments[i])
 	}
-	return insert(ctx, s.sink(), block, b, func(row int) int64 { return b.Observations[row].Offset })
+	token := token(b, block.Table(), block.Rows(), func(row int) int64 { return b.Observations[row].Offset })
+	if s.Replay != "" {
+		// Whole, where in doubt too: what is there may be what it is to replace.
+		return send(ctx, s.sink(), block, b, token)
+	}
+	if err := s.Sink.Insert(ctx, block, token); err != nil || !b.Doubted {
+		return err
+	}
+	return s.mend(ctx, block, b, token)
+}
+
+// mend stores what a doubted batch's acknowledged insert has left out. Views
+// have seen these rows under the batch's token, so they are marked as written
+// again: a view that counts each record once leaves them out.
+func (s *Events) mend(ctx context.Context, block *tables.Observations, b *pipeline.Batch, token string) error {
+	missing, err := s.Sink.Missing(ctx, b.Observations)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	block.Reset()
+	block.Again(true)
+	for _, i := range missing {
+		block.Append(&b.Observations[i], &b.Enrichments[i])
+	}
+	return s.Sink.Again(ctx, block, token)
 }
 
 func (s *Events) others(ctx context.Context, b *pipeline.Batch) error {
@@ -97,7 +139,16 @@ func insert(ctx context.Context, sink Sink, block tables.Block, b *pipeline.Batc
 	if block.Rows() == 0 {
 		return nil
 	}
-	return sink.Insert(ctx, block, token(b, block.Table(), block.Rows(), offset))
+	return send(ctx, sink, block, b, token(b, block.Table(), block.Rows(), offset))
+}
+
+// send inserts a block, and a doubted batch's once more: in its tables a row
+// may come twice, and under a used token it may not have come at all.
+func send(ctx context.Context, sink Sink, block tables.Block, b *pipeline.Batch, token string) error {
+	if err := sink.Insert(ctx, block, token); err != nil || !b.Doubted {
+		return err
+	}
+	return sink.Again(ctx, block, token)
 }
 
 // token is the batch's token for a table, with which of its records are in the
@@ -170,6 +221,10 @@ func (*Facts) Name() string { return "store" }
 // Process inserts the batch's facts and computes anew what follows from them.
 // Like that of [Events], it may be called again.
 func (s *Facts) Process(ctx context.Context, b *pipeline.Batch) error {
+	return doubt(b, s.store(ctx, b))
+}
+
+func (s *Facts) store(ctx context.Context, b *pipeline.Batch) error {
 	s.decode(b)
 	block := tables.NewFacts()
 	for i := range b.Facts {

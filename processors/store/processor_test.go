@@ -17,9 +17,13 @@ import (
 // sink keeps how many rows came under which token, and refuses the tables that
 // it is told to.
 type sink struct {
-	order  []string
-	rows   map[string]int
-	refuse string
+	order   []string
+	rows    map[string]int
+	refuse  string
+	spent   bool           // all tokens are: inserts are acknowledged, and nothing is stored
+	again   map[string]int // rows by table that came a second time
+	missing []int          // what it says is missing
+	asked   int            // how often it was asked that
 }
 
 var errAway = errors.New("away")
@@ -28,12 +32,28 @@ func (s *sink) Insert(_ context.Context, block tables.Block, token string) error
 	if block.Table() == s.refuse {
 		return errAway
 	}
+	if s.spent {
+		return nil
+	}
 	s.order = append(s.order, block.Table())
 	if s.rows == nil {
 		s.rows = map[string]int{}
 	}
 	s.rows[token] = block.Rows()
 	return nil
+}
+
+func (s *sink) Again(_ context.Context, block tables.Block, _ string) error {
+	if s.again == nil {
+		s.again = map[string]int{}
+	}
+	s.again[block.Table()] += block.Rows()
+	return nil
+}
+
+func (s *sink) Missing(context.Context, []event.Observation) ([]int, error) {
+	s.asked++
+	return s.missing, nil
 }
 
 // of is the rows under the batch's tokens for a table, and how many tokens
@@ -187,5 +207,69 @@ func TestABatchOfWhichMoreCanBeReadNowIsStoredUnderOtherTokens(t *testing.T) {
 	}
 	if _, tokens := s.of(b, "whence_state.touches"); tokens != 2 {
 		t.Error("the minute was not touched again: a seal without the second row would stay valid")
+	}
+}
+
+func TestNothingIsAskedOrStoredAgainOfABatchThatIsNotDoubted(t *testing.T) {
+	s := &sink{missing: []int{0}}
+	if err := (&store.Events{Sink: s, Graveyard: &graveyard{}}).Process(t.Context(), mixed()); err != nil {
+		t.Fatal(err)
+	}
+	if s.asked > 0 || len(s.again) > 0 {
+		t.Errorf("asked %d times, stored again: %v", s.asked, s.again)
+	}
+}
+
+func TestABatchIsDoubtedOnceAnAttemptHasFailed(t *testing.T) {
+	for _, table := range []string{"whence.observations", "whence_state.touches", "whence.other_events", "whence.dead_letters", "whence_state.batches"} {
+		b := mixed()
+		err := (&store.Events{Sink: &sink{refuse: table}, Graveyard: &graveyard{}}).Process(t.Context(), b)
+		if err == nil || !b.Doubted {
+			t.Errorf("%s is away: error %v, doubted: %v", table, err, b.Doubted)
+		}
+	}
+}
+
+func TestWhatASinkHasAcknowledgedAndDroppedIsStoredAgain(t *testing.T) {
+	s, b := &sink{spent: true, missing: []int{1}}, mixed()
+	b.Doubted = true
+	b.Observations = append(b.Observations, event.Observation{Provenance: b.Provenance(0), Service: "shop", Environment: "production"})
+	b.Enrichments = make([]event.Enrichment, 2)
+	if err := (&store.Events{Sink: s, Graveyard: &graveyard{}}).Process(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	// Of the observations only what is missing: views count them by the row.
+	want := map[string]int{
+		"whence.observations": 1, "whence_state.touches": 2, "whence.other_events": 1, "whence.dead_letters": 1, "whence_state.batches": 1,
+	}
+	if !maps.Equal(s.again, want) {
+		t.Errorf("stored again: %v, want %v", s.again, want)
+	}
+}
+
+func TestADoubtedReplayIsStoredAgainAsAWhole(t *testing.T) {
+	s, b := &sink{}, mixed()
+	b.Doubted = true
+	if err := (&store.Events{Sink: s, Graveyard: &graveyard{}, Replay: "r"}).Process(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if s.asked > 0 || s.again["whence.observations"] != 1 {
+		t.Errorf("asked %d times, stored again: %v; what is there may be what the replay replaces", s.asked, s.again)
+	}
+}
+
+func TestDoubtedFactsAreStoredAgain(t *testing.T) {
+	s := &sink{spent: true}
+	stage := &store.Facts{
+		Sink: s, Graveyard: &graveyard{}, Deriver: &deriver{},
+		Decode:   func(pipeline.Record) (event.Fact, error) { return event.Fact{}, nil },
+		Revision: func(offset int64) uint64 { return 1<<40 | uint64(offset) },
+	}
+	b := &pipeline.Batch{Topic: "context", From: 5, To: 6, Records: []pipeline.Record{{Offset: 5}}, Doubted: true}
+	if err := stage.Process(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]int{"whence.facts": 1, "whence_state.batches": 1}; !maps.Equal(s.again, want) {
+		t.Errorf("stored again: %v, want %v", s.again, want)
 	}
 }

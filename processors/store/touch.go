@@ -16,7 +16,7 @@ import (
 // between has them already or is opened by this. And it comes before the
 // ledger: who is killed in between is told by the batch to do it again, under
 // the same token. That is made of the observations' offsets: a batch with more
-// of them touches again.
+// of them touches again. So does a doubted one: its rows may have come only now.
 func (s *Events) touches(ctx context.Context, b *pipeline.Batch) error {
 	block := tables.NewTouches()
 	token := token(b, block.Table(), len(b.Observations), func(row int) int64 { return b.Observations[row].Offset })
@@ -27,7 +27,7 @@ func (s *Events) touches(ctx context.Context, b *pipeline.Batch) error {
 	if block.Rows() == 0 {
 		return nil
 	}
-	return s.sink().Insert(ctx, block, token)
+	return send(ctx, s.sink(), block, b, token)
 }
 
 // touched are the minutes of observations, with how many are in each, in the

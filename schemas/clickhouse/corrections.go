@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/whencehq/whence/schemas/event"
 )
@@ -186,25 +187,67 @@ func (c *Correction) KeepHistory() string { return keep(c.from()) }
 
 // Keep is the statement that copies what is stored of observations.
 func Keep(observations []event.Observation) string {
+	return keep("\nFROM whence.observations AS o FINAL\nWHERE " + among(observations))
+}
+
+// StoredContents is the question which contents are stored of observations:
+// one row an identity, those of other observations among them, with the
+// greatest hash.
+func StoredContents(observations []event.Observation) string {
+	return contents(among(observations))
+}
+
+// StoredRecords is the same question for the contents that came with the same
+// records, all of one partition. It is the cheaper one, by far, but a content
+// that came with another record is not in its answer.
+func StoredRecords(observations []event.Observation) string {
+	first, last := observations[0].Offset, observations[0].Offset
+	for i := range observations {
+		first, last = min(first, observations[i].Offset), max(last, observations[i].Offset)
+	}
+	return contents(fmt.Sprintf("%s AND topic = %s AND partition = %d AND offset >= %d AND offset <= %d",
+		about(observations), quote(observations[0].Topic), observations[0].Partition, first, last))
+}
+
+func contents(where string) string {
+	return `SELECT toString(service), toString(environment), toString(name), toUnixTimestamp64Milli(time), toString(source), id, max(content_hash)
+FROM whence.observations
+WHERE ` + where + `
+GROUP BY service, environment, name, time, source, id`
+}
+
+// among is a condition that holds for all rows of observations, and for few
+// others.
+func among(observations []event.Observation) string {
+	return about(observations) + " AND (source, id) IN (" + join(observations, func(b *strings.Builder, o event.Observation) {
+		b.WriteString("(" + quote(o.Source) + ", " + quote(o.ID) + ")")
+	}) + ")"
+}
+
+// about is the services and times of observations. The days are named, because
+// some may lie far from the rest.
+func about(observations []event.Observation) string {
 	type place struct{ service, environment string }
 	places := map[place]bool{}
+	days := map[event.Millis]bool{}
 	first, last := event.Forever, event.Always
 	for i := range observations {
 		o := &observations[i]
 		places[place{o.Service, o.Environment}] = true
+		days[o.Time-o.Time%millisPerDay] = true
 		first, last = min(first, o.Time), max(last, o.Time)
 	}
-	return keep(fmt.Sprintf(`
-FROM whence.observations AS o FINAL
-WHERE (service, environment) IN (%s) AND time >= %s AND time <= %s AND (source, id) IN (%s)`,
+	return fmt.Sprintf("(service, environment) IN (%s) AND time >= %s AND time <= %s AND toDate(time) IN (%s)",
 		join(slices.Collect(maps.Keys(places)), func(b *strings.Builder, p place) {
 			b.WriteString("(" + quote(p.service) + ", " + quote(p.environment) + ")")
 		}),
 		moment(first), moment(last),
-		join(observations, func(b *strings.Builder, o event.Observation) {
-			b.WriteString("(" + quote(o.Source) + ", " + quote(o.ID) + ")")
-		})))
+		join(slices.Collect(maps.Keys(days)), func(b *strings.Builder, day event.Millis) {
+			b.WriteString(quote(day.Time().Format(time.DateOnly)))
+		}))
 }
+
+const millisPerDay = event.Millis(24 * 60 * 60 * 1000)
 
 func keep(from string) string {
 	columns := []string{"source", "id", "time", "name", "service", "environment", "content_hash", "experiments", "revision"}

@@ -23,7 +23,7 @@ SELECT
     number('size') AS size,
     said('reverts') AS reverts,
     raw('scope') AS scope,
-    arrayReduce('min', groupUniqArrayArray(arrayMap(
+    arrayReduce('minOrNull', groupUniqArrayArray(arrayMap(
         c -> parseDateTime64BestEffortOrNull(JSONExtractString(c, 'authored_at'), 3, 'UTC'), JSONExtractArrayRaw(data, 'commits')))) AS first_authored_at,
     ifNull(moment('merged_at'), minIf(time, live)) AS changed_at,
     countIf(live) AS facts,

@@ -181,10 +181,11 @@ FROM
 ) AS v;
 
 -- Vitals of a service over a time, its minutes put together: SELECT * FROM whence.latency(service = 'checkout',
--- environment = 'production', since = '2026-11-01 00:00:00', until = '2026-11-02 00:00:00'). Quantiles can't be averaged,
--- histograms add up.
+-- environment = 'production', since = '2026-11-01', until = '2026-11-01 14:05'). Quantiles can't be averaged,
+-- histograms add up. A time without its day is an error: the parser would take the first day of the year.
 CREATE OR REPLACE VIEW whence.latency ON CLUSTER '{cluster}' AS
 WITH
+    (said -> parseDateTimeBestEffort(if(match(said, '^\\d{4}[-/]?\\d{2}[-/]?\\d{2}'), said, concat('not a day and time: ', said)), 'UTC')) AS moment,
     (q -> if(empty(latency), NULL, exp2((arrayFirst((bucket, seen) -> seen >= (q - 1e-9) * arraySum(mapValues(latency)),
         mapKeys(latency), arrayCumSum(mapValues(latency))) + 0.5) / 8))) AS quantile_ms
 SELECT
@@ -197,7 +198,7 @@ FROM
         sumKahan(v.requests) AS requests, sumKahan(v.errors) AS errors, sumMap(v.latency) AS latency
     FROM whence.vitals AS v
     WHERE service = {service:String} AND environment = {environment:String}
-        AND minute >= {since:DateTime('UTC')} AND minute < {until:DateTime('UTC')}
+        AND minute >= moment({since:String}) AND minute < moment({until:String})
     GROUP BY deployment_id, deployed_version
 );
 

@@ -85,6 +85,8 @@ WHERE entity_kind = 'provider' AND live;
 -- began within ten minutes after it (onsets are estimates); one that is in progress for over 35 days is no news. The
 -- relation says how close it is: on the incident's services, on what they depend on, on what that depends on, elsewhere
 -- in the environment, or without a service. No ranking and no judgement: none of them need be the cause.
+-- The percent is a deployment's at the onset: 0 before its start, 100 once it ended with success, else as last stated by
+-- then, and null where nothing was stated.
 -- Changes meet incidents by the days they are around, so that the join grows with the events of a day.
 CREATE OR REPLACE VIEW whence.incident_candidates AS
 WITH
@@ -137,8 +139,11 @@ SELECT
     around.started_at AS started_at,
     around.ended_at AS ended_at,
     dateDiff('second', around.started_at, incidents.started_at) AS lag_seconds,
-    if(around.kind = 'deployment', arrayElement(around.percents,
-        arrayCount(stated -> stated <= incidents.started_at, around.percent_times)), NULL) AS percent,
+    multiIf(
+        around.kind != 'deployment', NULL,
+        around.started_at > incidents.started_at, 0,
+        around.ended_at <= incidents.started_at AND around.state = 'success', 100,
+        arrayLast((percent, stated) -> stated <= incidents.started_at, arrayMap(p -> toNullable(p), around.percents), around.percent_times)) AS percent,
     around.title AS title,
     around.made_by AS made_by
 FROM (SELECT *, toUInt32(toDate(started_at)) AS day FROM whence.incidents FINAL) AS incidents

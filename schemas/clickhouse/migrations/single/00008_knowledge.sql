@@ -7,7 +7,9 @@
 -- each is mentioned once or twice, and handed on as a column.
 
 -- The state of knowledge at a moment of the wall clock: what was in these tables by then, not what lay in a queue.
+-- A time without its day is an error: the parser would take the first day of the year, when nothing was known.
 CREATE OR REPLACE VIEW whence.revision_at AS
+WITH (said -> parseDateTime64BestEffort(if(match(said, '^\\d{4}[-/]?\\d{2}[-/]?\\d{2}'), said, concat('not a day and time: ', said)), 3, 'UTC')) AS read
 SELECT
     max(bitOr(bitShiftLeft(epoch, 40), toUInt64(to_offset - 1))) AS revision,
     argMaxOrNull(written_at, (epoch, to_offset)) AS since
@@ -19,7 +21,7 @@ FROM
     GROUP BY topic_id, to_offset
 ) AS ledger
 INNER JOIN whence_state.epochs AS epochs ON epochs.topic_id = ledger.topic_id
-WHERE written_at <= parseDateTime64BestEffort({moment:String}, 3, 'UTC');
+WHERE written_at <= read({moment:String});
 
 -- R1 as of a revision: the contents that a greater one under the same identity had outdone by then.
 -- In two steps, because almost no identity has two contents, and hashes group faster than strings.
@@ -219,7 +221,7 @@ INNER JOIN images USING (source, id, time, name, service, environment, content_h
 -- writes numbers its own way, so it only tells which part of the text they are.
 CREATE OR REPLACE VIEW whence_state.context_without AS
 WITH
-    parseDateTime64BestEffort({time:String}, 3, 'UTC') AS at,
+    parseDateTime64BestEffort(if(match({time:String}, '^\\d{4}[-/]?\\d{2}[-/]?\\d{2}'), {time:String}, concat('not a day and time: ', {time:String})), 3, 'UTC') AS at,
     toDateTime64('2299-12-31 23:59:59', 3, 'UTC') AS never,
     JSONExtract({outdone:String}, 'Array(Tuple(String, String, String, UInt64))') AS outdone,
     JSONExtract({unsaid:String}, 'Array(Tuple(String, String))') AS unsaid,

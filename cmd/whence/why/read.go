@@ -1,0 +1,436 @@
+package why
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/whencehq/whence/pipeline"
+)
+
+// Question is what a story is told of.
+type Question struct {
+	ID   string
+	Kind string // empty: whatever has that id
+	// AsOf tells what was said at that moment; 0: now.
+	AsOf Moment
+	// Now is the time, for what goes on.
+	Now Moment
+	// Minutes is how many minutes the signal shows.
+	Minutes int
+}
+
+// Kinds are the kinds that a story can be told of.
+func Kinds() []string { return []string{"incident", "alert", "finding", "breach", "deployment"} }
+
+// AmbiguousError is in the chain where more than one thing has the id.
+type AmbiguousError struct {
+	ID    string
+	Kinds []string
+}
+
+func (e *AmbiguousError) Error() string {
+	return fmt.Sprintf("%s is the id of more than one thing (%s): say which with --kind", e.ID, strings.Join(e.Kinds, ", "))
+}
+
+// reader reads one story.
+type reader struct {
+	ask Ask
+	Question
+}
+
+// Read puts a story together. Where nothing has the id, the error has a hint of
+// those that have a similar one.
+func Read(ctx context.Context, ask Ask, q Question) (*Story, error) {
+	r := &reader{ask, q}
+	if r.Minutes == 0 {
+		r.Minutes = 72
+	}
+	kind, err := r.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &Story{Schema: Schema, AsOf: q.AsOf, Hypotheses: []Hypothesis{}, History: []Said{}, Late: []LateFact{},
+		Confirmed: []Confirmed{}, Blamed: []Blame{}, Next: []Action{}}
+	if kind == "deployment" {
+		err = r.deployment(ctx, s)
+	} else {
+		err = r.effect(ctx, s, kind)
+	}
+	return s, err
+}
+
+// until is the end of what happens in the story.
+func (r *reader) until() Moment { return cmp.Or(r.AsOf, r.Now) }
+
+// known is until when something must have been said to be told. Without AsOf that
+// is any time: the clock of who said it need not agree with this one.
+func (r *reader) known() Moment { return cmp.Or(r.AsOf, 7_258_118_400_000) } // the year 2200
+
+// find says what has the id.
+func (r *reader) find(ctx context.Context) (string, error) {
+	kinds, err := Rows[struct{ Kind string }](ctx, r.ask, with(`
+SELECT DISTINCT kind FROM
+(
+    SELECT 'incident' AS kind FROM whence.incidents FINAL WHERE incident_id = {id}
+    UNION ALL SELECT 'alert' FROM whence.alerts FINAL WHERE alert_id = {id}
+    UNION ALL SELECT 'finding' FROM whence.findings FINAL WHERE finding_id = {id}
+    UNION ALL SELECT 'breach' FROM whence.breaches FINAL WHERE breach_id = {id}
+    UNION ALL SELECT 'deployment' FROM whence.deployments FINAL WHERE deployment_id = {id}
+    UNION ALL SELECT toString(effect_kind) FROM whence.links WHERE effect_id = {id}
+)
+WHERE {kind} IN ('', kind)
+ORDER BY kind`, "id", r.ID, "kind", r.Kind))
+	if err != nil {
+		return "", err
+	}
+	switch len(kinds) {
+	case 0:
+		return "", r.unknown(ctx)
+	case 1:
+		return kinds[0].Kind, nil
+	}
+	ambiguous := &AmbiguousError{ID: r.ID}
+	for _, k := range kinds {
+		ambiguous.Kinds = append(ambiguous.Kinds, k.Kind)
+	}
+	return "", ambiguous
+}
+
+// unknown is the error of an id that nothing has.
+func (r *reader) unknown(ctx context.Context) error {
+	what := "incident, alert, finding, breach or deployment"
+	if r.Kind != "" {
+		what = r.Kind
+	}
+	err := &pipeline.Error{Err: fmt.Errorf("no %s has the id %s", what, r.ID),
+		Hint: "a fact is known about a second after it is published; whence query \"SELECT incident_id FROM incidents FINAL\" lists incidents"}
+	if near := Similar(ctx, r.ask, r.ID, r.Kind); len(near) > 0 {
+		err.Hint = "did you mean " + strings.Join(near, ", ") + "?"
+	}
+	return err
+}
+
+// Similar are ids that id may have been meant to be, each with its kind; none
+// where nothing is near, or could be read.
+func Similar(ctx context.Context, ask Ask, id, kind string) []string {
+	near, err := Rows[struct{ Kind, ID string }](ctx, ask, with(`
+SELECT kind, id FROM
+(
+    SELECT 'incident' AS kind, incident_id AS id, started_at AS at FROM whence.incidents FINAL
+    UNION ALL SELECT 'alert', alert_id, ifNull(fired_at, time) FROM whence.alerts FINAL
+    UNION ALL SELECT 'finding', finding_id, ifNull(opened_at, time) FROM whence.findings FINAL
+    UNION ALL SELECT 'breach', breach_id, started_at FROM whence.breaches FINAL
+    UNION ALL SELECT 'deployment', deployment_id, started_at FROM whence.deployments FINAL
+)
+WHERE {kind} IN ('', kind) AND (positionCaseInsensitive(id, {id}) > 0
+    OR damerauLevenshteinDistance(lower(substring(id, 1, 200)), lower({id})) <= greatest(1, intDiv(length({id}), 4)))
+ORDER BY damerauLevenshteinDistance(lower(substring(id, 1, 200)), lower({id})), at DESC
+LIMIT 3`, "id", id[:min(len(id), 200)], "kind", kind))
+	if err != nil {
+		return nil
+	}
+	names := make([]string, len(near))
+	for i, n := range near {
+		names[i] = n.Kind + " " + n.ID
+	}
+	return names
+}
+
+// effect tells of an incident, an alert, a finding or a breach.
+func (r *reader) effect(ctx context.Context, s *Story, kind string) error {
+	var err error
+	if s.Effect, err = r.described(ctx, kind); err != nil {
+		return err
+	}
+	if err := r.history(ctx, s); err != nil {
+		return err
+	}
+	if err := r.hypotheses(ctx, s); err != nil {
+		return err
+	}
+	// A person waits: what doesn't need each other is asked for together.
+	together, asking := errgroup.WithContext(ctx)
+	for _, part := range []func(context.Context, *Story) error{r.marked, r.late, r.confirmed, r.hit} {
+		together.Go(func() error { return part(asking, s) })
+	}
+	if err := together.Wait(); err != nil {
+		return err
+	}
+	s.Next = s.next()
+	return nil
+}
+
+// marked reads what the hypotheses are and the signal, on which they are marked.
+func (r *reader) marked(ctx context.Context, s *Story) error {
+	if err := r.candidates(ctx, s); err != nil {
+		return err
+	}
+	return r.effectSignal(ctx, s)
+}
+
+// descriptions read what is known of an effect, one row or none.
+var descriptions = map[string]string{
+	"incident": `
+SELECT title, service, arrayDistinct(arrayConcat([toString(service)], services)) AS services, environment, severity, state,
+    toUnixTimestamp64Milli(started_at) AS onset, toUnixTimestamp64Milli(coalesce(detected_at, opened_at)) AS detected,
+    toUnixTimestamp64Milli(coalesce(ended_at, resolved_at)) AS ended, merged_into AS incident
+FROM whence.incidents FINAL WHERE incident_id = {id}`,
+	"alert": `
+SELECT summary AS title, service, [toString(service)] AS services, environment, severity,
+    if(resolved_at IS NULL, 'firing', 'resolved') AS state,
+    toUnixTimestamp64Milli(coalesce(fired_at, time)) AS onset, onset AS detected, toUnixTimestamp64Milli(resolved_at) AS ended,
+    incident_id AS incident
+FROM whence.alerts FINAL WHERE alert_id = {id}`,
+	"finding": `
+SELECT concat(kind, ': ', rule) AS title, service, [toString(service)] AS services, environment, severity, state,
+    toUnixTimestamp64Milli(coalesce(first_seen, opened_at, time)) AS onset, toUnixTimestamp64Milli(opened_at) AS detected,
+    toUnixTimestamp64Milli(closed_at) AS ended, '' AS incident
+FROM whence.findings FINAL WHERE finding_id = {id}`,
+	"breach": `
+SELECT concat('a breach', if(actor = '', '', concat(' by ', actor))) AS title, service, [toString(service)] AS services, environment, severity,
+    state, toUnixTimestamp64Milli(started_at) AS onset, toUnixTimestamp64Milli(detected_at) AS detected,
+    toUnixTimestamp64Milli(contained_at) AS ended, '' AS incident
+FROM whence.breaches FINAL WHERE breach_id = {id}`,
+}
+
+// described is what is known of the effect; by its id alone, if it is ranked and
+// all that was said of it was taken back.
+func (r *reader) described(ctx context.Context, kind string) (*Effect, error) {
+	statement := with(descriptions[kind], "id", r.ID)
+	found, err := Rows[Effect](ctx, r.ask, statement)
+	if err != nil {
+		return nil, err
+	}
+	e := Effect{Services: []string{}}
+	if len(found) > 0 {
+		e = found[0]
+	}
+	e.Kind, e.ID, e.SQL = kind, r.ID, statement
+	e.Services = slices.DeleteFunc(e.Services, func(s string) bool { return s == "" })
+	if r.AsOf != 0 && e.Ended > r.AsOf { // nobody knew that it would end
+		e.Ended, e.State = 0, "open"
+	}
+	return &e, nil
+}
+
+// history reads who led each ranking.
+func (r *reader) history(ctx context.Context, s *Story) error {
+	var err error
+	s.History, err = Rows[Said](ctx, r.ask, with(`
+SELECT ranking, toUnixTimestamp64Milli(computed_at) AS computed_at, toString(model) AS model, revision,
+    toString(cause_kind) AS cause_kind, cause_id, toString(cause_service) AS service, probability
+FROM whence.links_history AS l
+WHERE effect_kind = {kind} AND effect_id = {id} AND rank = 1 AND l.computed_at <= {until}
+ORDER BY ranking`, "kind", s.Effect.Kind, "id", s.Effect.ID, "until", r.known()))
+	if err != nil || len(s.History) == 0 {
+		return err
+	}
+	for i := range s.History {
+		said := &s.History[i]
+		said.Changed = i == 0 || said.Kind != s.History[i-1].Kind || said.ID != s.History[i-1].ID
+	}
+	last := s.History[len(s.History)-1].Ranking
+	s.Ranking = &last
+	return nil
+}
+
+// link is a row of whence.links_history.
+type link struct {
+	Onset       Moment
+	Effect      string
+	Environment string
+	Hypothesis
+	Evidence string `json:"terms"`
+}
+
+// hypotheses reads the ranking that counts.
+func (r *reader) hypotheses(ctx context.Context, s *Story) error {
+	if s.Ranking == nil {
+		return nil
+	}
+	links, err := Rows[link](ctx, r.ask, with(`
+SELECT toUnixTimestamp64Milli(onset) AS onset, toString(service) AS effect, toString(environment) AS environment,
+    rank, toString(cause_kind) AS cause_kind, cause_id, toString(cause_service) AS service, probability, log_odds, evidence AS terms
+FROM whence.links_history
+WHERE effect_kind = {kind} AND effect_id = {id} AND ranking = {number}
+ORDER BY rank`, "kind", s.Effect.Kind, "id", s.Effect.ID, "number", s.Ranking.Number))
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if s.Effect.Onset == 0 || r.AsOf != 0 { // as it was known then
+			s.Effect.Onset = l.Onset
+		}
+		s.Effect.Service = cmp.Or(s.Effect.Service, l.Effect)
+		s.Effect.Environment = cmp.Or(s.Effect.Environment, l.Environment)
+		h, err := l.hypothesis()
+		if err != nil {
+			return err
+		}
+		s.Hypotheses = append(s.Hypotheses, h)
+	}
+	return nil
+}
+
+func (l *link) hypothesis() (Hypothesis, error) {
+	h := l.Hypothesis
+	h.Evidence = []Term{}
+	if err := json.Unmarshal([]byte(cmp.Or(l.Evidence, "[]")), &h.Evidence); err != nil {
+		return h, fmt.Errorf("the evidence about %s can't be read: %w", h.Name(), err)
+	}
+	for i := range h.Evidence {
+		term := &h.Evidence[i]
+		term.Contribution = term.Value * term.Weight
+		h.Sum += term.Contribution
+	}
+	return h, nil
+}
+
+// candidates reads what the hypotheses are, beside their names.
+func (r *reader) candidates(ctx context.Context, s *Story) error {
+	named := []string{}
+	for _, h := range s.Hypotheses {
+		if h.ID != "" && h.Kind != "undeclared" {
+			named = append(named, "("+Quote(h.Kind)+", "+Quote(h.ID)+")")
+		}
+	}
+	if len(named) == 0 {
+		return nil
+	}
+	type row struct {
+		Kind, ID, What, State string
+		Started, Ended        Moment
+	}
+	// A flag is changed more than once: the change that is meant is the last one
+	// before the onset, or a little after it, as onsets are estimates.
+	rows, err := Rows[row](ctx, r.ask, with(`
+SELECT kind, id, what, state, toUnixTimestamp64Milli(began) AS started, toUnixTimestamp64Milli(finished) AS ended
+FROM
+(
+    SELECT kind, change_id AS id, title AS what, state, started_at AS began, ended_at AS finished FROM whence.what_changed
+    UNION ALL
+    SELECT 'change', change_id, title, 'done', changed_at, NULL FROM whence.changes FINAL WHERE kind = 'change.merged'
+)
+WHERE (kind, id) IN (`+strings.Join(named, ", ")+`)
+ORDER BY began <= {onset} + INTERVAL 10 MINUTE, began`, "onset", s.Effect.Onset))
+	if err != nil {
+		return err
+	}
+	for _, c := range rows { // the last one stays
+		for i := range s.Hypotheses {
+			if h := &s.Hypotheses[i]; h.Kind == c.Kind && h.ID == c.ID {
+				h.What, h.State, h.StartedAt, h.EndedAt = c.What, c.State, c.Started, c.Ended
+				if r.AsOf != 0 && h.EndedAt > r.AsOf {
+					h.EndedAt, h.State = 0, "in_progress"
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// telling is how many hypotheses are looked at closely.
+const telling = 5
+
+// late reads the facts about the effect and its first hypotheses that came after
+// it was ranked.
+func (r *reader) late(ctx context.Context, s *Story) error {
+	if len(s.History) == 0 {
+		return nil
+	}
+	parts := []string{factsOf(s.Effect.Kind, s.Effect.ID)}
+	for i := range min(telling, len(s.Hypotheses)) {
+		h := &s.Hypotheses[i] // the rest of it is read meanwhile, see effect
+		if kind := entityOf(h.Kind); kind != "" {
+			parts = append(parts, factsOf(kind, h.ID))
+		}
+	}
+	first := s.History[0].ComputedAt
+	var err error
+	s.Late, err = Rows[LateFact](ctx, r.ask, with(`
+SELECT toUnixTimestamp64Milli(ifNull(known_at, received_at)) AS known_at, toUnixTimestamp64Milli(time) AS time, type, entity_kind, entity_id, source
+FROM (`+strings.Join(parts, " UNION ALL ")+`) AS said
+WHERE since IS NOT NULL AND said.time < {first} AND ifNull(said.known_at, received_at) > {first} AND ifNull(said.known_at, received_at) <= {until}
+ORDER BY known_at, time
+LIMIT 50`, "first", first, "until", r.known()))
+	return err
+}
+
+func factsOf(kind, id string) string {
+	return with("SELECT * FROM whence.facts_history(kind = {kind}, entity = {id})", "kind", kind, "id", id)
+}
+
+// entityOf is the kind of facts that speak of a cause; empty: none do.
+func entityOf(cause string) string {
+	switch cause {
+	case "none", "undeclared":
+		return ""
+	case "configuration", "migration", "infrastructure":
+		return "change"
+	}
+	return cause
+}
+
+// confirmed reads what people said it was.
+func (r *reader) confirmed(ctx context.Context, s *Story) error {
+	incident := s.Effect.ID
+	if s.Effect.Kind != "incident" {
+		if incident = s.Effect.Incident; incident == "" {
+			return nil
+		}
+	}
+	var err error
+	s.Confirmed, err = Rows[Confirmed](ctx, r.ask, with(`
+SELECT toUnixTimestamp64Milli(time) AS at, JSONExtractString(data, 'cause_kind') AS cause_kind, JSONExtractString(data, 'cause_id') AS cause_id,
+    JSONExtractString(data, 'by') AS by, JSONExtractInt(data, 'rank_shown') AS rank_shown
+FROM whence.facts_history(kind = 'cause', entity = {id})
+WHERE counts AND time <= {until}
+ORDER BY at`, "id", incident, "until", r.known()))
+	return err
+}
+
+// next is what a person can do with the story.
+func (s *Story) next() []Action {
+	next := []Action{}
+	incident := s.Effect.ID
+	if s.Effect.Kind != "incident" {
+		incident = s.Effect.Incident
+	}
+	if s.Ranking == nil || len(s.Hypotheses) == 0 {
+		return next
+	}
+	leader := &s.Hypotheses[0]
+	if incident != "" && len(s.Confirmed) == 0 {
+		for i := range s.Hypotheses {
+			// The first, the first that is a change, and that none is to blame.
+			if h := &s.Hypotheses[i]; i == 0 || h.Kind == "none" || i == 1 && leader.Kind == "none" {
+				next = append(next, Action{"whence confirm " + shell(incident) + " " + shell(h.Cause()), h.condition()})
+			}
+		}
+	}
+	if leader.Kind == "deployment" {
+		next = append(next, Action{"whence why " + shell(leader.ID), "what the deployment changed, and what else blames it"})
+	}
+	return next
+}
+
+func (h *Hypothesis) condition() string {
+	if h.Kind == "none" {
+		return "if no change caused it"
+	}
+	return "if it was " + h.Name()
+}
+
+// shell is a word that a shell takes as it is.
+func shell(word string) string {
+	if strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=,") == "" && word != "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}

@@ -1,0 +1,209 @@
+package why
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/whencehq/whence/pipeline"
+)
+
+const ten = Moment(1_773_309_600_000) // 2026-03-12 10:00 UTC
+
+func series(values ...float64) []*float64 {
+	all := make([]*float64, len(values))
+	for i, v := range values {
+		if v >= 0 {
+			all[i] = ptr(v)
+		}
+	}
+	return all
+}
+
+func TestAPlotHasItsMarksUnderTheirMinutes(t *testing.T) {
+	s := &Signal{
+		What: "errors", Service: "payments", From: ten, Step: 60,
+		Values: series(0, 0, 0.01, 0.1, 0.2, -1, 0.2),
+		Marks:  []Mark{{ten + 2*minute, "1", "deployment v2"}, {ten + 2*minute + 30_000, "2", "flag f"}, {ten + 3*minute, "!", "onset"}},
+	}
+	want := `
+20 % ┤    █ █
+     ┤    █ █
+     ┤   ██ █
+ 0 % ┤▁▁▂██·█
+     └──1!───
+        2
+      10:00
+      1 10:02 deployment v2   2 10:02 flag f   ! 10:03 onset`
+	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), strings.Join(s.plot(Look{}), "\n")); diff != "" {
+		t.Error(diff)
+	}
+	want = `
+20 % |    # #
+     |    # #
+     |   ## #
+ 0 % |...## #
+     +--1!---
+        2
+      10:00
+      1 10:02 deployment v2   2 10:02 flag f   ! 10:03 onset`
+	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), strings.Join(s.plot(Look{ASCII: true}), "\n")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAPlotOfNothingOrOfSilenceIsAFlatLine(t *testing.T) {
+	for _, values := range [][]*float64{series(0, 0, 0), series(-1, -1, -1), series(0)} {
+		s := &Signal{What: "errors", From: ten, Step: 60, Values: values, Marks: []Mark{{ten + 99*minute, "!", "onset"}}}
+		if lines := s.plot(Look{}); len(lines) != plotRows+3 {
+			t.Errorf("%v: %q", values, lines)
+		}
+	}
+}
+
+// minutes are points of a minute each, from ten on.
+func minutes(n int, each func(i int) point) []point {
+	all := make([]point, n)
+	for i := range all {
+		all[i] = each(i)
+		all[i].At = ten + Moment(i)*minute
+	}
+	return all
+}
+
+func TestWhatIsShownIsWhatChangedAtTheOnset(t *testing.T) {
+	after := func(i int, then, now float64) float64 {
+		if i < 10 {
+			return then
+		}
+		return now
+	}
+	for want, each := range map[string]func(int) point{
+		"errors":    func(i int) point { return point{Requests: 100, Errors: after(i, 0, 10)} },
+		"shortfall": func(i int) point { return point{Requests: after(i, 100, 20)} },
+		"latency":   func(i int) point { return point{Requests: 100, Latency: ptr(after(i, 50, 200))} },
+	} {
+		what, values := telltale(minutes(20, each), ten, ten+20*minute, ten+10*minute)
+		if what != want || len(values) != 20 {
+			t.Errorf("shown is %s of %d minutes, want %s", what, len(values), want)
+		}
+	}
+	// Ratios without counts are errors too, and what does not move is shown as such.
+	for _, each := range []func(int) point{
+		func(i int) point { return point{Ratio: ptr(after(i, 0, 0.5))} },
+		func(int) point { return point{Requests: 100, Errors: 1} },
+	} {
+		if what, values := telltale(minutes(20, each), ten, ten+20*minute, ten+10*minute); what != "errors" || values[15] == nil {
+			t.Errorf("shown is %s: %v", what, values[15])
+		}
+	}
+}
+
+func TestMinutesWithoutTrafficAreAShortfallOnlyWhereMuchIsUsual(t *testing.T) {
+	usual := []*float64{ptr(10), ptr(10), ptr(10), ptr(10), ptr(10), nil, ptr(5), nil}
+	if got := shortfall(usual, 5); *got[5] != 1 || got[6] != nil || got[7] != nil { // the last minute seen may not be over
+		t.Errorf("shortfall %v", got)
+	}
+	for _, v := range shortfall([]*float64{ptr(10), nil, nil, ptr(10)}, 2) {
+		if v != nil {
+			t.Error("something is missing where nobody knows what is usual")
+		}
+	}
+}
+
+// story is one with two hypotheses, the first of which does not add up.
+func story() *Story {
+	return &Story{
+		Effect:  &Effect{Kind: "incident", ID: "i", Title: "title", Service: "s", Services: []string{"s"}, State: "open", Onset: ten},
+		Ranking: &Ranking{Number: 1, ComputedAt: ten + minute},
+		History: []Said{{Ranking: Ranking{Number: 1, ComputedAt: ten + minute}, Kind: "none", Changed: true, Probability: 0.999}},
+		Hypotheses: []Hypothesis{
+			{Rank: 1, Kind: "none", Probability: 0.999, LogOdds: 2, Sum: 1, Evidence: []Term{{Name: "calm", Value: 1, Weight: 1, Contribution: 1, Words: "nothing moved"}}},
+			{Rank: 2, Kind: "undeclared", ID: "s", Probability: 0.0005},
+		},
+	}
+}
+
+func TestTermsThatDoNotAddUpAreCalledSo(t *testing.T) {
+	var out strings.Builder
+	if err := story().Tell(&out, Look{Width: 80}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"  1  >99 %  no known change: nothing that was announced or seen explains it\n",
+		"     +2.000 log odds as stored, but its 1 terms add up to +1.000: the evidence is not complete\n",
+		"  2 <0.1 %  a change of s that nothing announced\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "\x1b") {
+		t.Error("colours, and nobody asked for them")
+	}
+	out.Reset()
+	if err := story().Tell(&out, Look{Width: 80, Colors: true}); err != nil || !strings.Contains(out.String(), "\x1b[1mincident i  title\x1b[0m\n") {
+		t.Errorf("no colours, %v:\n%s", err, out.String())
+	}
+}
+
+func TestOfManyHypothesesTheFirstAreToldAndNoKnownChangeAlways(t *testing.T) {
+	s := story()
+	s.Hypotheses = nil
+	for i := range 9 {
+		s.Hypotheses = append(s.Hypotheses, Hypothesis{Rank: i + 1, Kind: "deployment", ID: fmt.Sprint(i + 1), Probability: 0.1})
+	}
+	s.Hypotheses = append(s.Hypotheses, Hypothesis{Rank: 10, Kind: "none", Probability: 0.1})
+	var out strings.Builder
+	if err := s.Tell(&out, Look{Width: 80}); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); !strings.Contains(text, "deployment 5\n") || strings.Contains(text, "deployment 6\n") ||
+		!strings.Contains(text, "  10  10 %  no known change") || !strings.Contains(text, "4 more with 40 % together: --all shows them") {
+		t.Errorf("told\n%s", text)
+	}
+	out.Reset()
+	if err := s.Tell(&out, Look{Width: 80, All: true}); err != nil || !strings.Contains(out.String(), "deployment 9\n") {
+		t.Errorf("told, %v\n%s", err, out.String())
+	}
+}
+
+func TestLinesEndWhereTheTerminalDoes(t *testing.T) {
+	w := &teller{Look: Look{Width: 40}}
+	w.wrapped("  + ", "    ", "instances of the new version fail a quarter of"+hardSpace+"their requests")
+	if want := "  + instances of the new version fail a\n    quarter of\u00a0their requests\n"; w.out.String() != want {
+		t.Errorf("wrote %q", w.out.String())
+	}
+}
+
+func TestAStatementHoldsItsValuesAsLiterals(t *testing.T) {
+	got := with("SELECT {a}, {b}, {c} WHERE x = {a}", "a", `it's \ {b}`, "b", []string{"x", "y'"}, "c", ten)
+	want := `SELECT 'it\'s \\ {b}', ['x', 'y\''], toDateTime64('2026-03-12 10:00:00.000', 3, 'UTC') WHERE x = 'it\'s \\ {b}'`
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestCommandsAreShownAsAShellTakesThem(t *testing.T) {
+	for word, want := range map[string]string{"inc-310": "inc-310", "deployment:v1+2": "deployment:v1+2", "it's": `'it'\''s'`, "": "''", "a b": "'a b'", "$(rm)": "'$(rm)'"} {
+		if got := shell(word); got != want {
+			t.Errorf("%q is shown as %s, want %s", word, got, want)
+		}
+	}
+}
+
+func TestAnErrorOfTheTablesIsTheErrorOfTheStory(t *testing.T) {
+	away := pipeline.Fatalf("migrate", "no such table")
+	_, err := Read(t.Context(), func(context.Context, string) ([]byte, error) { return nil, away }, Question{ID: "i"})
+	if !errors.Is(err, away) {
+		t.Errorf("got %v", err)
+	}
+	_, err = Read(t.Context(), func(context.Context, string) ([]byte, error) { return []byte("<html>"), nil }, Question{ID: "i"})
+	if err == nil || !strings.HasPrefix(err.Error(), "an answer of ClickHouse is not what was asked for") {
+		t.Errorf("got %v", err)
+	}
+}
