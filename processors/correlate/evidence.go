@@ -43,7 +43,7 @@ type step struct {
 	began   event.Millis // before this it can't have done anything
 	stages  []event.Millis
 	added   map[string]event.Millis // instance to when it was added
-	version string                  // of the new instances, where none are named
+	version string                  // of the new instances; empty: not another than before
 }
 
 // isNew says whether a row is of an instance that the step brought.
@@ -51,12 +51,12 @@ func (s *step) isNew(m *Measurement) bool {
 	if m.Service != s.service || m.Instance == "" {
 		return false
 	}
-	if len(s.added) == 0 {
-		return s.version != "" && m.Version == s.version
-	}
 	_, is := s.added[m.Instance]
-	return is
+	return is || s.version != "" && m.Version == s.version
 }
+
+// nameless is the instance of a version in a source that names none.
+func nameless(version string) string { return "version " + version }
 
 func (s *step) isOld(m *Measurement) bool {
 	return m.Service == s.service && m.Instance != "" && !s.isNew(m)
@@ -321,6 +321,9 @@ func (g *signals) silence(h *hypothesis, s *step) {
 	reported := map[string]bool{}
 	for _, in := range g.instances[s.service] {
 		reported[in.name] = true
+	}
+	if reported[nameless(s.version)] {
+		return // who reports names versions only
 	}
 	for instance, at := range s.added {
 		if n := g.scrapesAfter(at); n > 1 && !reported[instance] {

@@ -13,14 +13,9 @@ import (
 // to believe a figure. They say the same as signals.go in other words, and
 // read whole environments where that reads the services around the effect.
 
-// rowsSQL are the measurements of a span, with the share of calls that failed
-// and how many calls that stands for.
+// rowsSQL are the rows of a span.
 func (g *signals) rowsSQL(when span, condition string) string {
-	return fmt.Sprintf(`SELECT *, if(requests > 0, requests, 1) AS calls,
-    if(requests > 0 AND errors IS NOT NULL, errors / requests, 1 - success_ratio) AS share, if(share IS NULL, NULL, least(1, greatest(0, share))) AS failed
-  FROM whence.observations FINAL
-  WHERE environment = %s AND type = 'io.whence.service.measured' AND time >= %s AND time < %s AND %s`,
-		quote(g.Effect.Environment), moment(when.From), moment(when.To), condition)
+	return fmt.Sprintf("SELECT * FROM whence.signals WHERE environment = %s AND %s AND %s", quote(g.Effect.Environment), within(when), condition)
 }
 
 func (g *signals) whole() span { return span{g.From, g.To} }
@@ -29,7 +24,7 @@ func (g *signals) whole() span { return span{g.From, g.To} }
 // instances do.
 func (g *signals) endsSQL(when span, condition string) string {
 	return fmt.Sprintf(`SELECT * FROM (
-  %s AND (instance = '' OR canonical_service = callee OR callee = '') AND %s)
+  %s AND (instance = '' OR service = callee) AND %s)
   QUALIFY (instance = '') = max(instance = '') OVER (PARTITION BY caller, callee)`, g.rowsSQL(when, "callee != ''"), condition)
 }
 
@@ -76,10 +71,14 @@ func (g *signals) sqlUnmoved(suspects map[string]bool) string {
 
 // newSQL is the condition that a row is of an instance that the step brought.
 func (s *step) newSQL() string {
-	if len(s.added) == 0 {
-		return "version = " + quote(s.version)
+	version, added := "version = "+quote(s.version), "instance IN ("+quotes(sortedKeys(s.added))+")"
+	switch {
+	case len(s.added) == 0:
+		return version
+	case s.version == "":
+		return added
 	}
-	return "instance IN (" + quotes(sortedKeys(s.added)) + ")"
+	return "(" + added + " OR " + version + ")"
 }
 
 // sidesSQL are the edges of the service's instances: new ones, old ones, before.
@@ -91,7 +90,7 @@ func (g *signals) sidesSQL(s *step) string {
 }
 
 func (g *signals) instancesSQL(s *step) string {
-	return g.rowsSQL(g.whole(), fmt.Sprintf("canonical_service = %s AND instance != ''", quote(s.service)))
+	return g.rowsSQL(g.whole(), fmt.Sprintf("service = %s AND instance != ''", quote(s.service)))
 }
 
 func (g *signals) sqlSide(s *step) string {
@@ -133,7 +132,7 @@ WHERE %[1]s > 0 AND %[4]s`, f.column, s.newSQL(), g.instancesSQL(s), within(g.du
 }
 
 // reportsSQL is whether a row has any figure of calls.
-const reportsSQL = "(failed IS NOT NULL OR latency_ms > 0 OR cpu_ratio > 0)"
+const reportsSQL = "reports"
 
 // sqlSilent asks of each new instance whether it has ever reported, and how
 // many scrapes it could have been in.
@@ -145,11 +144,11 @@ func (g *signals) sqlSilent(s *step) string {
 	return fmt.Sprintf(`SELECT avg(if(seen, 0, 1 - pow(3, 1 - greatest(1, scrapes)))) FROM
 (
   SELECT added.1 AS name, uniqExactIf(intDiv(toUnixTimestamp64Milli(time) + 30000, 60000), time >= added.2) AS scrapes,
-    countIf(instance = added.1 AND %s) > 0 AS seen
+    countIf(%s AND instance IN (added.1, %s)) > 0 AS seen
   FROM (%s)
   ARRAY JOIN [%s] AS added
   GROUP BY name
-)`, reportsSQL, g.rowsSQL(g.whole(), "1"), strings.Join(added, ", "))
+)`, reportsSQL, quote(nameless(s.version)), g.rowsSQL(g.whole(), "1"), strings.Join(added, ", "))
 }
 
 // firstSQL is when an edge first showed the trouble, or the onset.
@@ -195,7 +194,7 @@ func (g *signals) sqlVanished(u *unannouncedStep) string {
 func (g *signals) sqlLoad() string {
 	return fmt.Sprintf(`SELECT least(1, greatest(0, log2(avgIf(cpu_ratio, %s) / avgIf(cpu_ratio, %s)))) FROM
 (
-  SELECT *, minIf(time, %s) OVER (PARTITION BY canonical_service, instance) AS first
+  SELECT *, minIf(time, %s) OVER (PARTITION BY service, instance) AS first
   FROM (%s)
 )
 WHERE cpu_ratio > 0 AND first < %s`, within(g.during), within(g.before), reportsSQL, g.rowsSQL(g.whole(), "instance != ''"), moment(g.From+atStart))
