@@ -31,7 +31,7 @@ func fit(generated []correlate.Example, recorded []sample, without string) (*cor
 			examples, n = append(examples, e), n+1
 		}
 	}
-	weights, err := fitSensibly(examples)
+	weights, err := correlate.FitSigned(examples, expected, variance)
 	if err != nil {
 		return nil, err
 	}
@@ -43,48 +43,6 @@ func fit(generated []correlate.Example, recorded []sample, without string) (*cor
 		Fitted:  fmt.Sprintf("%d generated rollouts, %d cuttings of recorded ones, by bench/accuracy", len(generated), n),
 		Weights: weights,
 	}, nil
-}
-
-// speaksFor are terms that can speak for their hypothesis only: a weight below
-// zero would be a chance of the cases, and nobody could read it.
-var speaksFor = []string{"cpu", "elsewhere", "label", "latency", "load", "own", "side", "silent", "thin", "unmoved", "upstream", "vanished", "weekly"}
-
-// fitSensibly fits, and again with weight 0 for what came out with the wrong
-// sign.
-func fitSensibly(examples []correlate.Example) (map[string]float64, error) {
-	none := map[string]bool{}
-	for {
-		weights, err := correlate.Fit(without(examples, none), expected, variance)
-		if err != nil {
-			return nil, err
-		}
-		known := len(none)
-		for _, name := range speaksFor {
-			if weights[name] < 0 {
-				none[name] = true
-			}
-			if none[name] {
-				weights[name] = 0
-			}
-		}
-		if len(none) == known {
-			return weights, nil
-		}
-	}
-}
-
-// without leaves terms out.
-func without(examples []correlate.Example, terms map[string]bool) []correlate.Example {
-	kept := slices.Clone(examples)
-	for i := range kept {
-		kept[i].Hypotheses = slices.Clone(kept[i].Hypotheses)
-		for j, values := range kept[i].Hypotheses {
-			left := maps.Clone(values)
-			maps.DeleteFunc(left, func(name string, _ float64) bool { return terms[name] })
-			kept[i].Hypotheses[j] = left
-		}
-	}
-	return kept
 }
 
 // leaveOneOut fits a model for each group of the recorded samples, on all but

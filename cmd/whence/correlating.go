@@ -39,7 +39,7 @@ func (w *worker) correlator() (*correlating, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := correlate.New(correlate.Config{}, effects{clickhouse.NewSituations(w.store, spans), w.store},
+	c := correlate.New(correlate.Config{Model: w.model}, effects{clickhouse.NewSituations(w.store, spans), w.store},
 		linksTopic{publisher, w.cfg.Kafka.Topics.LinksName()}, pipeline.SystemClock{},
 		nudging{rankLog{w.log.Named("correlate"), w.metrics}, w.notifier})
 	return &correlating{c, publisher}, nil

@@ -17,6 +17,7 @@ import (
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
+	"github.com/whencehq/whence/processors/correlate"
 	"github.com/whencehq/whence/processors/notify"
 	"github.com/whencehq/whence/processors/timeline"
 	tables "github.com/whencehq/whence/schemas/clickhouse"
@@ -39,6 +40,7 @@ type worker struct {
 	epoch    uint64
 	// correlating ranks causes while this worker stores the facts; nil: never.
 	correlating *correlating
+	model       *correlate.Model // to rank with
 	notifier    *notify.Notifier // tells people of its rankings
 }
 
@@ -46,8 +48,12 @@ type worker struct {
 // taken. Topics and tables must be there. It returns an error only if an
 // operator has to act.
 func runWorker(ctx context.Context, cfg *config.Config, log *zap.Logger, metrics *observe.Metrics, health *observe.Health, ready func()) error {
-	w := &worker{cfg: cfg, log: log, metrics: metrics, health: health, timeline: timeline.New()}
-	err := w.run(ctx, ready)
+	model, err := configuredModel(cfg.Correlate.Model)
+	if err != nil {
+		return err
+	}
+	w := &worker{cfg: cfg, log: log, metrics: metrics, health: health, timeline: timeline.New(), model: model}
+	err = w.run(ctx, ready)
 	if ctx.Err() != nil && pipeline.ClassOf(err) != pipeline.Fatal {
 		return nil
 	}

@@ -19,6 +19,9 @@ import (
 // works until ctx is done: then the worker drains first, and the servers it
 // drains into stop last.
 func runUp(ctx context.Context, cfg *config.Config, o upOptions, log *zap.Logger, metrics *observe.Metrics, health *observe.Health, ready func(addresses)) error {
+	if _, err := configuredModel(cfg.Correlate.Model); err != nil {
+		return err // before anything is started
+	}
 	inputRetention := time.Duration(cfg.Kafka.Topics.Retention)
 	if o.Kafka == "" {
 		broker, err := embedded.StartKafka(filepath.Join(o.Data, "kafka"), o.ListenKafka, log)

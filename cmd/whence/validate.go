@@ -16,7 +16,8 @@ func newValidate() *cobra.Command {
 		Use:   "validate FILE",
 		Short: "Check a configuration, or a file of events, without running anything",
 		Long: `validate checks a configuration file: each error with file:line:column, the
-key's path and where it helps a hint. A file that ends in .jsonl or .jsonl.gz is
+key's path and where it helps a hint; the model that correlate.model names is
+read too. A file that ends in .jsonl or .jsonl.gz is
 checked as events, one CloudEvent a line, as strictly as the pipeline will when
 whence publish sends them. It exits 78 if anything is wrong.`,
 		Example: `  whence validate deploy/compose/worker.yaml
@@ -27,7 +28,11 @@ whence publish sends them. It exits 78 if anything is wrong.`,
 			if strings.HasSuffix(file, ".jsonl") || strings.HasSuffix(file, ".jsonl.gz") {
 				return validateEvents(cmd, file, limits)
 			}
-			if _, err := config.Load(file); err != nil {
+			cfg, err := config.Load(file)
+			if err != nil {
+				return err
+			}
+			if _, err := configuredModel(cfg.Correlate.Model); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok\n", file)

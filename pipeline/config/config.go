@@ -224,6 +224,9 @@ type Seal struct {
 type Correlate struct {
 	// Enabled: the worker that stores the facts ranks causes too.
 	Enabled bool `yaml:"enabled"`
+	// Model is the file of the weights to rank with, as whence learn writes it;
+	// empty: those that Whence comes with.
+	Model string `yaml:"model"`
 }
 
 // AllStages are the stages of a worker, in the order of the chain.

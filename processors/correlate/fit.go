@@ -59,6 +59,64 @@ func Fit(examples []Example, prior map[string]float64, variance float64) (map[st
 	return fitted, nil
 }
 
+// speaksFor are terms that can speak for their hypothesis only: a weight below
+// zero would be a chance of the examples, and nobody could read it.
+var speaksFor = []string{
+	"cpu", "elsewhere", "label", "latency", "load", "own", "side", "silent", "thin", "unmoved", "upstream", "vanished", "weekly",
+}
+
+// FitSigned is Fit, and again with weight 0 for what came out with a sign that
+// it can't have.
+func FitSigned(examples []Example, prior map[string]float64, variance float64) (map[string]float64, error) {
+	none := map[string]bool{}
+	for {
+		weights, err := Fit(without(examples, none), prior, variance)
+		if err != nil {
+			return nil, err
+		}
+		known := len(none)
+		for _, name := range speaksFor {
+			if weights[name] < 0 {
+				none[name] = true
+			}
+			if none[name] {
+				weights[name] = 0
+			}
+		}
+		if len(none) == known {
+			return weights, nil
+		}
+	}
+}
+
+// without leaves terms out.
+func without(examples []Example, terms map[string]bool) []Example {
+	if len(terms) == 0 {
+		return examples
+	}
+	kept := slices.Clone(examples)
+	for i := range kept {
+		kept[i].Hypotheses = slices.Clone(kept[i].Hypotheses)
+		for j, values := range kept[i].Hypotheses {
+			left := maps.Clone(values)
+			maps.DeleteFunc(left, func(name string, _ float64) bool { return terms[name] })
+			kept[i].Hypotheses[j] = left
+		}
+	}
+	return kept
+}
+
+// Probabilities are what weights say of the example's hypotheses.
+func (e *Example) Probabilities(weights map[string]float64) []float64 {
+	scores := make([]float64, len(e.Hypotheses))
+	for i, values := range e.Hypotheses {
+		for _, name := range slices.Sorted(maps.Keys(values)) { // sums of floats depend on their order
+			scores[i] += weights[name] * values[name]
+		}
+	}
+	return softmax(scores)
+}
+
 type fitting struct {
 	names    []string
 	prior    []float64
