@@ -186,7 +186,7 @@ func (g *signals) path(h *hypothesis, services []string, far map[string]int) {
 	switch {
 	case len(services) == 0:
 	case !reached:
-		h.say("unreachable", 1, func() string { return g.Effect.Service + " doesn't call it, nor anything that does" },
+		h.say("unreachable", 1, func() string { return g.Effect.Service + " does not call it, nor anything that does" },
 			func() string { return g.sqlReach(services, "toFloat64(count() = 0)") })
 	case nearest > 0:
 		h.say("distance", min(1, float64(nearest)/4), func() string { return fmt.Sprintf("%s away from %s", calls(nearest), g.Effect.Service) },
@@ -203,7 +203,7 @@ func (g *signals) traffic(h *hypothesis, s *step) {
 	own := g.own(s.service)
 	worst, in := g.into(s.service)
 	h.say("own", own, func() string {
-		return fmt.Sprintf("calls from %s fail: %s more than before, and what it calls doesn't explain it", or(worst.Caller, "outside"), percent(in.Size))
+		return fmt.Sprintf("calls from %s fail: %s more than before, and what it calls does not explain it", or(worst.Caller, "outside"), percent(in.Size))
 	}, func() string { return g.sqlTrouble("max(own)", "service = "+quote(s.service)) })
 	caller, theirs := g.worstCaller(s.service)
 	h.say("upstream", theirs*(1-own), func() string {
