@@ -158,9 +158,15 @@ func (g *signals) firstSQL(e *edge) string {
 	}
 	drop := fmt.Sprintf(`SELECT max(size) FROM (%s) WHERE caller = %s AND callee = %s`, g.dropsSQL(), quote(e.Caller), quote(e.Callee))
 	these := fmt.Sprintf("caller = %s AND callee = %s", quote(e.Caller), quote(e.Callee))
-	return fmt.Sprintf(`WITH (%s) AS drop, (SELECT ifNull(%s, 0) FROM (%s)) AS normal
-  SELECT min(time) AS sign FROM (%s) WHERE failed >= normal + greatest(%v, drop / 2) AND %s`,
-		drop, share(within(g.before)), g.endsSQL(g.whole(), these), g.endsSQL(g.whole(), these), hinted, within(g.around))
+	return fmt.Sprintf(`WITH (%[1]s) AS drop, (SELECT ifNull(%[2]s, 0) FROM (%[3]s)) AS normal
+  SELECT min(first) AS sign FROM
+  (
+    SELECT min(time) AS first, sum(failed * calls) / sum(calls) AS share,
+      leadInFrame(share, 1, 1.) OVER (ORDER BY first ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS next
+    FROM (%[3]s) WHERE failed IS NOT NULL AND %[5]s GROUP BY intDiv(toUnixTimestamp64Milli(time) + 30000, 60000)
+  )
+  WHERE share >= normal + greatest(%[4]v, drop / 2) AND next >= normal + greatest(%[4]v, drop / 4)`,
+		drop, share(within(g.before)), g.endsSQL(g.whole(), these), hinted, within(g.around))
 }
 
 func (g *signals) sqlLag(stage event.Millis, e *edge) string {
