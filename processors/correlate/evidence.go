@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -26,7 +27,7 @@ type piece struct {
 
 // say adds a piece of evidence, if there is any.
 func (h *hypothesis) say(name string, value float64, words, sql func() string) {
-	if value != 0 && !math.IsNaN(value) {
+	if value != 0 && !math.IsNaN(value) && !math.IsInf(value, 0) {
 		h.pieces = append(h.pieces, piece{name, value, words, sql})
 	}
 }
@@ -120,7 +121,7 @@ func (g *signals) candidate(c *Candidate, far map[string]int) hypothesis {
 	if g.Effect.Kind == Finding {
 		return h // of what was introduced, the traffic knows nothing
 	}
-	services := c.Services
+	services := slices.DeleteFunc(slices.Clone(c.Services), func(s string) bool { return s == "" })
 	if c.Service != "" {
 		services = []string{c.Service}
 	}
@@ -152,7 +153,7 @@ func (g *signals) history(h *hypothesis, c *Candidate) {
 	if c.Confirmed > 0 {
 		h.say("recurs", float64(c.Confirmed)/float64(c.Confirmed+c.Refuted+2),
 			func() string {
-				return fmt.Sprintf("changes of %s were confirmed %d times before, others %d times", c.Service, c.Confirmed, c.Refuted)
+				return fmt.Sprintf("changes of %s were confirmed %d times before, others %d times", or(c.Service, "its services"), c.Confirmed, c.Refuted)
 			},
 			func() string { return g.sqlRecurs(c) })
 	}
@@ -186,12 +187,20 @@ func (g *signals) path(h *hypothesis, services []string, far map[string]int) {
 	switch {
 	case len(services) == 0:
 	case !reached:
-		h.say("unreachable", 1, func() string { return g.Effect.Service + " does not call it, nor anything that does" },
+		h.say("unreachable", 1, func() string { return g.where() + " does not call it, nor anything that does" },
 			func() string { return g.sqlReach(services, "toFloat64(count() = 0)") })
 	case nearest > 0:
-		h.say("distance", min(1, float64(nearest)/4), func() string { return fmt.Sprintf("%s away from %s", calls(nearest), g.Effect.Service) },
+		h.say("distance", min(1, float64(nearest)/4), func() string { return fmt.Sprintf("%s away from %s", calls(nearest), g.where()) },
 			func() string { return g.sqlReach(services, "least(1, min(hops) / 4)") })
 	}
+}
+
+// where is where the effect shows, in words.
+func (g *signals) where() string {
+	if services := g.affected(); g.Effect.Service == "" && len(services) > 0 {
+		return strings.Join(services, ", ")
+	}
+	return or(g.Effect.Service, "no service that the "+g.Effect.Kind+" names")
 }
 
 // traffic is what the measurements say of a step.
@@ -224,7 +233,7 @@ func (g *signals) sides(h *hypothesis, s *step) {
 	rows := g.byService[s.service]
 	worse, clean, old := g.compare(rows, s)
 	alike := saturate(old.Size, evident)
-	h.say("side", saturate(worse.Size, evident)*(1-alike), func() string {
+	h.say("side", worse.sure()*(1-alike), func() string {
 		return fmt.Sprintf("its new instances fail in %s of calls, the old ones in %s", percent(worse.During), percent(worse.Before))
 	}, func() string { return g.sqlSide(s) })
 	h.say("clean", clean, func() string { return "its new instances report, and are well" }, func() string { return g.sqlClean(s) })
@@ -292,21 +301,22 @@ func (g *signals) compare(rows []int, s *step) (worse drop, clean float64, old d
 	minutes := map[event.Millis]bool{}
 	for _, i := range rows {
 		m := &g.Measurements[i]
-		edges[edge{m.Caller, m.Callee}] = append(edges[edge{m.Caller, m.Callee}], i)
+		edges[m.edge()] = append(edges[m.edge()], i)
 		if _, _, ok := m.shortfall(); ok && s.isNew(m) && g.during.has(m.At) {
 			minutes[minuteOf(m.At)] = true
 		}
 	}
 	var worstNew float64
-	for e, rows := range edges {
+	for _, e := range slices.SortedFunc(maps.Keys(edges), edge.compare) {
+		rows := edges[e]
 		n, o := g.failed(rows, g.during, s.isNew), g.failed(rows, g.during, s.isOld)
 		b := g.failed(rows, g.before, nil)
-		if d := n - o; d > worse.Size {
-			worse = drop{o, n, d}
+		if d := (drop{o, n, max(0, n-o), g.trust(rows, g.during, s.isNew)}); d.sure() > worse.sure() {
+			worse = d
 		}
 		worstNew = max(worstNew, grown(b, n))
 		if d := grown(b, o); d > old.Size && e.Callee == s.service {
-			old = drop{b, o, d}
+			old = drop{Before: b, During: o, Size: d}
 		}
 	}
 	n := float64(len(minutes))
@@ -314,8 +324,13 @@ func (g *signals) compare(rows []int, s *step) (worse drop, clean float64, old d
 }
 
 // silence is the share of new instances that have never reported, weighed by
-// how many scrapes have missed them: the first may be too early.
+// how many scrapes have missed them: the first may be too early. Where no
+// instance of the service reports regularly it means nothing: few call it, or
+// nobody measures instances.
 func (g *signals) silence(h *hypothesis, s *step) {
+	if !slices.ContainsFunc(g.instances[s.service], func(in instance) bool { return in.rows >= regular }) {
+		return
+	}
 	var silent float64
 	missed := 0
 	reported := map[string]bool{}
@@ -325,8 +340,8 @@ func (g *signals) silence(h *hypothesis, s *step) {
 	if reported[nameless(s.version)] {
 		return // who reports names versions only
 	}
-	for instance, at := range s.added {
-		if n := g.scrapesAfter(at); n > 1 && !reported[instance] {
+	for _, instance := range sortedKeys(s.added) {
+		if n := g.scrapesAfter(s.added[instance]); n > 1 && !reported[instance] {
 			silent += unlikely(n)
 			missed = max(missed, n)
 		}
@@ -366,7 +381,7 @@ const plain = 0.3
 // which edge; on none, it is the onset as stated.
 func (g *signals) sign(s *step) (event.Millis, *edge) {
 	if s.service != "" {
-		if e, d := g.into(s.service); saturate(d.Size, evident) >= plain {
+		if e, d := g.into(s.service); d.sure() >= plain {
 			if t := g.firstSign(e); t != 0 {
 				return t, &e
 			}
@@ -402,6 +417,9 @@ func (g *signals) undeclared() []unannouncedStep {
 	}
 	var found []unannouncedStep
 	for _, service := range sortedKeys(g.instances) {
+		if service == "" {
+			continue // nobody knows whose instances these are
+		}
 		if u, is := g.undeclaredAt(service, announced[service]); is {
 			found = append(found, u)
 		}
@@ -492,6 +510,7 @@ func (g *signals) none(undeclared []unannouncedStep) hypothesis {
 			suspects[s] = true
 		}
 	}
+	delete(suspects, "") // of no service in particular
 	for i := range undeclared {
 		suspects[undeclared[i].service] = true
 	}
@@ -535,8 +554,8 @@ func (g *signals) services() []string {
 // load is how much harder instances work that were there before.
 func (g *signals) load(h *hypothesis) {
 	var before, during, n, k float64
-	for _, rows := range g.byService {
-		for _, i := range rows {
+	for _, service := range sortedKeys(g.byService) { // sums of floats depend on their order
+		for _, i := range g.byService[service] {
 			m := &g.Measurements[i]
 			if !(m.CPU > 0) || !g.old(m) {
 				continue
@@ -569,12 +588,9 @@ func (g *signals) weekly(h *hypothesis) {
 	if len(g.WeekBefore) == 0 {
 		return
 	}
-	const week = 7 * 24 * 3600_000
-	before, during := span{g.before.From - week, g.before.To - week}, span{g.during.From - week, g.during.To - week}
-	earlier := &signals{Situation: &Situation{Measurements: g.WeekBefore}}
 	var worst edge
-	var now, then float64
-	for _, s := range append([]string{g.Effect.Service}, g.Effect.Services...) {
+	var now float64
+	for _, s := range g.affected() {
 		if e, d := g.into(s); d.Size > now {
 			worst, now = e, d.Size
 		}
@@ -582,13 +598,10 @@ func (g *signals) weekly(h *hypothesis) {
 	if now == 0 {
 		return
 	}
-	var rows []int
-	for i := range g.WeekBefore {
-		if m := &g.WeekBefore[i]; m.Caller == worst.Caller && m.Callee == worst.Callee {
-			rows = append(rows, i)
-		}
-	}
-	then = grown(earlier.failed(rows, before, nil), earlier.failed(rows, during, nil))
+	effect := g.Effect
+	effect.Onset -= week
+	earlier := newSignals(&Situation{Effect: effect, Measurements: g.WeekBefore, From: g.From - week, To: g.To - week})
+	then := earlier.drop(worst).Size
 	h.say("weekly", min(1, then/now), func() string { return "the same was seen at the same hour a week earlier" },
 		func() string { return g.sqlWeekly(worst, now) })
 }
@@ -631,10 +644,10 @@ func or(s, otherwise string) string {
 }
 
 func article(kind string) string {
-	if strings.ContainsRune("aeiou", rune(kind[0])) {
+	if kind != "" && strings.ContainsRune("aeiou", rune(kind[0])) {
 		return "an " + kind
 	}
-	return "a " + kind
+	return "a " + or(kind, "cause of no kind")
 }
 
 func percent(share float64) string { return fmt.Sprintf("%.3g %%", 100*share) }

@@ -15,6 +15,7 @@ const (
 	lead    = 30_000     // the trouble's scrapes begin so long before the onset
 	early   = 8 * 60_000 // its first sign is looked for so long before the onset
 	minute  = 60_000
+	week    = 7 * 24 * 3600_000
 )
 
 // span is [From, To).
@@ -24,6 +25,10 @@ func (s span) has(t event.Millis) bool { return s.From <= t && t < s.To }
 
 // edge is the calls of one service to another.
 type edge struct{ Caller, Callee string }
+
+func (e edge) compare(other edge) int {
+	return cmp.Or(cmp.Compare(e.Caller, other.Caller), cmp.Compare(e.Callee, other.Callee))
+}
 
 // signals are the measurements of a situation, indexed, with what is asked of
 // them more than once.
@@ -52,9 +57,14 @@ type instance struct {
 type drop struct {
 	Before, During float64 // share that failed; NaN: not measured
 	Size           float64 // During - Before, at least 0
+	Trust          float64 // of how many calls During is: few fail by chance
 }
 
-func newSignals(s *Situation) *signals {
+// sure is how surely something is wrong with the calls, from 0 to 1.
+func (d *drop) sure() float64 { return saturate(d.Size, evident) * d.Trust }
+
+func newSignals(situation *Situation) *signals {
+	s := orderly(situation)
 	onset := s.Effect.Onset
 	g := &signals{
 		Situation: s,
@@ -99,7 +109,7 @@ func (g *signals) index() {
 	for i := range g.Measurements {
 		m := &g.Measurements[i]
 		times[m.At] = true
-		e := edge{m.Caller, m.Callee}
+		e := m.edge()
 		switch {
 		case m.Instance == "":
 			if !ends[e] { // what an end sees counts more than what instances do
@@ -108,20 +118,20 @@ func (g *signals) index() {
 			g.byEdge[e] = append(g.byEdge[e], i)
 		default:
 			g.byService[m.Service] = append(g.byService[m.Service], i)
-			if !ends[e] && (m.Service == m.Callee || m.Callee == "") {
+			if !ends[e] && m.Service == e.Callee {
 				g.byEdge[e] = append(g.byEdge[e], i)
 			}
 			g.see(seen, m)
 		}
 	}
+	sortRows(g.Measurements, g.byEdge)
+	sortRows(g.Measurements, g.byService)
 	for e := range g.byEdge {
 		if e.Callee != "" {
 			g.edges = append(g.edges, e)
 		}
 	}
-	slices.SortFunc(g.edges, func(a, b edge) int {
-		return cmp.Or(cmp.Compare(a.Caller, b.Caller), cmp.Compare(a.Callee, b.Callee))
-	})
+	slices.SortFunc(g.edges, edge.compare)
 	for t := range times {
 		g.scrapes = append(g.scrapes, t)
 	}
@@ -159,6 +169,8 @@ func (m *Measurement) shortfall() (failed, weight float64, ok bool) {
 		weight = m.Requests
 	}
 	switch {
+	case m.Requests == 0: // whatever share is stated
+		return 0, 0, false
 	case m.Requests > 0 && !math.IsNaN(m.Errors):
 		failed = m.Errors / m.Requests
 	case !math.IsNaN(m.Success):
@@ -172,7 +184,7 @@ func (m *Measurement) shortfall() (failed, weight float64, ok bool) {
 // reports says whether the row has any figure of calls.
 func (m *Measurement) reports() bool {
 	_, _, ok := m.shortfall()
-	return ok || !math.IsNaN(m.Latency) && m.Latency > 0 || m.CPU > 0
+	return ok || m.Requests >= 0 || m.Latency > 0 || m.CPU > 0 // none is NaN then
 }
 
 // failed is the share of calls that failed in the rows, NaN where none says.
@@ -190,12 +202,36 @@ func (g *signals) failed(rows []int, when span, keep func(*Measurement) bool) fl
 	return sum / weights
 }
 
+// few is how many calls are half to be trusted.
+const few = 10
+
+// trust is how far a share of failed calls in the rows is to be trusted for
+// their number. Who states shares alone is taken at their word.
+func (g *signals) trust(rows []int, when span, keep func(*Measurement) bool) float64 {
+	var calls float64
+	for _, i := range rows {
+		m := &g.Measurements[i]
+		if !when.has(m.At) || keep != nil && !keep(m) {
+			continue
+		}
+		if _, _, ok := m.shortfall(); !ok {
+			continue
+		}
+		if !(m.Requests > 0) {
+			return 1
+		}
+		calls += m.Requests
+	}
+	return 1 - few/(calls+few)
+}
+
 // drop of the calls over an edge.
 func (g *signals) drop(e edge) drop {
 	if d, known := g.drops[e]; known {
 		return d
 	}
-	d := drop{Before: g.failed(g.byEdge[e], g.before, nil), During: g.failed(g.byEdge[e], g.during, nil)}
+	rows := g.byEdge[e]
+	d := drop{Before: g.failed(rows, g.before, nil), During: g.failed(rows, g.during, nil), Trust: g.trust(rows, g.during, nil)}
 	d.Size = grown(d.Before, d.During)
 	g.drops[e] = d
 	return d
@@ -222,16 +258,16 @@ const (
 // saturate maps a size to [0, 1): half at the size half.
 func saturate(size, half float64) float64 { return size / (size + half) }
 
-// into is the largest drop of the calls into a service, and its edge.
+// into is the surest drop of the calls into a service, and its edge.
 func (g *signals) into(service string) (worst edge, d drop) {
-	for _, caller := range g.callers[service] {
+	if service == "" {
+		return worst, d
+	}
+	for _, caller := range append([]string{""}, g.callers[service]...) { // also what is measured without a caller
 		e := edge{caller, service}
-		if here := g.drop(e); here.Size > d.Size {
+		if here := g.drop(e); here.sure() > d.sure() {
 			worst, d = e, here
 		}
-	}
-	if here := g.drop(edge{"", service}); here.Size > d.Size { // measured without a caller
-		worst, d = edge{"", service}, here
 	}
 	return worst, d
 }
@@ -251,7 +287,7 @@ func (g *signals) out(service string) (worst edge, d drop) {
 func (g *signals) own(service string) float64 {
 	_, in := g.into(service)
 	_, out := g.out(service)
-	return saturate(in.Size, evident) * (1 - saturate(out.Size, hinted))
+	return in.sure() * (1 - saturate(out.Size, hinted))
 }
 
 // worstCaller is the caller of a service that is most surely at fault itself.
@@ -348,11 +384,9 @@ func (g *signals) mean(service string, when span, keep func(*Measurement) bool, 
 func (g *signals) distances() map[string]int {
 	at := map[string]int{}
 	var queue []string
-	for _, s := range append([]string{g.Effect.Service}, g.Effect.Services...) {
-		if _, known := at[s]; !known && s != "" {
-			at[s] = 0
-			queue = append(queue, s)
-		}
+	for _, s := range g.affected() {
+		at[s] = 0
+		queue = append(queue, s)
 	}
 	for len(queue) > 0 {
 		s := queue[0]
@@ -365,4 +399,24 @@ func (g *signals) distances() map[string]int {
 		}
 	}
 	return at
+}
+
+// affected are the services that the effect names.
+func (g *signals) affected() []string {
+	set := map[string]bool{}
+	for _, s := range append([]string{g.Effect.Service}, g.Effect.Services...) {
+		if s != "" {
+			set[s] = true
+		}
+	}
+	return sortedKeys(set)
+}
+
+// edge is whose calls the row measures: where it names neither end, those into
+// its service from wherever.
+func (m *Measurement) edge() edge {
+	if m.Caller == "" && m.Callee == "" {
+		return edge{"", m.Service}
+	}
+	return edge{m.Caller, m.Callee}
 }

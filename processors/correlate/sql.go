@@ -33,14 +33,19 @@ func share(condition string) string {
 	return fmt.Sprintf("sumIf(failed * calls, %[1]s) / nullIf(sumIf(calls, failed IS NOT NULL AND %[1]s), 0)", condition)
 }
 
+// trusted is the SQL of trust where a condition holds.
+func trusted(condition string) string {
+	return fmt.Sprintf("if(countIf(failed IS NOT NULL AND NOT ifNull(requests > 0, 0) AND %[1]s) > 0, 1, 1 - %[2]d / (sumIf(calls, failed IS NOT NULL AND %[1]s) + %[2]d))", condition, few)
+}
+
 func within(when span) string {
 	return fmt.Sprintf("time >= %s AND time < %s", moment(when.From), moment(when.To))
 }
 
-// dropsSQL is the drop of each edge.
+// dropsSQL is the drop of each edge, and how sure it is.
 func (g *signals) dropsSQL() string {
-	return fmt.Sprintf("SELECT caller, callee, greatest(0, ifNull(%s - ifNull(%s, 0), 0)) AS size\nFROM (%s)\nGROUP BY caller, callee",
-		share(within(g.during)), share(within(g.before)), g.endsSQL(g.whole(), "1"))
+	return fmt.Sprintf("SELECT caller, callee, greatest(0, ifNull(%s - ifNull(%s, 0), 0)) AS size, size / (size + %v) * %s AS sure\nFROM (%s)\nGROUP BY caller, callee",
+		share(within(g.during)), share(within(g.before)), evident, trusted(within(g.during)), g.endsSQL(g.whole(), "1"))
 }
 
 // sqlTrouble asks something about the table (service, own).
@@ -48,12 +53,12 @@ func (g *signals) sqlTrouble(what, where string) string {
 	return fmt.Sprintf(`WITH drops AS (%s)
 SELECT %s FROM
 (
-  SELECT service, max(into) / (max(into) + %v) * (1 - max(out) / (max(out) + %v)) AS own
-  FROM (SELECT callee AS service, size AS into, 0. AS out FROM drops WHERE caller != callee
+  SELECT service, max(into) * (1 - max(out) / (max(out) + %v)) AS own
+  FROM (SELECT callee AS service, sure AS into, 0. AS out FROM drops WHERE caller != callee
     UNION ALL SELECT caller, 0., size FROM drops WHERE caller != callee)
   GROUP BY service
 )
-WHERE %s`, g.dropsSQL(), what, evident, hinted, where)
+WHERE %s`, g.dropsSQL(), what, hinted, where)
 }
 
 // sqlUnmoved looks at services where something changed, and at those that call
@@ -84,9 +89,9 @@ func (s *step) newSQL() string {
 // sidesSQL are the edges of the service's instances: new ones, old ones, before.
 func (g *signals) sidesSQL(s *step) string {
 	isNew := s.newSQL()
-	return fmt.Sprintf("SELECT caller, callee, %s AS new, %s AS old, %s AS normal\n  FROM (%s)\n  GROUP BY caller, callee",
+	return fmt.Sprintf("SELECT caller, callee, %s AS new, %s AS old, %s AS normal, %s AS trust\n  FROM (%s)\n  GROUP BY caller, callee",
 		share(isNew+" AND "+within(g.during)), share("NOT ("+isNew+") AND "+within(g.during)), share(within(g.before)),
-		g.instancesSQL(s))
+		trusted(isNew+" AND "+within(g.during)), g.instancesSQL(s))
 }
 
 func (g *signals) instancesSQL(s *step) string {
@@ -94,15 +99,15 @@ func (g *signals) instancesSQL(s *step) string {
 }
 
 func (g *signals) sqlSide(s *step) string {
-	return fmt.Sprintf("SELECT worse / (worse + %[1]v) * (1 - alike / (alike + %[1]v)) FROM (%[2]s)", evident, g.comparedSQL(s))
+	return fmt.Sprintf("SELECT worse * (1 - alike / (alike + %v)) FROM (%s)", evident, g.comparedSQL(s))
 }
 
-// comparedSQL is by how much the worst edge of the new instances is worse than
-// the old ones', and how much worse the old ones' is than before.
+// comparedSQL is how surely the new instances are worse than the old ones, and
+// how much worse the old ones are than before.
 func (g *signals) comparedSQL(s *step) string {
-	return fmt.Sprintf(`SELECT greatest(0, ifNull(max(new - old), 0)) AS worse,
+	return fmt.Sprintf(`SELECT max(greatest(0, ifNull(new - old, 0)) / (greatest(0, ifNull(new - old, 0)) + %v) * trust) AS worse,
   maxIf(greatest(0, ifNull(old - ifNull(normal, 0), 0)), callee = %s) AS alike
-FROM (%s)`, quote(s.service), g.sidesSQL(s))
+FROM (%s)`, evident, quote(s.service), g.sidesSQL(s))
 }
 
 func (g *signals) sqlClean(s *step) string {
@@ -207,7 +212,6 @@ WHERE cpu_ratio > 0 AND first < %s`, within(g.during), within(g.before), reports
 }
 
 func (g *signals) sqlWeekly(e edge, now float64) string {
-	const week = 7 * 24 * 3600_000
 	past := func(s span) span { return span{s.From - week, s.To - week} }
 	return fmt.Sprintf("SELECT least(1, greatest(0, ifNull(%s - ifNull(%s, 0), 0)) / %v) FROM (%s)",
 		share(within(past(g.during))), share(within(past(g.before))), now,

@@ -204,20 +204,20 @@ WHERE (effect_kind, effect_id, number) IN (SELECT effect_kind, effect_id, max(nu
 -- What is known of how calls went, one row an interval, instance and edge: what services measured, and what users did, by
 -- the minute. `time` is the interval's end. A row without an instance is the edge as one of its ends sees it; behaviour that
 -- names no instance is of one called after its version, behaviour that doesn't say how it went is left out.
--- `failed` is the share of calls that failed, of 0 to 1, `calls` for how many it stands: 1 where only a ratio is stated.
+-- What is measured of no edge is of the calls into the service. `failed` is the share of calls that failed, of 0 to 1, `calls` for how many it stands: 1 where only a ratio is stated.
 CREATE OR REPLACE VIEW whence.signals AS
 SELECT
     *,
     if(requests > 0, assumeNotNull(requests), 1) AS calls,
-    if(requests > 0 AND errors IS NOT NULL, errors / requests, 1 - success_ratio) AS stated,
-    if(isFinite(stated), least(1, greatest(0, stated)), NULL) AS failed,
-    failed IS NOT NULL OR ifNull(latency_ms > 0, 0) OR ifNull(cpu_ratio > 0, 0) AS reports
+    multiIf(requests = 0, NULL, requests > 0 AND errors IS NOT NULL, errors / requests, 1 - success_ratio) AS stated,
+    if(isNull(stated), NULL, least(1, greatest(0, stated))) AS failed,
+    failed IS NOT NULL OR ifNull(requests >= 0, 0) OR ifNull(latency_ms > 0, 0) OR ifNull(cpu_ratio > 0, 0) AS reports
 FROM
 (
     SELECT
         time, toString(environment) AS environment, toString(canonical_service) AS service, toString(instance) AS instance, toString(version) AS version,
-        toString(caller) AS caller, toString(callee) AS callee, requests, errors, success_ratio, latency_ms, cpu_ratio, memory_ratio
-    FROM whence.observations FINAL
+        toString(caller) AS caller, if(o.caller = '' AND o.callee = '', service, toString(o.callee)) AS callee, requests, errors, success_ratio, latency_ms, cpu_ratio, memory_ratio
+    FROM whence.observations AS o FINAL
     WHERE type = 'io.whence.service.measured'
     UNION ALL
     SELECT
