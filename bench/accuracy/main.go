@@ -30,7 +30,7 @@ var (
 	train      = flag.Int("train", 4000, "generated cases to fit on")
 	test       = flag.Int("test", 1000, "generated cases to report on, others than those")
 	largest    = flag.Int("largest", 60, "services of a generated case at most: hundreds take long")
-	importance = flag.Float64("importance", 20, "how many generated cases a cutting of a recorded one counts for, in a fit")
+	importance = flag.Float64("importance", 60, "how many generated cases a cutting of a recorded one counts for, in a fit")
 	loo        = flag.Bool("leave-one-out", true, "report leave-one-out figures of the recorded rollouts, which takes a fit each")
 	asJSON     = flag.Bool("json", false, "report as JSON")
 	binary     = flag.String("pipeline", "", "ask this whence binary, started with up, instead of ranking in memory")

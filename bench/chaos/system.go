@@ -52,6 +52,7 @@ type system struct {
 	publisher *publisher
 	topics    []string // inputs
 	logs      string
+	wasFull   bool // the disk, at some time
 }
 
 func newSystem(t *testing.T, o options) *system {

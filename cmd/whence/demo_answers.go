@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/whencehq/whence/cmd/whence/demo"
 )
@@ -142,13 +143,37 @@ FROM incidents FINAL ORDER BY started_at`)
 	}
 	d.heading("The incident")
 	d.table("incident,title,severity,began,opened,ended,services", rows)
-	if rows, err = d.ask(ctx, candidates); err != nil {
+	if err := d.awaitRanked(ctx); err != nil {
 		return err
 	}
-	d.heading("Its candidate changes: everything live or in progress around it")
-	d.table(candidatesHeader, rows)
-	d.say("  %s", d.faint("Candidates, not causes: a later release ranks them, with probabilities and evidence."))
+	if rows, err = d.ask(ctx, ranked); err != nil {
+		return err
+	}
+	d.heading("Whence it came: what may have caused it, by probability")
+	d.table(rankedHeader, rows)
+	d.say("  %s", d.faint("whence why "+rows[0][len(rows[0])-1]+" tells the whole story, with all evidence and the SQL behind it."))
 	return nil
+}
+
+// awaitRanked waits until every incident is ranked and nothing is ranked anew.
+func (d *demonstration) awaitRanked(ctx context.Context) error {
+	last, since := "", time.Now()
+	for ctx.Err() == nil {
+		rows, err := d.ask(ctx, "SELECT (SELECT count() FROM incidents FINAL WHERE incident_id NOT IN (SELECT effect_id FROM links)), (SELECT count() FROM whence_state.rankings)")
+		if err != nil {
+			return err
+		}
+		if now := fmt.Sprint(rows); now != last {
+			last, since = now, time.Now()
+		} else if rows[0][0] == "0" && time.Since(since) > 3*time.Second {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+	return ctx.Err()
 }
 
 // corrected says which rows were stored before what explains them was known, and
@@ -226,13 +251,15 @@ func curl(sql string) string {
 	return fmt.Sprintf("curl 'http://127.0.0.1:8123/?database=whence&default_format=PrettyCompactMonoBlock' --data-binary %q", oneLine)
 }
 
-// candidates lists what was live or in progress around the incidents, the
-// nearest first.
+// ranked lists the likeliest causes of the incidents, each with what speaks for
+// it most.
 const (
-	candidates = `
-SELECT cause_kind, cause_id, service, relation, state, formatDateTime(started_at, '%H:%i'),
-    ifNull(concat(toString(percent), ' %'), ''), title
-FROM incident_candidates
-ORDER BY relation = 'same service' DESC, state = 'in_progress' DESC, relation, abs(lag_seconds), cause_id`
-	candidatesHeader = "kind,change,service,relation,state,start,share,what"
+	ranked = `
+SELECT concat(toString(round(100 * probability, 1)), ' %'), cause_kind, if(cause_kind = 'none', 'no known change', cause_id), cause_service,
+    arrayStringConcat(arrayMap(t -> JSONExtractString(t, 'words'), arraySlice(arrayReverseSort(
+        t -> JSONExtractFloat(t, 'value') * JSONExtractFloat(t, 'weight'),
+        arrayFilter(t -> JSONExtractFloat(t, 'value') * JSONExtractFloat(t, 'weight') > 0, JSONExtractArrayRaw(evidence))), 1, 1)), '; ') AS reason, effect_id
+FROM links WHERE effect_kind = 'incident' AND rank <= 5
+ORDER BY effect_id, rank`
+	rankedHeader = "probability,kind,cause,service,speaks for it most,incident"
 )

@@ -57,6 +57,7 @@ what is known of it is told all the same.`,
 				return usagef("--kind: want one of %s, have %q", strings.Join(why.Kinds(), ", "), q.Kind)
 			}
 			q.ID, q.AsOf, q.Now = args[0], why.Moment(asOf.at), why.Moment(event.MillisOf(time.Now()))
+			q.All = look.All || asJSON
 			look.Width = terminalWidth(cmd.OutOrStdout())
 			look.Colors = colored(cmd.OutOrStdout())
 			look.ASCII = os.Getenv("TERM") == "dumb"
@@ -104,7 +105,9 @@ func storyError(err error) error {
 // tellStory prints it. An effect that is not ranked is an error, told last.
 func tellStory(w io.Writer, story *why.Story, look why.Look, asJSON bool) error {
 	if asJSON {
-		if err := json.NewEncoder(w).Encode(story); err != nil {
+		out := json.NewEncoder(w)
+		out.SetEscapeHTML(false) // statements are full of < and >
+		if err := out.Encode(story); err != nil {
 			return err
 		}
 	} else if err := story.Tell(w, look); err != nil {

@@ -44,7 +44,7 @@ type step struct {
 	began   event.Millis // before this it can't have done anything
 	stages  []event.Millis
 	added   map[string]event.Millis // instance to when it was added
-	version string                  // of the new instances, where none are named
+	version string                  // of the new instances; empty: not another than before
 }
 
 // isNew says whether a row is of an instance that the step brought.
@@ -52,12 +52,12 @@ func (s *step) isNew(m *Measurement) bool {
 	if m.Service != s.service || m.Instance == "" {
 		return false
 	}
-	if len(s.added) == 0 {
-		return s.version != "" && m.Version == s.version
-	}
 	_, is := s.added[m.Instance]
-	return is
+	return is || s.version != "" && m.Version == s.version
 }
+
+// nameless is the instance of a version in a source that names none.
+func nameless(version string) string { return "version " + version }
 
 func (s *step) isOld(m *Measurement) bool {
 	return m.Service == s.service && m.Instance != "" && !s.isNew(m)
@@ -187,7 +187,7 @@ func (g *signals) path(h *hypothesis, services []string, far map[string]int) {
 	switch {
 	case len(services) == 0:
 	case !reached:
-		h.say("unreachable", 1, func() string { return g.where() + " doesn't call it, nor anything that does" },
+		h.say("unreachable", 1, func() string { return g.where() + " does not call it, nor anything that does" },
 			func() string { return g.sqlReach(services, "toFloat64(count() = 0)") })
 	case nearest > 0:
 		h.say("distance", min(1, float64(nearest)/4), func() string { return fmt.Sprintf("%s away from %s", calls(nearest), g.where()) },
@@ -212,7 +212,7 @@ func (g *signals) traffic(h *hypothesis, s *step) {
 	own := g.own(s.service)
 	worst, in := g.into(s.service)
 	h.say("own", own, func() string {
-		return fmt.Sprintf("calls from %s fail: %s more than before, and what it calls doesn't explain it", or(worst.Caller, "outside"), percent(in.Size))
+		return fmt.Sprintf("calls from %s fail: %s more than before, and what it calls does not explain it", or(worst.Caller, "outside"), percent(in.Size))
 	}, func() string { return g.sqlTrouble("max(own)", "service = "+quote(s.service)) })
 	caller, theirs := g.worstCaller(s.service)
 	h.say("upstream", theirs*(1-own), func() string {
@@ -336,6 +336,9 @@ func (g *signals) silence(h *hypothesis, s *step) {
 	reported := map[string]bool{}
 	for _, in := range g.instances[s.service] {
 		reported[in.name] = true
+	}
+	if reported[nameless(s.version)] {
+		return // who reports names versions only
 	}
 	for _, instance := range sortedKeys(s.added) {
 		if n := g.scrapesAfter(s.added[instance]); n > 1 && !reported[instance] {

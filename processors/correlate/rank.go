@@ -34,6 +34,9 @@ func Rank(s *Situation, m *Model) Ranking {
 func link(h *hypothesis, m *Model) Link {
 	l := Link{CauseKind: h.kind, CauseID: h.id, Service: h.service}
 	for _, p := range h.pieces {
+		if m.Weights[p.name] == 0 {
+			continue // it says nothing
+		}
 		t := Term{Name: p.name, Value: p.value, Weight: m.Weights[p.name], Words: p.words(), SQL: p.sql()}
 		l.Evidence = append(l.Evidence, t)
 		l.LogOdds += t.Log()

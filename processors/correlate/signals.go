@@ -300,8 +300,9 @@ func (g *signals) worstCaller(service string) (caller string, own float64) {
 	return caller, own
 }
 
-// firstSign is when the drop of an edge began to show: the first row that is
-// worse than half the drop. 0: it doesn't show.
+// firstSign is when the drop of an edge began to show: the first minute that is
+// worse by half the drop, and that the next one does not take back. It is the
+// time of the minute's first row; 0: it doesn't show.
 func (g *signals) firstSign(e edge) event.Millis {
 	d := g.drop(e)
 	if d.Size == 0 {
@@ -311,18 +312,44 @@ func (g *signals) firstSign(e edge) event.Millis {
 	if math.IsNaN(normal) {
 		normal = 0
 	}
-	limit := normal + max(hinted, d.Size/2)
-	first := event.Millis(0)
-	for _, i := range g.byEdge[e] {
-		m := &g.Measurements[i]
-		if !g.around.has(m.At) || first != 0 && m.At >= first {
-			continue
-		}
-		if failed, _, ok := m.shortfall(); ok && failed >= limit {
-			first = m.At
+	minutes := g.minutes(g.byEdge[e], g.around)
+	for i, m := range minutes {
+		goesOn := i+1 == len(minutes) || minutes[i+1].failed >= normal+max(hinted, d.Size/4)
+		if m.failed >= normal+max(hinted, d.Size/2) && goesOn {
+			return m.first
 		}
 	}
-	return first
+	return 0
+}
+
+// minuteSeen is what all rows of a minute say together.
+type minuteSeen struct {
+	first  event.Millis
+	failed float64 // share of calls
+}
+
+// minutes puts the rows of a span together, by the minute, in order.
+func (g *signals) minutes(rows []int, when span) []minuteSeen {
+	sums := map[event.Millis]*[2]float64{}
+	first := map[event.Millis]event.Millis{}
+	for _, i := range rows {
+		m := &g.Measurements[i]
+		failed, weight, ok := m.shortfall()
+		if !ok || !when.has(m.At) {
+			continue
+		}
+		at := minuteOf(m.At)
+		if sums[at] == nil {
+			sums[at], first[at] = new([2]float64), m.At
+		}
+		sums[at][0], sums[at][1], first[at] = sums[at][0]+failed*weight, sums[at][1]+weight, min(first[at], m.At)
+	}
+	all := make([]minuteSeen, 0, len(sums))
+	for at, sum := range sums {
+		all = append(all, minuteSeen{first[at], sum[0] / sum[1]})
+	}
+	slices.SortFunc(all, func(a, b minuteSeen) int { return cmp.Compare(a.first, b.first) })
+	return all
 }
 
 // notYet is how soon after a stage a scrape may miss the new instances.

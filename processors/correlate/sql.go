@@ -13,19 +13,9 @@ import (
 // to believe a figure. They say the same as signals.go in other words, and
 // read whole environments where that reads the services around the effect.
 
-// rowsSQL are the measurements of a span, with the share of calls that failed
-// and how many calls that stands for.
+// rowsSQL are the rows of a span.
 func (g *signals) rowsSQL(when span, condition string) string {
-	return fmt.Sprintf(`SELECT *, if(requests > 0, requests, 1) AS calls,
-    multiIf(requests = 0, NULL, requests > 0 AND errors IS NOT NULL, errors / requests, 1 - success_ratio) AS share,
-    if(share IS NULL, NULL, least(1, greatest(0, share))) AS failed
-  FROM
-  (
-    SELECT * REPLACE (if(caller = '' AND callee = '', canonical_service, callee) AS callee) FROM whence.observations FINAL
-    WHERE environment = %s AND type = 'io.whence.service.measured' AND time >= %s AND time < %s
-  )
-  WHERE %s`,
-		quote(g.Effect.Environment), moment(when.From), moment(when.To), condition)
+	return fmt.Sprintf("SELECT * FROM whence.signals WHERE environment = %s AND %s AND %s", quote(g.Effect.Environment), within(when), condition)
 }
 
 func (g *signals) whole() span { return span{g.From, g.To} }
@@ -34,7 +24,7 @@ func (g *signals) whole() span { return span{g.From, g.To} }
 // instances do.
 func (g *signals) endsSQL(when span, condition string) string {
 	return fmt.Sprintf(`SELECT * FROM (
-  %s AND (instance = '' OR canonical_service = callee) AND %s)
+  %s AND (instance = '' OR service = callee) AND %s)
   QUALIFY (instance = '') = max(instance = '') OVER (PARTITION BY caller, callee)`, g.rowsSQL(when, "callee != ''"), condition)
 }
 
@@ -86,10 +76,14 @@ func (g *signals) sqlUnmoved(suspects map[string]bool) string {
 
 // newSQL is the condition that a row is of an instance that the step brought.
 func (s *step) newSQL() string {
-	if len(s.added) == 0 {
-		return "version = " + quote(s.version)
+	version, added := "version = "+quote(s.version), "instance IN ("+quotes(sortedKeys(s.added))+")"
+	switch {
+	case len(s.added) == 0:
+		return version
+	case s.version == "":
+		return added
 	}
-	return "instance IN (" + quotes(sortedKeys(s.added)) + ")"
+	return "(" + added + " OR " + version + ")"
 }
 
 // sidesSQL are the edges of the service's instances: new ones, old ones, before.
@@ -101,7 +95,7 @@ func (g *signals) sidesSQL(s *step) string {
 }
 
 func (g *signals) instancesSQL(s *step) string {
-	return g.rowsSQL(g.whole(), fmt.Sprintf("canonical_service = %s AND instance != ''", quote(s.service)))
+	return g.rowsSQL(g.whole(), fmt.Sprintf("service = %s AND instance != ''", quote(s.service)))
 }
 
 func (g *signals) sqlSide(s *step) string {
@@ -143,7 +137,7 @@ WHERE %[1]s > 0 AND %[4]s`, f.column, s.newSQL(), g.instancesSQL(s), within(g.du
 }
 
 // reportsSQL is whether a row has any figure of calls.
-const reportsSQL = "(failed IS NOT NULL OR requests >= 0 OR latency_ms > 0 OR cpu_ratio > 0)"
+const reportsSQL = "reports"
 
 // sqlSilent asks of each new instance whether it has ever reported, and how
 // many scrapes it could have been in.
@@ -155,11 +149,11 @@ func (g *signals) sqlSilent(s *step) string {
 	return fmt.Sprintf(`SELECT avg(if(seen, 0, 1 - pow(3, 1 - greatest(1, scrapes)))) FROM
 (
   SELECT added.1 AS name, uniqExactIf(intDiv(toUnixTimestamp64Milli(time) + 30000, 60000), time >= added.2) AS scrapes,
-    countIf(instance = added.1 AND %s) > 0 AS seen
+    countIf(%s AND instance IN (added.1, %s)) > 0 AS seen
   FROM (%s)
   ARRAY JOIN [%s] AS added
   GROUP BY name
-)`, reportsSQL, g.rowsSQL(g.whole(), "1"), strings.Join(added, ", "))
+)`, reportsSQL, quote(nameless(s.version)), g.rowsSQL(g.whole(), "1"), strings.Join(added, ", "))
 }
 
 // firstSQL is when an edge first showed the trouble, or the onset.
@@ -169,9 +163,15 @@ func (g *signals) firstSQL(e *edge) string {
 	}
 	drop := fmt.Sprintf(`SELECT max(size) FROM (%s) WHERE caller = %s AND callee = %s`, g.dropsSQL(), quote(e.Caller), quote(e.Callee))
 	these := fmt.Sprintf("caller = %s AND callee = %s", quote(e.Caller), quote(e.Callee))
-	return fmt.Sprintf(`WITH (%s) AS drop, (SELECT ifNull(%s, 0) FROM (%s)) AS normal
-  SELECT min(time) AS sign FROM (%s) WHERE failed >= normal + greatest(%v, drop / 2) AND %s`,
-		drop, share(within(g.before)), g.endsSQL(g.whole(), these), g.endsSQL(g.whole(), these), hinted, within(g.around))
+	return fmt.Sprintf(`WITH (%[1]s) AS drop, (SELECT ifNull(%[2]s, 0) FROM (%[3]s)) AS normal
+  SELECT min(first) AS sign FROM
+  (
+    SELECT min(time) AS first, sum(failed * calls) / sum(calls) AS share,
+      leadInFrame(share, 1, 1.) OVER (ORDER BY first ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS next
+    FROM (%[3]s) WHERE failed IS NOT NULL AND %[5]s GROUP BY intDiv(toUnixTimestamp64Milli(time) + 30000, 60000)
+  )
+  WHERE share >= normal + greatest(%[4]v, drop / 2) AND next >= normal + greatest(%[4]v, drop / 4)`,
+		drop, share(within(g.before)), g.endsSQL(g.whole(), these), hinted, within(g.around))
 }
 
 func (g *signals) sqlLag(stage event.Millis, e *edge) string {
@@ -205,7 +205,7 @@ func (g *signals) sqlVanished(u *unannouncedStep) string {
 func (g *signals) sqlLoad() string {
 	return fmt.Sprintf(`SELECT least(1, greatest(0, log2(avgIf(cpu_ratio, %s) / avgIf(cpu_ratio, %s)))) FROM
 (
-  SELECT *, minIf(time, %s) OVER (PARTITION BY canonical_service, instance) AS first
+  SELECT *, minIf(time, %s) OVER (PARTITION BY service, instance) AS first
   FROM (%s)
 )
 WHERE cpu_ratio > 0 AND first < %s`, within(g.during), within(g.before), reportsSQL, g.rowsSQL(g.whole(), "instance != ''"), moment(g.From+atStart))

@@ -9,7 +9,8 @@ import (
 	"github.com/whencehq/whence/schemas/event"
 )
 
-// Store is where rankings are, and what was told of them.
+// Store is where rankings are, and what was told of them. Its methods are called
+// from several goroutines.
 type Store interface {
 	// Rankings are the current rankings of the effects that were ranked since, and
 	// have hypotheses.
@@ -21,7 +22,7 @@ type Store interface {
 	Tell(ctx context.Context, notices []Notice) error
 }
 
-// Observer hears what a notifier does.
+// Observer hears what a notifier does, from several goroutines.
 type Observer interface {
 	// Sent counts a message.
 	Sent(target, action string)

@@ -301,8 +301,8 @@ func TestAMessageThatIsNotTakenKeepsNoOtherWaiting(t *testing.T) {
 	w.ranked(ranking("inc-1", 1, 20*s, "v1", 0.6), ranking("inc-2", 1, 20*s, "v1", 0.6))
 	w.pass(time.Minute)
 	expect(t, r.said(), []string{"opened incident/inc-2"})
-	if w.observer.dropped != 1 {
-		t.Errorf("%d dropped", w.observer.dropped)
+	if w.observer.dropped.Load() != 1 {
+		t.Errorf("%d dropped", w.observer.dropped.Load())
 	}
 }
 
@@ -386,12 +386,12 @@ func TestANotifierFindsWhatWasRankedBeforeItStartedAndWhatItIsNudgedFor(t *testi
 		synctest.Wait()
 		expect(t, r.said(), []string{"opened " + inc1})
 
-		stored.rankings["inc-2"] = recent("inc-2")
+		stored.now(func() { stored.rankings["inc-2"] = recent("inc-2") })
 		n.Nudge()
 		synctest.Wait()
 		expect(t, r.said()[1:], []string{"opened incident/inc-2"})
 
-		stored.rankings["inc-3"] = recent("inc-3") // and the nudge is lost
+		stored.now(func() { stored.rankings["inc-3"] = recent("inc-3") }) // and the nudge is lost
 		time.Sleep(notify.Every)
 		synctest.Wait()
 		expect(t, r.said()[2:], []string{"opened incident/inc-3"})
@@ -417,7 +417,7 @@ func TestANotifierWaitsForTheTablesAndATargetThatHangsHoldsNobodyUp(t *testing.T
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		expect(t, r.said(), nil)
-		stored.fail = nil
+		stored.now(func() { stored.fail = nil })
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		expect(t, r.said(), []string{"opened " + inc1})

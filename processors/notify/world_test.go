@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +23,7 @@ const noon = event.Millis(1_773_316_800_000) // 2026-03-12 12:00 UTC
 // tables are what is stored. Of a message about an effect the greatest version
 // stays, as ReplacingMergeTree has it.
 type tables struct {
+	mu       sync.Mutex
 	rankings map[string]notify.Ranking
 	notices  map[[4]string]notify.Notice
 	fail     error
@@ -32,6 +35,8 @@ func newTables() *tables {
 }
 
 func (s *tables) Rankings(_ context.Context, since time.Time) ([]notify.Ranking, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var all []notify.Ranking
 	for _, r := range s.rankings {
 		if r.ComputedAt >= event.MillisOf(since) {
@@ -42,7 +47,16 @@ func (s *tables) Rankings(_ context.Context, since time.Time) ([]notify.Ranking,
 }
 
 func (s *tables) Notices(context.Context, time.Time) ([]notify.Notice, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.told(), s.fail
+}
+
+// now changes what is stored.
+func (s *tables) now(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
 }
 
 func (s *tables) told() []notify.Notice {
@@ -54,6 +68,8 @@ func (s *tables) told() []notify.Notice {
 }
 
 func (s *tables) Tell(_ context.Context, notices []notify.Notice) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.fail != nil {
 		return s.fail
 	}
@@ -116,11 +132,11 @@ func (c *chat) Find(_ context.Context, m *notify.Message, _ time.Time) (string, 
 	return "", false, nil
 }
 
-type observer struct{ sent, failed, dropped int }
+type observer struct{ sent, failed, dropped atomic.Int64 }
 
-func (o *observer) Sent(string, string)   { o.sent++ }
-func (o *observer) Failed(string, error)  { o.failed++ }
-func (o *observer) Dropped(string, error) { o.dropped++ }
+func (o *observer) Sent(string, string)   { o.sent.Add(1) }
+func (o *observer) Failed(string, error)  { o.failed.Add(1) }
+func (o *observer) Dropped(string, error) { o.dropped.Add(1) }
 
 // stage is a target with a time of its own.
 type stage struct {

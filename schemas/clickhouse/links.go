@@ -388,7 +388,24 @@ func Measurements(environment string, services []string, from, to event.Millis) 
     toUnixTimestamp64Milli(time) AS at, ifNull(interval_ms, 0) AS span, source, service, instance, version, caller, callee,
     ifNull(requests, nan) AS n, ifNull(errors, nan) AS failed, ifNull(success_ratio, nan) AS good,
     ifNull(latency_ms, nan) AS mean, ifNull(latency_p99_ms, nan) AS p99, ifNull(cpu_ratio, nan) AS cpu, ifNull(memory_ratio, nan) AS memory
-%s`, measuredRows(environment, services, from, to))
+%s
+UNION ALL
+%s`, measuredRows(environment, services, from, to), behaviourMinutes(environment, services, from, to))
+}
+
+// behaviourMinutes are the rows of what users did as the view signals has them.
+func behaviourMinutes(environment string, services []string, from, to event.Millis) string {
+	return fmt.Sprintf(`SELECT
+    toInt64(toUnixTimestamp(toStartOfMinute(o.time)) + 60) * 1000 AS at, toFloat64(60000) AS span, CAST('', 'LowCardinality(String)') AS source, o.service AS service,
+    CAST(if(o.instance = '', concat('version ', o.version), toString(o.instance)), 'LowCardinality(String)') AS instance, o.version AS version,
+    CAST('', 'LowCardinality(String)') AS caller, o.service AS callee,
+    sum(ifNull(o.weight, 1)) AS n, sumIf(ifNull(o.weight, 1), NOT o.ok) AS failed, nan AS good,
+    ifNull(avg(o.duration_ms), nan) AS mean, nan AS p99, nan AS cpu, nan AS memory
+FROM whence.observations AS o FINAL
+PREWHERE service IN (%[1]s) AND environment = %[2]s AND toStartOfMinute(time) >= toStartOfMinute(%[3]s - INTERVAL 1 MINUTE) AND toStartOfMinute(time) <= toStartOfMinute(%[4]s)
+WHERE o.type = 'io.whence.behavior.recorded' AND o.ok IS NOT NULL
+GROUP BY at, service, instance, version
+HAVING at >= %[5]d AND at < %[6]d`, quoted(services), quote(environment), moment(from), moment(to), from, to)
 }
 
 // MeasuredMinutes is the same put together: one row an edge, as one service

@@ -23,6 +23,9 @@ type Question struct {
 	Now Moment
 	// Minutes is how many minutes the signal shows.
 	Minutes int
+	// All reads the evidence of every hypothesis, and not only of the first
+	// ones: an effect may have thousands, each with its statements.
+	All bool
 }
 
 // Kinds are the kinds that a story can be told of.
@@ -256,10 +259,11 @@ func (r *reader) hypotheses(ctx context.Context, s *Story) error {
 	}
 	links, err := Rows[link](ctx, r.ask, with(`
 SELECT toUnixTimestamp64Milli(onset) AS onset, toString(service) AS effect, toString(environment) AS environment,
-    rank, toString(cause_kind) AS cause_kind, cause_id, toString(cause_service) AS service, probability, log_odds, evidence AS terms
+    rank, toString(cause_kind) AS cause_kind, cause_id, toString(cause_service) AS service, probability, log_odds,
+    if({all} OR rank <= {close} OR cause_kind = 'none', evidence, '[]') AS terms
 FROM whence.links_history
 WHERE effect_kind = {kind} AND effect_id = {id} AND ranking = {number}
-ORDER BY rank`, "kind", s.Effect.Kind, "id", s.Effect.ID, "number", s.Ranking.Number))
+ORDER BY rank`, "kind", s.Effect.Kind, "id", s.Effect.ID, "number", s.Ranking.Number, "all", r.All, "close", telling))
 	if err != nil {
 		return err
 	}
@@ -295,7 +299,7 @@ func (l *link) hypothesis() (Hypothesis, error) {
 // candidates reads what the hypotheses are, beside their names.
 func (r *reader) candidates(ctx context.Context, s *Story) error {
 	named := []string{}
-	for _, h := range s.Hypotheses {
+	for _, h := range s.Hypotheses[:min(describing, len(s.Hypotheses))] {
 		if h.ID != "" && h.Kind != "undeclared" {
 			named = append(named, "("+Quote(h.Kind)+", "+Quote(h.ID)+")")
 		}
@@ -334,6 +338,9 @@ ORDER BY began <= {onset} + INTERVAL 10 MINUTE, began`, "onset", s.Effect.Onset)
 	}
 	return nil
 }
+
+// describing is how many hypotheses are described: their ids are in a statement.
+const describing = 500
 
 // telling is how many hypotheses are looked at closely.
 const telling = 5

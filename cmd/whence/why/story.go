@@ -104,8 +104,8 @@ type Hypothesis struct {
 	EndedAt     Moment  `json:"ended_at"`
 	Probability float64 `json:"probability"`
 	LogOdds     float64 `json:"log_odds"`
-	Sum         float64 `json:"sum"` // of the contributions: equals log_odds
-	Evidence    []Term  `json:"evidence"`
+	Sum         float64 `json:"sum"`      // of the contributions: equals log_odds
+	Evidence    []Term  `json:"evidence"` // of all hypotheses if Question.All, else of the first ones
 }
 
 // Term is a piece of evidence.

@@ -277,6 +277,8 @@ func (h *Hypothesis) about(onset Moment) string {
 	var when string
 	switch {
 	case h.StartedAt == 0:
+	case h.State == "in_progress":
+		when = "since " + clock(h.StartedAt, onset)
 	case h.EndedAt == 0 || h.EndedAt == h.StartedAt:
 		when = "at " + clock(h.StartedAt, onset)
 	default:

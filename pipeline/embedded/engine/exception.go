@@ -26,6 +26,7 @@ const (
 	codeUnknownSetting    = 115
 	codeReadOnly          = 164
 	codeNetworkError      = 210
+	codeNotEnoughSpace    = 243
 	codeCannotDecompress  = 271
 	codeSessionNotFound   = 372
 	codeSessionIsLocked   = 373

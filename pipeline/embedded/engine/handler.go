@@ -119,6 +119,9 @@ func (s *server) run(r *http.Request, req *request, a *answer) error {
 		format = f
 	}
 	out, did, err := conn.exec(req.sql, req.format, req.params)
+	if err == nil && p.root == "InsertQuery" {
+		err = s.believed()
+	}
 	if err != nil {
 		return err
 	}
@@ -301,6 +304,9 @@ func (s *server) insert(ctx context.Context, conn *connection, req *request, a *
 		return err
 	}
 	did, err := in.commit()
+	if err == nil {
+		err = s.believed()
+	}
 	if err != nil {
 		return err
 	}

@@ -201,7 +201,39 @@ FROM whence_state.rankings AS r FINAL
 ARRAY JOIN arrayEnumerate(links.rank) AS i
 WHERE (effect_kind, effect_id, number) IN (SELECT effect_kind, effect_id, max(number) FROM whence_state.rankings GROUP BY effect_kind, effect_id);
 
+-- What is known of how calls went, one row an interval, instance and edge: what services measured, and what users did, by
+-- the minute. `time` is the interval's end. A row without an instance is the edge as one of its ends sees it; behaviour that
+-- names no instance is of one called after its version, behaviour that doesn't say how it went is left out.
+-- What is measured of no edge is of the calls into the service. `failed` is the share of calls that failed, of 0 to 1, `calls` for how many it stands: 1 where only a ratio is stated.
+CREATE OR REPLACE VIEW whence.signals ON CLUSTER '{cluster}' AS
+SELECT
+    *,
+    if(requests > 0, assumeNotNull(requests), 1) AS calls,
+    multiIf(requests = 0, NULL, requests > 0 AND errors IS NOT NULL, errors / requests, 1 - success_ratio) AS stated,
+    if(isNull(stated), NULL, least(1, greatest(0, stated))) AS failed,
+    failed IS NOT NULL OR ifNull(requests >= 0, 0) OR ifNull(latency_ms > 0, 0) OR ifNull(cpu_ratio > 0, 0) AS reports
+FROM
+(
+    SELECT
+        time, toString(environment) AS environment, toString(canonical_service) AS service, toString(instance) AS instance, toString(version) AS version,
+        toString(caller) AS caller, if(o.caller = '' AND o.callee = '', service, toString(o.callee)) AS callee, requests, errors, success_ratio, latency_ms, cpu_ratio, memory_ratio
+    FROM whence.observations AS o FINAL
+    WHERE type = 'io.whence.service.measured'
+    UNION ALL
+    SELECT
+        toDateTime64(toStartOfMinute(o.time) + INTERVAL 1 MINUTE, 3, 'UTC') AS time, toString(o.environment) AS environment,
+        toString(o.canonical_service) AS service, if(o.instance = '', concat('version ', o.version), toString(o.instance)) AS instance, toString(o.version) AS version,
+        '' AS caller, service AS callee, CAST(sum(ifNull(o.weight, 1)), 'Nullable(Float64)') AS requests,
+        CAST(sumIf(ifNull(o.weight, 1), NOT o.ok), 'Nullable(Float64)') AS errors, CAST(NULL, 'Nullable(Float64)') AS success_ratio,
+        avg(o.duration_ms) AS latency_ms, CAST(NULL, 'Nullable(Float64)') AS cpu_ratio, CAST(NULL, 'Nullable(Float64)') AS memory_ratio
+    FROM whence.observations AS o FINAL
+    WHERE type = 'io.whence.behavior.recorded' AND ok IS NOT NULL
+    GROUP BY time, environment, service, instance, version
+);
+
 -- +goose Down
+
+DROP VIEW IF EXISTS whence.signals ON CLUSTER '{cluster}' SYNC;
 
 DROP VIEW IF EXISTS whence.links ON CLUSTER '{cluster}' SYNC;
 DROP VIEW IF EXISTS whence.links_history ON CLUSTER '{cluster}' SYNC;
