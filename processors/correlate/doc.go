@@ -23,15 +23,17 @@
 //
 // over all hypotheses of the effect, so they sum to one, and none is sure while
 // another explains as much. Log odds are against a hypothesis of which nothing is
-// known. A term that has nothing to say has the value 0 and is left out. Each
-// term that speaks has its words, with the figures, and the SQL that returns its
-// value from the tables.
+// known. A term without a value or without a weight is left out. Each that speaks
+// has its words, with the figures, and the SQL that returns its value from the
+// tables.
 //
 // Normal is what was measured up to six minutes before the onset, the trouble
 // what was measured from half a minute before it. A drop is by how much more of
 // the calls over an edge fail than normally; sat(x) is x/(x+0.05), half at five
 // percent; trust(n) is n/(n+10) where n calls were counted, and 1 where only a
-// share is stated.
+// share is stated. What users did that is recorded as having worked or not counts
+// as calls into its service from outside, and so does what a service measures of
+// itself without naming a caller or a callee.
 //
 //	TERM          OF            VALUE  SAYS
 //	kind.KIND     every         1      how often a cause is of that kind

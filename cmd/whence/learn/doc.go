@@ -15,4 +15,7 @@
 // A share of the incidents, the same ones each time, is never learned from. What
 // the new weights say of these tells whether they are better or only fit what
 // they have seen.
+//
+// A term that had no weight when an effect was ranked is not in its evidence: of
+// such nothing is learned, and they keep the weight of the model to start from.
 package learn
