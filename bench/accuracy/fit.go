@@ -16,7 +16,9 @@ const variance = 9
 // they mean; the others' are expected to be 0.
 var expected = map[string]float64{
 	"idle": -3, "unmoved": 1, "latency": 1, "cpu": 1, "introduced": 6, "recurs": 1, "rollback": -1, "given_up": 1, "size": 0.3, "weekly": 3, "thin": 1, "blind": 1,
-	"kind.change": -2, "kind.migration": -0.5,
+	"kind.change": -2, "kind.migration": -0.5, "kind.infrastructure": -1, "kind.provider": -0.5,
+	"unseen.deployment": -1.5, "unseen.change": -2, "unseen.configuration": -2, "unseen.flag": -2, "unseen.infrastructure": -2,
+	"unseen.migration": -2, "unseen.provider": -2, "unrelated": -6,
 }
 
 // fit fits a model on what is generated and recorded, but for one group of the

@@ -394,10 +394,10 @@ func (p *plan) addDistractions() {
 	for range p.poisson(0.35) {
 		p.configuration(lately(), p.someService(nil))
 	}
-	if p.chance(0.05) {
+	if p.chance(0.25) {
 		p.change("infrastructure", lately(), "Replace "+p.names.word(), "")
 	}
-	if p.chance(0.04) {
+	if p.chance(0.15) {
 		p.provider(lately(), p.names.once(p.names.word))
 	}
 	p.weekly = p.weekly || p.chance(0.1)

@@ -147,7 +147,7 @@ func drawFault(random *rand.Rand) Fault {
 	if random.Float64() < 0.62 {
 		return OfDeployments[weighted(random, 22, 11, 9, 14, 14, 9, 14, 7)]
 	}
-	return OfOthers[weighted(random, 15, 15, 8, 8, 14, 12, 8, 8, 3, 9)]
+	return OfOthers[weighted(random, 15, 15, 8, 8, 14, 12, 8, 8, 3, 14)]
 }
 
 func drawViews(random *rand.Rand) Views {

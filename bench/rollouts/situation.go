@@ -198,7 +198,7 @@ func (r *reader) deployed(f *event.Fact, d said) {
 func (r *reader) situation() *correlate.Situation {
 	e := r.effect
 	s := &correlate.Situation{
-		Effect: e, DependsOn: map[string][]string{}, From: e.Detected - correlate.Before, To: e.Detected + correlate.After,
+		Effect: e, DependsOn: map[string][]string{}, From: e.Onset - correlate.Before, To: e.Detected + correlate.After,
 		Revision: r.facts, Digest: r.digest,
 	}
 	for caller, callees := range r.calls {

@@ -295,7 +295,7 @@ func TestThousandsOfCandidatesAndHundredsOfServices(t *testing.T) {
 	s.deploys("culprit", name(3), 30_000, "new")
 	s.instance(name(3), "new", "2", name(1), 0, 5, 1, 0.2)
 	r := s.ranked(t)
-	if len(r.Links) != candidates+2 || r.Links[0].CauseID != "culprit" {
+	if len(r.Links) != most+1 || r.Links[0].CauseID != "culprit" {
 		t.Errorf("%d hypotheses, first %s %s with %.2f", len(r.Links), r.Links[0].CauseKind, r.Links[0].CauseID, r.Links[0].Probability)
 	}
 }

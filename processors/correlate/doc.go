@@ -37,6 +37,9 @@
 //
 //	TERM          OF            VALUE  SAYS
 //	kind.KIND     every         1      how often a cause is of that kind
+//	unseen.KIND   changes       1      instead of that, where nothing was measured
+//	blamed.KIND   changes       1      instead of that, where the effect itself names it
+//	unrelated     changes       1      instead of that, of a finding: nothing says that it brought it
 //	introduced    changes       1      it carries the revision that the effect names
 //	given_up      changes       1      whoever deployed it took it back or called it off
 //	rollback      changes       1      it takes back another deployment

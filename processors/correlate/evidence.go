@@ -116,27 +116,62 @@ func (g *signals) evidence() []hypothesis {
 
 func (g *signals) candidate(c *Candidate, far map[string]int) hypothesis {
 	h := hypothesis{kind: c.Kind, id: c.ID, service: c.Service}
-	h.prior("kind."+c.Kind, article(c.Kind)+" near the onset")
+	blamed := g.blamed(c)
+	switch {
+	case blamed:
+		h.prior("blamed."+c.Kind, "what the "+g.Effect.Kind+" names")
+	case g.Effect.Kind == Finding:
+		h.prior("unrelated", "nothing says that it brought this")
+	case len(g.Measurements) == 0:
+		h.prior("unseen."+c.Kind, article(c.Kind)+" near the onset, of which nothing was measured")
+	default:
+		h.prior("kind."+c.Kind, article(c.Kind)+" near the onset")
+	}
 	g.history(&h, c)
 	if g.Effect.Kind == Finding {
 		return h // of what was introduced, the traffic knows nothing
 	}
-	services := slices.DeleteFunc(slices.Clone(c.Services), func(s string) bool { return s == "" })
-	if c.Service != "" {
-		services = []string{c.Service}
-	}
+	services := touched(c)
 	s := stepOf(c)
-	if len(services) == 1 {
-		s.service = services[0]
-	}
+	s.service = g.worst(services, far)
 	g.path(&h, services, far)
 	g.traffic(&h, s)
 	return h
 }
 
+// blamed is whether the effect itself names the change, or what it carries.
+func (g *signals) blamed(c *Candidate) bool {
+	return g.Effect.Introduced != "" && carries(c, g.Effect.Introduced)
+}
+
+// touched are the services that a change touches, as far as it says.
+func touched(c *Candidate) []string {
+	services := append([]string{c.Service}, c.Services...)
+	slices.Sort(services)
+	return slices.DeleteFunc(slices.Compact(services), func(s string) bool { return s == "" })
+}
+
+// worst is the service that is most surely at fault itself, of equals the one
+// nearest to the effect; empty: of none.
+func (g *signals) worst(services []string, far map[string]int) string {
+	hops := func(s string) int {
+		if n, known := far[s]; known {
+			return n
+		}
+		return math.MaxInt
+	}
+	worst := ""
+	for _, s := range services {
+		if worst == "" || g.own(s) > g.own(worst) || g.own(s) == g.own(worst) && hops(s) < hops(worst) {
+			worst = s
+		}
+	}
+	return worst
+}
+
 // history is what is known of a change without looking at any traffic.
 func (g *signals) history(h *hypothesis, c *Candidate) {
-	if g.Effect.Introduced != "" && carries(c, g.Effect.Introduced) {
+	if g.blamed(c) {
 		h.say("introduced", 1,
 			func() string {
 				return fmt.Sprintf("it carries %s, which the %s names", g.Effect.Introduced, g.Effect.Kind)
@@ -453,6 +488,7 @@ func (g *signals) undeclaredAt(service string, announced []*Candidate) (unannoun
 			labels[in.version] = true
 		}
 	}
+	g.relabelled(&u, announced, labels)
 	for _, in := range g.instances[service] {
 		if g.during.has(in.last) {
 			u.all++
@@ -481,6 +517,23 @@ func (g *signals) undeclaredAt(service string, announced []*Candidate) (unannoun
 	return u, u.fresh > 0 || len(u.gone) > 0
 }
 
+// relabelled finds instances that go on under a version that was not there
+// before, as those of a machine or of a stateful set do.
+func (g *signals) relabelled(u *unannouncedStep, announced []*Candidate, labels map[string]bool) {
+	for _, in := range g.instances[u.service] {
+		for _, version := range sortedKeys(in.versions) {
+			first := in.versions[version]
+			if version == "" || labels[version] || in.first >= g.From+atStart || first < max(g.From+atStart, g.Effect.Onset-newborn) ||
+				slices.ContainsFunc(announced, func(c *Candidate) bool { return version == c.Version }) {
+				continue
+			}
+			u.fresh, u.label, u.version = u.fresh+1, true, version
+			u.began = min(u.began, first-minute)
+			u.stages = append(u.stages, first-minute)
+		}
+	}
+}
+
 func (g *signals) unannounced(u *unannouncedStep, far map[string]int) hypothesis {
 	h := hypothesis{kind: Undeclared, id: u.service, service: u.service}
 	h.prior("kind.undeclared", "its instances changed, and nothing announced it")
@@ -489,7 +542,7 @@ func (g *signals) unannounced(u *unannouncedStep, far map[string]int) hypothesis
 			func() string { return g.sqlLabel(u) })
 	}
 	h.say("vanished", u.vanished, func() string {
-		return fmt.Sprintf("%s no longer reports", strings.Join(u.gone, ", "))
+		return some(u.gone) + " no longer reports"
 	}, func() string { return g.sqlVanished(u) })
 	g.path(&h, []string{u.service}, far)
 	g.traffic(&h, &u.step)
@@ -575,12 +628,7 @@ func (g *signals) load(h *hypothesis) {
 
 // old is whether the row is of an instance that was there from the beginning.
 func (g *signals) old(m *Measurement) bool {
-	for _, in := range g.instances[m.Service] {
-		if in.name == m.Instance {
-			return in.first < g.From+atStart
-		}
-	}
-	return false
+	return g.first[[2]string{m.Service, m.Instance}] < g.From+atStart
 }
 
 // weekly is how much of the trouble was there a week earlier too.
@@ -634,6 +682,15 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// some names the first of many.
+func some(names []string) string {
+	const most = 5
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
 func or(s, otherwise string) string {

@@ -116,7 +116,8 @@ func TestEachTermSpeaksWhenItHasAReason(t *testing.T) {
 		words  string
 		silent func(*scene)
 	}{
-		{"kind.deployment", ofD, deployed(60 * second), 1, "a deployment near the onset", nil},
+		{"kind.deployment", ofD, all(deployed(60*second), func(s *scene) { s.calls("web", "cart", 1, 1) }), 1, "a deployment near the onset", nil},
+		{"unseen.deployment", ofD, deployed(60 * second), 1, "of which nothing was measured", nil},
 		{"kind.none", ofNone, failing, 1, "most of what goes wrong has some other reason", nil},
 		{"kind.undeclared", about{Undeclared, "cart"}, unannounced("1", -1), 1, "nothing announced it", nil},
 		{"introduced", ofD, with(func(c *Candidate) { c.Revisions = []string{"abc"} }), 1, "it carries abc, which the incident names", with(plain)},

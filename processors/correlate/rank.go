@@ -6,15 +6,19 @@ import (
 	"slices"
 )
 
+// most is how many hypotheses a ranking has besides None: there may be
+// thousands of deployments that were never said to have ended.
+const most = 300
+
 // Rank ranks the causes of an effect. Equal situations give equal rankings,
-// whatever the order of their lists.
+// whatever the order of their lists. Of very many hypotheses the likeliest are
+// taken, as if there were no others.
 func Rank(s *Situation, m *Model) Ranking {
-	g := newSignals(s)
-	hypotheses := g.evidence()
-	links := make([]Link, len(hypotheses))
-	scores := make([]float64, len(hypotheses))
-	for i := range hypotheses {
-		links[i] = link(&hypotheses[i], m)
+	kept := likeliest(newSignals(orderly(s)).evidence(), m)
+	links := make([]Link, len(kept))
+	scores := make([]float64, len(kept))
+	for i := range kept {
+		links[i] = link(&kept[i], m)
 		scores[i] = links[i].LogOdds
 	}
 	for i, p := range softmax(scores) {
@@ -27,6 +31,33 @@ func Rank(s *Situation, m *Model) Ranking {
 		links[i].Rank = i + 1
 	}
 	return Ranking{Effect: s.Effect, Links: links, Model: m.Name, Revision: s.Revision, Digest: s.Digest}
+}
+
+// likeliest are the hypotheses that are ranked.
+func likeliest(all []hypothesis, m *Model) []hypothesis {
+	if len(all) <= most+1 {
+		return all
+	}
+	slices.SortStableFunc(all, func(a, b hypothesis) int {
+		return cmp.Or(cmp.Compare(first(a), first(b)), cmp.Compare(b.logOdds(m), a.logOdds(m)), cmp.Compare(a.kind, b.kind), cmp.Compare(a.id, b.id))
+	})
+	return all[:most+1]
+}
+
+// first sorts None before all others.
+func first(h hypothesis) int {
+	if h.kind == None {
+		return 0
+	}
+	return 1
+}
+
+func (h *hypothesis) logOdds(m *Model) float64 {
+	var sum float64
+	for _, p := range h.pieces {
+		sum += p.value * m.Weights[p.name]
+	}
+	return sum
 }
 
 // link weighs the evidence of a hypothesis. The sum of its terms is its log

@@ -42,14 +42,19 @@ type signals struct {
 	edges     []edge
 	calls     map[string][]string // declared and seen
 	scrapes   []event.Millis      // when anything was measured, in order
-	drops     map[edge]drop
-	instances map[string][]instance
+	// minutesFrom counts the minutes of each scrape and those after it, and ends
+	// with none.
+	minutesFrom []int
+	drops       map[edge]drop
+	instances   map[string][]instance
+	first       map[[2]string]event.Millis // of an instance of a service
 }
 
 // instance is what was seen of one.
 type instance struct {
 	name, version string
-	first, last   event.Millis // of its rows with a figure
+	versions      map[string]event.Millis // when each was first stated
+	first, last   event.Millis            // of its rows with a figure
 	rows          int
 }
 
@@ -136,8 +141,19 @@ func (g *signals) index() {
 		g.scrapes = append(g.scrapes, t)
 	}
 	slices.Sort(g.scrapes)
+	g.minutesFrom = make([]int, len(g.scrapes)+1)
+	for i := len(g.scrapes) - 1; i >= 0; i-- {
+		g.minutesFrom[i] = g.minutesFrom[i+1]
+		if i+1 == len(g.scrapes) || minuteOf(g.scrapes[i]) != minuteOf(g.scrapes[i+1]) {
+			g.minutesFrom[i]++
+		}
+	}
+	g.first = map[[2]string]event.Millis{}
 	for service := range g.instances {
 		slices.SortFunc(g.instances[service], func(a, b instance) int { return cmp.Compare(a.name, b.name) })
+		for _, in := range g.instances[service] {
+			g.first[[2]string{service, in.name}] = in.first
+		}
 	}
 }
 
@@ -152,11 +168,14 @@ func (g *signals) see(seen map[[2]string]int, m *Measurement) {
 	if !known {
 		at = len(g.instances[m.Service])
 		seen[key] = at
-		g.instances[m.Service] = append(g.instances[m.Service], instance{m.Instance, m.Version, m.At, m.At, 0})
+		g.instances[m.Service] = append(g.instances[m.Service], instance{name: m.Instance, version: m.Version, versions: map[string]event.Millis{}, first: m.At, last: m.At})
 	}
 	in := &g.instances[m.Service][at]
 	in.first, in.last, in.rows = min(in.first, m.At), max(in.last, m.At), in.rows+1
 	in.version = max(in.version, m.Version)
+	if first, known := in.versions[m.Version]; !known || m.At < first {
+		in.versions[m.Version] = m.At
+	}
 }
 
 func minuteOf(t event.Millis) event.Millis { return (t + minute/2) / minute * minute }
@@ -359,13 +378,7 @@ const notYet = 10_000
 // after a time on.
 func (g *signals) scrapesAfter(t event.Millis) int {
 	at, _ := slices.BinarySearch(g.scrapes, t+notYet)
-	n, last := 0, event.Millis(0)
-	for _, s := range g.scrapes[at:] {
-		if m := minuteOf(s); m != last {
-			n, last = n+1, m
-		}
-	}
-	return n
+	return g.minutesFrom[at]
 }
 
 // mean of a figure over the rows of instances, NaN where there is none.

@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -15,7 +16,25 @@ import (
 
 // rowsSQL are the rows of a span.
 func (g *signals) rowsSQL(when span, condition string) string {
-	return fmt.Sprintf("SELECT * FROM whence.signals WHERE environment = %s AND %s AND %s", quote(g.Effect.Environment), within(when), condition)
+	return fmt.Sprintf("SELECT * FROM whence.signals WHERE environment = %s AND %s AND %s AND %s", quote(g.Effect.Environment), within(when), g.nearSQL(handful), condition)
+}
+
+// handful is up to how many services a statement names those that were read
+// around the effect. With more it reads the environment, which tells something
+// else of services at the rim of what was read.
+const handful = 40
+
+// nearSQL is the condition that a row is of one of the services that were read,
+// if there are no more than so many.
+func (g *signals) nearSQL(atMost int) string {
+	near := map[string]bool{}
+	for i := range g.Measurements {
+		near[g.Measurements[i].Service] = true
+	}
+	if len(near) > atMost {
+		return "1"
+	}
+	return "service IN (" + quotes(sortedKeys(near)) + ")"
 }
 
 func (g *signals) whole() span { return span{g.From, g.To} }
@@ -149,11 +168,11 @@ func (g *signals) sqlSilent(s *step) string {
 	return fmt.Sprintf(`SELECT avg(if(seen, 0, 1 - pow(3, 1 - greatest(1, scrapes)))) FROM
 (
   SELECT added.1 AS name, uniqExactIf(intDiv(toUnixTimestamp64Milli(time) + 30000, 60000), time >= added.2) AS scrapes,
-    countIf(%s AND instance IN (added.1, %s)) > 0 AS seen
+    countIf(%s AND service = %s AND instance IN (added.1, %s)) > 0 AS seen
   FROM (%s)
   ARRAY JOIN [%s] AS added
   GROUP BY name
-)`, reportsSQL, quote(nameless(s.version)), g.rowsSQL(g.whole(), "1"), strings.Join(added, ", "))
+)`, reportsSQL, quote(s.service), quote(nameless(s.version)), g.rowsSQL(g.whole(), "1"), strings.Join(added, ", "))
 }
 
 // firstSQL is when an edge first showed the trouble, or the onset.
@@ -183,8 +202,8 @@ func (g *signals) sqlTooLate(s *step, e *edge) string {
 }
 
 func (g *signals) sqlLabel(u *unannouncedStep) string {
-	return fmt.Sprintf("SELECT toFloat64(countIf(instance IN (%[1]s) AND version NOT IN (SELECT version FROM (%[2]s) WHERE time < %[3]s)) > 0) FROM (%[2]s)",
-		quotes(sortedKeys(u.added)), g.instancesSQL(&u.step), moment(g.From+atStart))
+	return fmt.Sprintf("SELECT toFloat64(countIf(%[1]s AND version NOT IN (SELECT version FROM (%[2]s) WHERE time < %[3]s)) > 0) FROM (%[2]s)",
+		u.newSQL(), g.instancesSQL(&u.step), moment(g.From+atStart))
 }
 
 func (g *signals) sqlVanished(u *unannouncedStep) string {
@@ -208,14 +227,24 @@ func (g *signals) sqlLoad() string {
   SELECT *, minIf(time, %s) OVER (PARTITION BY service, instance) AS first
   FROM (%s)
 )
-WHERE cpu_ratio > 0 AND first < %s`, within(g.during), within(g.before), reportsSQL, g.rowsSQL(g.whole(), "instance != ''"), moment(g.From+atStart))
+WHERE cpu_ratio > 0 AND first < %s`, within(g.during), within(g.before), reportsSQL, g.rowsSQL(g.whole(), "instance != '' AND "+g.nearSQL(math.MaxInt)), moment(g.From+atStart))
 }
 
+// sqlWeekly reads the week before as it is loaded: put together by the minute,
+// as each of the services sees it.
 func (g *signals) sqlWeekly(e edge, now float64) string {
 	past := func(s span) span { return span{s.From - week, s.To - week} }
-	return fmt.Sprintf("SELECT least(1, greatest(0, ifNull(%s - ifNull(%s, 0), 0)) / %v) FROM (%s)",
-		share(within(past(g.during))), share(within(past(g.before))), now,
-		g.endsSQL(past(g.whole()), fmt.Sprintf("caller = %s AND callee = %s", quote(e.Caller), quote(e.Callee))))
+	return fmt.Sprintf(`SELECT least(1, greatest(0, ifNull(%s - ifNull(%s, 0), 0)) / %v) FROM
+(
+  SELECT toDateTime64(toStartOfMinute(o.time) + INTERVAL 1 MINUTE, 3, 'UTC') AS time, if(sum(requests) > 0, sum(requests), 1) AS calls,
+    multiIf(sum(requests) = 0, NULL, sum(requests) > 0 AND count(errors) > 0, sum(errors) / sum(requests),
+      1 - sum(success_ratio * ifNull(requests, 1)) / sumIf(ifNull(requests, 1), success_ratio IS NOT NULL)) AS stated,
+    if(isNull(stated), NULL, least(1, greatest(0, stated))) AS failed
+  FROM whence.observations AS o FINAL
+  WHERE environment = %s AND type = 'io.whence.service.measured' AND o.time >= %s AND o.time < %s AND caller = %s AND callee = %s
+  GROUP BY time, canonical_service
+)`, share(within(past(g.during))), share(within(past(g.before))), now, quote(g.Effect.Environment),
+		moment(g.From-week), moment(g.To-week), quote(e.Caller), quote(e.Callee))
 }
 
 func (g *signals) sqlThin() string {
@@ -243,18 +272,14 @@ SELECT %[4]s FROM reached WHERE service IN (%[5]s)`,
 // furthest is how many calls a change may be away from an effect.
 const furthest = 8
 
-func (g *signals) factsSQL(c *Candidate, what, condition string) string {
-	kind := c.Kind
-	switch kind {
-	case Configuration, Migration, Infrastructure:
-		kind = Change
-	}
-	return fmt.Sprintf("SELECT %s FROM whence.facts FINAL WHERE entity_kind = %s AND entity_id = %s AND %s", what, quote(kind), quote(c.ID), condition)
-}
-
 func (g *signals) sqlAge(c *Candidate, last event.Millis) string {
+	times := fmt.Sprintf("SELECT time FROM whence.facts FINAL WHERE entity_kind = %s AND entity_id = %s AND time <= %s", quote(c.Kind), quote(c.ID), moment(last))
+	switch c.Kind {
+	case Change, Configuration, Migration, Infrastructure:
+		times = "SELECT changed_at AS time FROM whence.changes FINAL WHERE change_id = " + quote(c.ID)
+	}
 	return fmt.Sprintf("SELECT least(1, log10(1 + greatest(0, toUnixTimestamp64Milli(%s) - toUnixTimestamp64Milli(max(time))) / 60000) / 3) FROM (%s)",
-		moment(g.Effect.Onset), g.factsSQL(c, "time", "time <= "+moment(last)))
+		moment(g.Effect.Onset), times)
 }
 
 func (g *signals) sqlCarries(c *Candidate) string {
@@ -279,7 +304,7 @@ func (g *signals) sqlRecurs(c *Candidate) string {
 }
 
 func (g *signals) sqlSize(c *Candidate) string {
-	return "SELECT least(1, log10(1 + size) / 4) FROM whence.changes FINAL WHERE change_id = " + quote(c.ID)
+	return fmt.Sprintf("SELECT least(1, log10(1 + sum(size)) / 4) FROM whence.changes FINAL WHERE change_id IN (%s)", quotes(append([]string{c.ID}, c.Changes...)))
 }
 
 func moment(t event.Millis) string { return fmt.Sprintf("fromUnixTimestamp64Milli(%d, 'UTC')", t) }

@@ -204,10 +204,14 @@ WHERE (effect_kind, effect_id, number) IN (SELECT effect_kind, effect_id, max(nu
 -- What is known of how calls went, one row an interval, instance and edge: what services measured, and what users did, by
 -- the minute. `time` is the interval's end. A row without an instance is the edge as one of its ends sees it; behaviour that
 -- names no instance is of one called after its version, behaviour that doesn't say how it went is left out.
--- What is measured of no edge is of the calls into the service. `failed` is the share of calls that failed, of 0 to 1, `calls` for how many it stands: 1 where only a ratio is stated.
+-- Names at both ends are resolved by the aliases that services have. What is measured of no edge is of the calls into the service. `failed` is the share of calls that failed, of 0 to 1, `calls` for how many it stands: 1 where only a ratio is stated.
 CREATE OR REPLACE VIEW whence.signals ON CLUSTER '{cluster}' AS
+WITH (SELECT (groupArray(alias), groupArray(name)) FROM
+    (SELECT arrayJoin(aliases) AS alias, argMax(service, time) AS name FROM whence.services FINAL GROUP BY alias)) AS known
 SELECT
-    *,
+    * REPLACE (
+        if(has(known.1, caller), known.2[indexOf(known.1, caller)], caller) AS caller,
+        if(has(known.1, callee), known.2[indexOf(known.1, callee)], callee) AS callee),
     if(requests > 0, assumeNotNull(requests), 1) AS calls,
     multiIf(requests = 0, NULL, requests > 0 AND errors IS NOT NULL, errors / requests, 1 - success_ratio) AS stated,
     if(isNull(stated), NULL, least(1, greatest(0, stated))) AS failed,
