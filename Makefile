@@ -36,9 +36,9 @@ OBSERVATIONS ?= 20000000
 BENCH ?= .
 RECORDED ?= ../shared/data/rollouts
 
-# Packages that start other processes and kill them: the race detector sees
-# nothing there, and makes them slow.
-PROCESS_TESTS := ./pipeline/pipelinetest/... ./bench/chaos
+# Packages that start other processes and kill them, or that only compute: the
+# race detector sees nothing there, and makes them slow.
+PROCESS_TESTS := ./pipeline/pipelinetest/... ./bench/chaos ./bench/rollouts ./bench/accuracy
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -62,7 +62,7 @@ test: engine build
 	else echo "real Kafka: java or mvn is not installed, its tests do not run"; fi
 	@race=-race; if ! command -v "$$(go env CC)" >/dev/null; \
 	then race=; echo "race detector: no C compiler, tests run without it"; fi; \
-	packages=$$(go list ./... | grep -vE '/(pipelinetest|chaos)(/|$$)'); \
+	packages=$$(go list ./... | grep -vE '/(pipelinetest|chaos|rollouts|accuracy)(/|$$)'); \
 	echo "go test $$race -shuffle=on (all packages but those that run processes)"; \
 	go test $$race -shuffle=on -timeout 20m $$packages
 	go test -p 1 -shuffle=on -timeout 30m $(PROCESS_TESTS)
