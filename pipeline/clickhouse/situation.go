@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -582,14 +583,16 @@ func kept(text func(string, bool) string, i int, s string) string {
 	return strings.Clone(s)
 }
 
-// StoreRanking stores a ranking; the same again is stored once.
+// StoreRanking stores a ranking; the same again replaces it. Each attempt has a
+// token of its own: under one that a failed attempt has spent (see Again), the
+// retry would be acknowledged and dropped, and the ranking lost for good.
 func (c *Client) StoreRanking(ctx context.Context, k *tables.Ranking) error {
 	if !k.Finite() {
 		return fmt.Errorf("ranking %d of %s %s: a probability is no number", k.Number, k.EffectKind, k.EffectID)
 	}
 	block := tables.NewRankings()
 	block.Append(k)
-	if err := c.Insert(ctx, block, k.Token()); err != nil {
+	if err := c.Insert(ctx, block, "ranking|"+rand.Text()); err != nil {
 		return fmt.Errorf("ranking %d of %s %s: %w", k.Number, k.EffectKind, k.EffectID, err)
 	}
 	return nil

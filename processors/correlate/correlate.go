@@ -512,6 +512,7 @@ func (c *Correlator) try(ctx context.Context, key Key, begun time.Time) (ranked 
 	}
 	k := &Kept{Ranking: ranking, Number: known.State.Number + 1, ComputedAt: event.MillisOf(c.clock.Now())}
 	if err := c.store.Keep(ctx, k); err != nil {
+		c.sendLater() // it may be there
 		return false, err
 	}
 	late := time.Duration(0)
@@ -545,10 +546,13 @@ func (c *Correlator) publish(ctx context.Context, k *Kept) bool {
 	if err == nil {
 		return true
 	}
-	c.unsent, c.resend = true, c.clock.Now().Add(c.config.Pause)
+	c.sendLater()
 	c.fail(ctx, k.Key(), fmt.Errorf("publish: %w", err))
 	return false
 }
+
+// sendLater says that something may be stored and not on the topic.
+func (c *Correlator) sendLater() { c.unsent, c.resend = true, c.clock.Now().Add(c.config.Pause) }
 
 // send publishes what is stored and may not be on the topic.
 func (c *Correlator) send(ctx context.Context) {
@@ -585,6 +589,7 @@ func (c *Correlator) vanished(ctx context.Context) {
 		k.Effect.Kind, k.Effect.ID, k.Model = s.Key.Kind, s.Key.ID, c.config.Model.Name
 		if err := c.store.Keep(ctx, k); err != nil {
 			c.vanishing = true
+			c.sendLater()
 			c.fail(ctx, s.Key, err)
 			return
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -26,7 +25,8 @@ const aMinute = 60_000
 type world struct {
 	effects   map[Key]event.Millis
 	said      map[string]event.Millis // facts that may be to blame
-	rows      map[event.Millis]uint64 // hour → sum
+	rows      map[event.Millis]uint64 // minute → sum
+	calls     map[event.Millis]bool   // hours in which neighbours called each other
 	conflicts uint64
 
 	kept      map[Key][]Kept
@@ -38,12 +38,13 @@ type world struct {
 	broken    map[Key]bool // Load fails
 	down      error        // everything does
 	mute      error        // Publish does
+	deaf      error        // Keep does, and has stored the ranking
 	crash     func(step string)
 }
 
 func newWorld() *world {
 	return &world{
-		effects: map[Key]event.Millis{}, said: map[string]event.Millis{}, rows: map[event.Millis]uint64{},
+		effects: map[Key]event.Millis{}, said: map[string]event.Millis{}, rows: map[event.Millis]uint64{}, calls: map[event.Millis]bool{},
 		kept: map[Key][]Kept{}, published: map[Key]uint64{}, broken: map[Key]bool{}, crash: func(string) {},
 	}
 }
@@ -58,9 +59,16 @@ func (w *world) digest(key Key) uint64 {
 			}
 		}
 	}
-	for hour, sum := range w.rows {
-		if hour < until {
+	// Of measurements those of its own minutes, which are those before this one.
+	for at, sum := range w.rows {
+		if at < until {
 			digest += sum * 1_000_003
+		}
+	}
+	// Who its neighbours are is known by the hour, up to the end of the window's last.
+	for hour := range w.calls {
+		if hour < until {
+			digest += uint64(hour+11) * 1_000_033
 		}
 	}
 	return digest
@@ -84,12 +92,15 @@ func (w *world) state(key Key) State {
 
 func (w *world) Signs(context.Context, Signs) (Signs, error) {
 	w.questions++
-	var sum uint64
-	for _, s := range w.rows {
-		sum += s
+	signs := Signs{Hours: map[event.Millis]uint64{}, Conflicts: w.conflicts}
+	for at, sum := range w.rows {
+		signs.Rows += sum
+		signs.Hours[hourOf(at)] += sum
 	}
-	return Signs{Rows: sum, Hours: maps.Clone(w.rows), Conflicts: w.conflicts}, w.down
+	return signs, w.down
 }
+
+func hourOf(at event.Millis) event.Millis { return at - at%3_600_000 }
 
 func after(a, b State) int {
 	return cmp.Or(cmp.Compare(b.Detected, a.Detected), cmp.Compare(b.Key.Kind, a.Key.Kind), cmp.Compare(b.Key.ID, a.Key.ID))
@@ -143,7 +154,7 @@ func (w *world) Keep(_ context.Context, k *Kept) error {
 	w.crash("before keep")
 	w.kept[k.Key()] = append(w.kept[k.Key()], *k)
 	w.crash("after keep")
-	return nil
+	return w.deaf
 }
 
 func (w *world) Unpublished(_ context.Context, limit int) ([]Kept, error) {
@@ -271,8 +282,14 @@ func (r *rig) deploy(id string, at event.Millis) {
 }
 
 func (r *rig) measure(at event.Millis) {
-	r.rows[at-at%3_600_000]++
+	r.rows[at]++
 	r.Rows()
+}
+
+// call is a measurement that says who a service's neighbour is.
+func (r *rig) call(at event.Millis) {
+	r.calls[hourOf(at)] = true
+	r.measure(at)
 }
 
 type crashed struct{}
@@ -302,9 +319,9 @@ func TestWhateverComesInWhateverOrderAndWithAnyCrashRankingsAreRightWhenQuiet(t 
 			"deploy":  func(t *rapid.T) { deployed++; r.deploy(fmt.Sprint(deployed), moment.Draw(t, "at")) },
 			"measure": func(t *rapid.T) { r.measure(moment.Draw(t, "at")) },
 			"others measure": func(t *rapid.T) {
-				at := moment.Draw(t, "at")
-				r.rows[at-at%3_600_000]++
+				r.rows[moment.Draw(t, "at")]++
 			},
+			"call": func(t *rapid.T) { r.call(moment.Draw(t, "at")) },
 			"retract": func(t *rapid.T) {
 				delete(r.effects, Key{Incident, id.Draw(t, "id")})
 				delete(r.said, fmt.Sprint(rapid.IntRange(0, 5).Draw(t, "deployment")))
@@ -321,10 +338,12 @@ func TestWhateverComesInWhateverOrderAndWithAnyCrashRankingsAreRightWhenQuiet(t 
 			"wait": func(t *rapid.T) {
 				r.clock.now = r.clock.now.Add(time.Duration(rapid.IntRange(1, 30).Draw(t, "seconds")) * time.Second)
 			},
-			"server away": func(*rapid.T) { r.down = errors.New("away") },
-			"server back": func(*rapid.T) { r.down = nil },
-			"topic away":  func(*rapid.T) { r.mute = errors.New("away") },
-			"topic back":  func(*rapid.T) { r.mute = nil },
+			"server away":  func(*rapid.T) { r.down = errors.New("away") },
+			"server back":  func(*rapid.T) { r.down = nil },
+			"topic away":   func(*rapid.T) { r.mute = errors.New("away") },
+			"topic back":   func(*rapid.T) { r.mute = nil },
+			"answers lost": func(*rapid.T) { r.deaf = errors.New("lost") },
+			"answers come": func(*rapid.T) { r.deaf = nil },
 			"crash": func(t *rapid.T) {
 				step := rapid.SampledFrom([]string{"before keep", "after keep", "after publish", "after published"}).Draw(t, "step")
 				r.crash = func(now string) {
@@ -336,7 +355,7 @@ func TestWhateverComesInWhateverOrderAndWithAnyCrashRankingsAreRightWhenQuiet(t 
 				r.crash = func(string) {}
 			},
 		})
-		r.down, r.mute = nil, nil
+		r.down, r.mute, r.deaf = nil, nil, nil
 		r.clock.now = r.clock.now.Add(time.Minute) // what others have stored is asked for now and then
 		r.settle(t)
 		r.clock.now = r.clock.now.Add(time.Minute)

@@ -32,12 +32,6 @@ type Link struct {
 	Evidence                    string // a JSON array
 }
 
-// Token is what the ranking is stored under once. The digest is in it: of two
-// workers that store one number the second is heard if it knows something else.
-func (r *Ranking) Token() string {
-	return fmt.Sprintf("ranking|%s|%s|%d|%016x", r.EffectKind, r.EffectID, r.Number, r.Digest)
-}
-
 // Finite says whether every number of the ranking is one: a row with another
 // could not be published.
 func (r *Ranking) Finite() bool {
@@ -170,7 +164,7 @@ func keys(of []EffectKey) string {
 // its number, digest, number of links and model.
 func CurrentRankings(of []EffectKey) string {
 	return `SELECT toString(effect_kind), effect_id, max(r.number), argMax(digest, r.number), toUInt64(argMax(length(links.rank), r.number)), toString(argMax(model, r.number))
-FROM whence_state.rankings AS r WHERE (effect_kind, effect_id) IN (` + keys(of) + `) GROUP BY effect_kind, effect_id`
+FROM whence_state.rankings AS r FINAL WHERE (effect_kind, effect_id) IN (` + keys(of) + `) GROUP BY effect_kind, effect_id`
 }
 
 // VanishedEffects is the question for the effects that have links and are none
@@ -375,11 +369,11 @@ WHERE live AND entity_kind IN ('deployment', 'change', 'flag', 'provider') AND (
 		here, moment(w.Until), moment(w.Oldest), moment(w.Since), moment(w.Changes), carrying)
 }
 
-// Edges is the question who called whom, as measured in an environment on the
-// days of [from, to).
+// Edges is the question who called whom, as measured in an environment in the
+// hours of [from, to).
 func Edges(environment string, from, to event.Millis) string {
 	return fmt.Sprintf(`SELECT DISTINCT caller, callee, service FROM whence_state.edges
-WHERE environment = %s AND day >= toDate(%s) AND day <= toDate(%s)`, quote(environment), moment(from), moment(to-1))
+WHERE environment = %s AND hour >= %s AND hour <= %s`, quote(environment), moment(HourOf(from)), moment(HourOf(to-1)))
 }
 
 // Measurements is the question for what services measured in [from, to).
