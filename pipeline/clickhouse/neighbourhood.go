@@ -150,10 +150,10 @@ func meaning(said map[string]string, name string) string {
 // graphKey is what a graph is of.
 type graphKey struct {
 	environment string
-	from, to    event.Millis // days
+	from, to    event.Millis // the first hour, and the last
 }
 
-// graph is the calls in an environment: declared, and measured on some days.
+// graph is the calls in an environment: declared, and measured in some hours.
 type graph struct {
 	catalog     *catalog
 	environment string
@@ -164,10 +164,9 @@ type graph struct {
 
 // surround finds the neighbourhood of an effect.
 func (r *Situations) surround(ctx context.Context, s *EffectState, catalog *catalog, graphs map[graphKey]*graph) error {
-	const day = tables.Week / 7
 	key := graphKey{environment: s.window.Environment}
 	if s.window.From < s.window.To {
-		key.from, key.to = s.window.From/day, (s.window.To-1)/day
+		key.from, key.to = tables.HourOf(s.window.From), tables.HourOf(s.window.To-1)
 	}
 	g := graphs[key]
 	if g == nil {

@@ -219,6 +219,31 @@ func sorted(s *Situation) *Situation {
 	return s
 }
 
+func TestCallsAfterTheWindowsHourAreNoneOfAnEffects(t *testing.T) {
+	client, r := situations(t)
+	tell(t, client, 1, incident("i", "shop"))
+	measure(t, client, "web", "shop", onset-600, onset, 0.5)
+	measure(t, client, "bar", "cart", onset-600, onset, 0.5)
+	before := load(t, r, "incident", "i")
+	ends := int64(before.To-event.MinTime) / 1000
+	nextHour := ends - ends%3600 + 3600 // MinTime is a whole hour
+	measure(t, client, "shop", "cart", nextHour, nextHour+60, 0.9)
+	evening := load(t, r, "incident", "i")
+	if evening.Digest != before.Digest || len(evening.Measurements) != len(before.Measurements) {
+		t.Errorf("traffic after it gives an effect %d measurements instead of %d, and another digest: %v",
+			len(evening.Measurements), len(before.Measurements), evening.Digest != before.Digest)
+	}
+	// A call of the window's last hour makes a neighbour, and whoever is told of that hour looks at the effect.
+	measure(t, client, "shop", "cart", nextHour-60, nextHour, 0.9)
+	if late := load(t, r, "incident", "i"); late.Digest == before.Digest || len(late.Measurements) <= len(before.Measurements) {
+		t.Errorf("%d measurements with a neighbour, %d without", len(late.Measurements), len(before.Measurements))
+	}
+	states, err := r.States(t.Context(), tables.EffectScope{Since: event.MinTime + event.Millis(nextHour-3600)*second - spans.After - 1}, 10)
+	if must(t, err); len(states) != 1 {
+		t.Errorf("%d effects are looked at for its hour, want 1", len(states))
+	}
+}
+
 func TestMeasurementsAreThoseOfTheServicesAroundAnEffect(t *testing.T) {
 	client, r := situations(t)
 	tell(t, client, 1, incident("i", "shop"), said("s", "service.declared", 0, `{"service":"shop","depends_on":["shop","cart"]}`),
@@ -346,7 +371,7 @@ func TestRankingsAreStoredOnceAndTheLastIsShown(t *testing.T) {
 	if n := answer[uint64](t, client, "SELECT count() FROM whence.links_history"); n != 4 {
 		t.Errorf("%d rows of two rankings of two", n)
 	}
-	if n := answer[uint64](t, client, "SELECT count() FROM whence_state.rankings"); n != 2 {
+	if n := answer[uint64](t, client, "SELECT count() FROM whence_state.rankings FINAL"); n != 2 {
 		t.Errorf("%d rows of two rankings, one of them stored twice", n)
 	}
 	states, err := r.States(t.Context(), tables.EffectScope{Since: event.Always}, 10)
@@ -384,6 +409,23 @@ func TestRankingsAreStoredOnceAndTheLastIsShown(t *testing.T) {
 	}
 	if gone, err = r.Vanished(t.Context(), 10); err != nil || len(gone) != 0 {
 		t.Errorf("gone still: %+v, %v", gone, err)
+	}
+}
+
+func TestARankingWhoseFirstAttemptHasFailedIsStoredByTheNext(t *testing.T) {
+	client, _ := situations(t)
+	k := &tables.Ranking{
+		EffectKind: "incident", EffectID: "spent", Number: 1, Digest: 5, Model: "m", ComputedAt: event.MinTime, Onset: event.MinTime,
+		Detected: event.MinTime, Links: []tables.Link{{CauseKind: "none", Rank: 1, Probability: 1, Evidence: "[]"}},
+	}
+	unmovable(t, client, "whence_state", "rankings", func() {
+		if err := client.StoreRanking(t.Context(), k); err == nil {
+			t.Fatal("the ranking is stored")
+		}
+	})
+	must(t, client.StoreRanking(t.Context(), k))
+	if n := answer[uint64](t, client, "SELECT count() FROM whence.links WHERE effect_id = 'spent'"); n != 1 {
+		t.Errorf("%d links of a ranking that was acknowledged, want 1", n)
 	}
 }
 
