@@ -284,6 +284,57 @@ func TestMeasurementsAreThoseOfTheServicesAroundAnEffect(t *testing.T) {
 	}
 }
 
+// acts stores what a user did at a second, and how long it took.
+func acts(t testing.TB, client *Client, service string, at int64, took, weight float64) {
+	t.Helper()
+	o := *observation("users "+service, int(at), event.MinTime+event.Millis(at)*second)
+	o.Type, o.Name, o.Service, o.Environment, o.OK = event.Prefix+"behavior.recorded", "buy", service, "prod", event.False
+	o.DurationMS, o.Weight, o.Version, o.Instance = took, weight, "v1", ""
+	block, touches := tables.NewObservations(), tables.NewTouches()
+	block.Append(&o, &event.Enrichment{CanonicalService: service})
+	touches.Append(&tables.Minute{Service: service, Environment: "prod", Start: tables.MinuteOf(o.Time), Touch: uint64(at)*7919 + 1, Rows: 1})
+	must(t, client.Insert(t.Context(), block, fmt.Sprint("acts", service, at)))
+	must(t, client.Insert(t.Context(), touches, fmt.Sprint("acts touch", service, at)))
+}
+
+func TestWhatUsersDidInTheMinuteThatEndsWithTheWindowsBeginningIsInItsDigest(t *testing.T) {
+	client, r := situations(t)
+	whole := onset - onset%60
+	tell(t, client, 1, said("o", "incident.opened", whole+60, fmt.Sprintf(
+		`{"incident_id":"i","service":"shop","environment":"prod","started_at":%q}`, at(whole))))
+	acts(t, client, "shop", whole, 10, 1)
+	before := load(t, r, "incident", "i")
+	acts(t, client, "shop", whole-25*60-20, 10, 1)
+	after := load(t, r, "incident", "i")
+	if len(before.Measurements) != 1 || len(after.Measurements) != 2 || before.Digest == after.Digest {
+		t.Errorf("%d measurements, then %d, and another digest: %v", len(before.Measurements), len(after.Measurements), before.Digest != after.Digest)
+	}
+}
+
+func TestSumsOfWhatUsersDidAreTheSameInAnyOrder(t *testing.T) {
+	client, r := situations(t)
+	whole := onset - onset%60
+	amounts := []float64{1e16, 1, 0.1, 3, 0.7, 1e15, 2.3}
+	for i, name := range []string{"forth", "back"} {
+		tell(t, client, 1, incident(name, name))
+		for j := range amounts {
+			amount := amounts[j]
+			if i == 1 {
+				amount = amounts[len(amounts)-1-j]
+			}
+			acts(t, client, name, whole+int64(j), amount, amount)
+		}
+	}
+	forth, back := load(t, r, "incident", "forth").Measurements, load(t, r, "incident", "back").Measurements
+	if len(forth) != 1 || len(back) != 1 {
+		t.Fatalf("%d and %d measurements", len(forth), len(back))
+	}
+	back[0].Service, back[0].Callee = forth[0].Service, forth[0].Callee
+	if diff := gocmp.Diff(forth[0], back[0], cmpopts.EquateNaNs()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestAnEffectOfWhichLittleIsKnownHasASituation(t *testing.T) {
 	client, r := situations(t)
 	tell(t, client, 1, incident("unknown", "nobody-knows"),

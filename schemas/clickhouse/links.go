@@ -310,9 +310,10 @@ func MeasurementDigests(all []Measured) string {
 	for i, m := range all {
 		minute := func(t event.Millis) int64 { return int64(t / 1000) }
 		from, to := MinuteOf(m.From), MinuteOf(m.To+59_999)
-		places = append(places, fmt.Sprintf("(%d,%s,%d,%d,[%s])", i, quote(m.Environment), minute(from), minute(to), quoted(m.Services)),
+		first := from - 60_000 // what users did counts when its minute ends
+		places = append(places, fmt.Sprintf("(%d,%s,%d,%d,[%s])", i, quote(m.Environment), minute(first), minute(to), quoted(m.Services)),
 			fmt.Sprintf("(%d,%s,%d,%d,[%s])", i, quote(m.Environment), minute(from-Week), minute(to-Week), quoted(m.Own)))
-		for h := HourOf(from); h < to; h += 3_600_000 {
+		for h := HourOf(first); h < to; h += 3_600_000 {
 			hours[h], hours[h-HourOf(Week)] = true, true
 		}
 		services, spoken = append(services, m.Services...), append(spoken, m.Environment)
@@ -387,14 +388,16 @@ UNION ALL
 %s`, measuredRows(environment, services, from, to), behaviourMinutes(environment, services, from, to))
 }
 
-// behaviourMinutes are the rows of what users did as the view signals has them.
+// behaviourMinutes are the rows of what users did as the view signals has them:
+// a row's time is the end of its minute, so the first began before from. Sums
+// are the same in whatever order parts are read.
 func behaviourMinutes(environment string, services []string, from, to event.Millis) string {
 	return fmt.Sprintf(`SELECT
     toInt64(toUnixTimestamp(toStartOfMinute(o.time)) + 60) * 1000 AS at, toFloat64(60000) AS span, CAST('', 'LowCardinality(String)') AS source, o.service AS service,
     CAST(if(o.instance = '', concat('version ', o.version), toString(o.instance)), 'LowCardinality(String)') AS instance, o.version AS version,
     CAST('', 'LowCardinality(String)') AS caller, o.service AS callee,
-    sum(ifNull(o.weight, 1)) AS n, sumIf(ifNull(o.weight, 1), NOT o.ok) AS failed, nan AS good,
-    ifNull(avg(o.duration_ms), nan) AS mean, nan AS p99, nan AS cpu, nan AS memory
+    sumKahan(ifNull(o.weight, 1)) AS n, sumKahanIf(ifNull(o.weight, 1), NOT o.ok) AS failed, nan AS good,
+    if(count(o.duration_ms) = 0, nan, sumKahan(ifNull(o.duration_ms, 0)) / count(o.duration_ms)) AS mean, nan AS p99, nan AS cpu, nan AS memory
 FROM whence.observations AS o FINAL
 PREWHERE service IN (%[1]s) AND environment = %[2]s AND toStartOfMinute(time) >= toStartOfMinute(%[3]s - INTERVAL 1 MINUTE) AND toStartOfMinute(time) <= toStartOfMinute(%[4]s)
 WHERE o.type = 'io.whence.behavior.recorded' AND o.ok IS NOT NULL
