@@ -139,8 +139,10 @@ type Correlator struct {
 	held      map[Key]*hold
 	failures  map[Key]int
 	vanishing bool      // effects may have vanished
+	swept     time.Time // when it was asked which
 	unsent    bool      // rankings may be stored and not published
 	resend    time.Time // not before
+	refused   map[Key]*refusal
 }
 
 // note is what came: see Scope.
@@ -271,7 +273,8 @@ func (c *Correlator) Begin() {
 	c.behind, c.next = sweep{}, sweep{}
 	c.behind.add(Scope{Since: event.Always})
 	c.queue, c.held, c.failures = nil, map[Key]*hold{}, map[Key]int{}
-	c.vanishing, c.unsent, c.resend = true, true, time.Time{}
+	c.vanishing, c.swept = true, time.Time{}
+	c.unsent, c.resend, c.refused = true, time.Time{}, map[Key]*refusal{}
 }
 
 // Run looks when facts are stored, and at each tick, until ctx is done.
@@ -382,9 +385,23 @@ func (c *Correlator) again(came *note) {
 	c.note.rows = c.note.rows || came.rows
 }
 
-// front ranks what something new concerns, the latest effects at once. If there
-// are more than a page, the rest goes behind.
+// front ranks what something new concerns: incidents that it speaks of before
+// anything else is even asked for, then the latest effects. If there are more
+// than a page, the rest goes behind.
 func (c *Correlator) front(ctx context.Context, scope Scope) {
+	incidents := named(scope.Named, Incident)
+	alone := len(incidents) == len(scope.Named) && len(scope.Blamed) == 0 && scope.Since == event.Forever
+	if len(incidents) > 0 && !alone {
+		c.ahead(ctx, Scope{Since: event.Forever, Named: incidents})
+	}
+	c.ahead(ctx, scope)
+}
+
+func named(all []Key, kind string) []Key {
+	return slices.DeleteFunc(slices.Clone(all), func(key Key) bool { return key.Kind != kind })
+}
+
+func (c *Correlator) ahead(ctx context.Context, scope Scope) {
 	states, err := c.store.States(ctx, scope, c.config.Page)
 	if err != nil {
 		c.next.add(scope)
@@ -400,17 +417,20 @@ func (c *Correlator) front(ctx context.Context, scope Scope) {
 			stale = append(stale, states[i].Key)
 		}
 	}
-	slices.SortStableFunc(stale, func(a, b Key) int { return cmp.Compare(urgency(a), urgency(b)) })
+	slices.SortStableFunc(stale, byUrgency)
 	for i, key := range stale {
 		if i > 0 && c.disturbed() {
 			c.queue = append(slices.Clone(stale[i:]), c.queue...)
+			slices.SortStableFunc(c.queue, byUrgency) // of two storms' incidents none waits for alerts
 			return
 		}
 		c.do(ctx, key)
 	}
 }
 
-// urgency orders what is ranked at one moment: people look at incidents first.
+// byUrgency orders what is ranked at one moment: people look at incidents first.
+func byUrgency(a, b Key) int { return cmp.Compare(urgency(a), urgency(b)) }
+
 func urgency(k Key) int { return slices.Index([]string{Incident, Breach, Alert, Finding}, k.Kind) }
 
 func (c *Correlator) stale(s *State) bool {
@@ -448,16 +468,20 @@ func (c *Correlator) waited(ctx context.Context) {
 	now := c.clock.Now()
 	var due []Key
 	for key, h := range c.held {
-		if now.Before(h.until) {
-			continue
-		}
-		delete(c.held, key)
-		if h.again {
+		switch {
+		case now.Before(h.until):
+		case h.again:
 			due = append(due, key)
+		default:
+			delete(c.held, key)
 		}
 	}
-	slices.SortFunc(due, func(a, b Key) int { return strings.Compare(a.Kind+a.ID, b.Kind+b.ID) })
-	for _, key := range due {
+	slices.SortFunc(due, func(a, b Key) int { return cmp.Or(byUrgency(a, b), strings.Compare(a.Kind+a.ID, b.Kind+b.ID)) })
+	for i, key := range due {
+		if i > 0 && c.disturbed() {
+			return // they are held until the next look, behind what came
+		}
+		delete(c.held, key)
 		c.do(ctx, key)
 	}
 }
@@ -554,30 +578,68 @@ func (c *Correlator) publish(ctx context.Context, k *Kept) bool {
 // sendLater says that something may be stored and not on the topic.
 func (c *Correlator) sendLater() { c.unsent, c.resend = true, c.clock.Now().Add(c.config.Pause) }
 
-// send publishes what is stored and may not be on the topic.
+// send publishes what is stored and may not be on the topic. One that can't be
+// sent is left out for a while, so that it does not keep back the others; where
+// several can't, the topic is away.
 func (c *Correlator) send(ctx context.Context) {
-	if !c.unsent || ctx.Err() != nil || c.clock.Now().Before(c.resend) {
+	now := c.clock.Now()
+	if !c.unsent || ctx.Err() != nil || now.Before(c.resend) {
 		return
 	}
-	kept, err := c.store.Unpublished(ctx, c.config.Page)
+	asked := c.config.Page + len(c.refused)
+	kept, err := c.store.Unpublished(ctx, asked)
 	if err != nil {
-		c.resend = c.clock.Now().Add(c.config.Pause)
+		c.resend = now.Add(c.config.Pause)
 		c.fail(ctx, Key{}, err)
 		return
 	}
+	left, failed := len(kept) == asked, 0
 	for i := range kept {
-		if !c.publish(ctx, &kept[i]) {
-			return
+		r := c.refused[kept[i].Key()]
+		if r != nil && now.Before(r.until) || failed == tooMany {
+			left = true
+			continue
 		}
+		if c.publish(ctx, &kept[i]) {
+			delete(c.refused, kept[i].Key())
+			continue
+		}
+		left, failed = true, failed+1
+		c.refuse(kept[i].Key())
 	}
-	c.unsent = len(kept) == c.config.Page
+	if c.unsent = left; !left {
+		c.refused = map[Key]*refusal{}
+	}
 }
 
-// vanished gives effects that exist no more a ranking without links.
+// tooMany refusals in a row of messages: the topic is away.
+const tooMany = 2
+
+// refusal is how often a message could not be sent, and until when it is left
+// out.
+type refusal struct {
+	times int
+	until time.Time
+}
+
+func (c *Correlator) refuse(key Key) {
+	r := c.refused[key]
+	if r == nil {
+		r = &refusal{}
+		c.refused[key] = r
+	}
+	r.times++
+	r.until = c.clock.Now().Add(pauseAfter(c.config.Pause, r.times))
+}
+
+// vanished gives effects that exist no more a ranking without links. The
+// question is about all effects: while others wait it is asked now and then.
 func (c *Correlator) vanished(ctx context.Context) {
-	if !c.vanishing || c.behind.on || len(c.queue) > 0 || ctx.Err() != nil {
+	busy := c.behind.on || len(c.queue) > 0
+	if !c.vanishing || busy && c.clock.Now().Sub(c.swept) < c.config.Slow || ctx.Err() != nil {
 		return
 	}
+	c.swept = c.clock.Now()
 	gone, err := c.store.Vanished(ctx, c.config.Page)
 	if err != nil {
 		c.fail(ctx, Key{}, err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ type world struct {
 	broken    map[Key]bool // Load fails
 	down      error        // everything does
 	mute      error        // Publish does
+	poison    map[Key]bool // Publish does of these
 	deaf      error        // Keep does, and has stored the ranking
 	crash     func(step string)
 }
@@ -165,6 +167,9 @@ func (w *world) Unpublished(_ context.Context, limit int) ([]Kept, error) {
 			all = append(all, last)
 		}
 	}
+	slices.SortFunc(all, func(a, b Kept) int {
+		return cmp.Or(cmp.Compare(a.ComputedAt, b.ComputedAt), strings.Compare(a.Effect.ID, b.Effect.ID))
+	})
 	return all[:min(limit, len(all))], w.down
 }
 
@@ -180,6 +185,9 @@ func (w *world) Published(_ context.Context, k *Kept) error {
 func (w *world) Publish(_ context.Context, k *Kept) error {
 	if err := cmp.Or(w.down, w.mute); err != nil {
 		return err
+	}
+	if w.poison[k.Key()] {
+		return errors.New("too large")
 	}
 	w.topic = append(w.topic, *k)
 	w.crash("after publish")
@@ -454,6 +462,110 @@ func TestANewIncidentGoesBeforeWhatIsBehind(t *testing.T) {
 	if r.last(Key{Incident, "urgent"}).Number == 0 {
 		t.Errorf("it waits behind %d alerts of long ago", len(r.effects))
 	}
+	r.settle(t)
+	if err := r.right(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnIncidentThatComesWithAStormOfAlertsIsRankedFirst(t *testing.T) {
+	r := newRig(newWorld())
+	r.settle(t)
+	var order []string
+	rank := r.Correlator.rank
+	r.Correlator.rank = func(s *Situation, m *Model) Ranking {
+		order = append(order, s.Effect.ID)
+		return rank(s, m)
+	}
+	r.open("incident", 1000)
+	for i := range 12 { // more than a page, and detected later
+		r.alert(fmt.Sprint("alert ", i), event.Millis(2000+i))
+	}
+	r.settle(t)
+	if len(order) != 13 || order[0] != "incident" {
+		t.Errorf("ranked in the order %v", order)
+	}
+}
+
+func (r *rig) alert(id string, at event.Millis) {
+	r.effects[Key{Alert, id}] = at
+	r.Facts(fact(Alert, id, at))
+}
+
+// storm has two alerts come with each ranking.
+func (r *rig) storm(most int) {
+	rank, n := r.Correlator.rank, 0
+	r.Correlator.rank = func(s *Situation, m *Model) Ranking {
+		for range 2 {
+			if n++; n < most {
+				r.alert(fmt.Sprint("storm ", n), event.Millis(10_000+n))
+			}
+		}
+		return rank(s, m)
+	}
+	r.alert("storm", 10_000)
+}
+
+func TestSeveralIncidentsInAStormOfAlertsWaitForNoAlert(t *testing.T) {
+	r := newRig(newWorld())
+	r.settle(t)
+	r.storm(1000)
+	for i := range 3 {
+		r.open(fmt.Sprint(i), event.Millis(i)+1)
+	}
+	for range 3 {
+		r.Look(t.Context())
+	}
+	for i := range 3 {
+		if r.last(Key{Incident, fmt.Sprint(i)}).Number == 0 {
+			t.Errorf("incident %d waits behind alerts", i)
+		}
+	}
+}
+
+func TestWhatIsGoneLosesItsLinksThoughAStormGoesOn(t *testing.T) {
+	r := newRig(newWorld())
+	r.open("a", aMinute)
+	r.settle(t)
+	r.storm(1000)
+	for second := range 50 {
+		if second == 10 {
+			delete(r.effects, Key{Incident, "a"})
+			r.Facts(fact("retraction", "", aMinute))
+		}
+		r.clock.now = r.clock.now.Add(time.Second)
+		r.Look(t.Context())
+	}
+	if r.Quiet() {
+		t.Fatal("the storm is over")
+	}
+	if n := len(r.last(Key{Incident, "a"}).Links); n > 0 {
+		t.Errorf("it has %d links still", n)
+	}
+}
+
+func TestOneMessageThatCannotBeSentKeepsBackNoOther(t *testing.T) {
+	r := newRig(newWorld())
+	r.mute = errors.New("away")
+	for i := range 10 {
+		r.open(fmt.Sprint(i), event.Millis(i)*aMinute)
+	}
+	r.poison = map[Key]bool{{Incident, "9"}: true, {Incident, "8"}: true, {Incident, "3"}: true, {Incident, "2"}: true}
+	for range 20 {
+		r.Look(t.Context())
+	}
+	r.mute, r.heard.failed = nil, 0
+	for range 100 {
+		r.clock.now = r.clock.now.Add(time.Second)
+		r.Look(t.Context())
+	}
+	if len(r.published) != 6 {
+		t.Errorf("%d of the other six rankings are on the topic", len(r.published))
+	}
+	if r.heard.failed > 60 {
+		t.Errorf("%d failures in a hundred seconds: of each fewer and fewer are wanted", r.heard.failed)
+	}
+	r.poison = nil
 	r.settle(t)
 	if err := r.right(); err != nil {
 		t.Error(err)
