@@ -108,7 +108,7 @@ func (e effects) States(ctx context.Context, scope correlate.Scope, limit int) (
 	if scope.Behind != nil {
 		s.Before, s.BeforeDetected = tables.EffectKey(scope.Behind.Key), scope.Behind.Detected
 	}
-	return states(e.Situations.States(ctx, s, limit))
+	return states(e.Situations.States(ctx, s, scope.Retold, limit))
 }
 
 func (e effects) Vanished(ctx context.Context, limit int) ([]correlate.State, error) {

@@ -130,7 +130,7 @@ func TestDoubtedBatchesLeaveTheSameTablesAsOthers(t *testing.T) {
 	attempts := 0
 	calm, trouble := fmt.Sprint("calm ", seed), fmt.Sprint("troubled ", seed)
 	for source, sink := range map[string]stage.Sink{
-		calm:    client,
+		calm: client,
 		trouble: &troubled{Client: client, t: t, random: rand.New(rand.NewPCG(seed, 1)), spoiled: map[string][]string{
 			"whence.observations": {"whence_state.edges"},
 		}},

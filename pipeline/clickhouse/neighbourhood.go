@@ -346,6 +346,24 @@ func before(history []confirmation, t event.Millis) []confirmation {
 	return history[:sort.Search(len(history), func(i int) bool { return history[i].at >= t })]
 }
 
+// confirmedSince is when the first of these entities was confirmed to be a cause
+// or to have one; event.Forever: none was. Records count from there on.
+func confirmedSince(history []confirmation, entities []string) event.Millis {
+	if len(history) == 0 || len(entities) == 0 {
+		return event.Forever
+	}
+	named := make(map[string]bool, len(entities))
+	for _, id := range entities {
+		named[id] = true
+	}
+	for _, c := range history { // in order of time
+		if named[c.incident] || named[c.cause] {
+			return c.at
+		}
+	}
+	return event.Forever
+}
+
 func hashOf(history []confirmation, t event.Millis) uint64 {
 	h := newHash()
 	for _, c := range before(history, t) {

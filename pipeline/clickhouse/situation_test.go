@@ -238,7 +238,7 @@ func TestCallsAfterTheWindowsHourAreNoneOfAnEffects(t *testing.T) {
 	if late := load(t, r, "incident", "i"); late.Digest == before.Digest || len(late.Measurements) <= len(before.Measurements) {
 		t.Errorf("%d measurements with a neighbour, %d without", len(late.Measurements), len(before.Measurements))
 	}
-	states, err := r.States(t.Context(), tables.EffectScope{Since: event.MinTime + event.Millis(nextHour-3600)*second - spans.After - 1}, 10)
+	states, err := r.States(t.Context(), tables.EffectScope{Since: event.MinTime + event.Millis(nextHour-3600)*second - spans.After - 1}, nil, 10)
 	if must(t, err); len(states) != 1 {
 		t.Errorf("%d effects are looked at for its hour, want 1", len(states))
 	}
@@ -397,6 +397,57 @@ func TestWhatWasConfirmedBeforeIsRemembered(t *testing.T) {
 	}
 }
 
+func TestWhatIsSaidLaterOfAConfirmedCauseChangesTheRecord(t *testing.T) {
+	client, r := situations(t)
+	tell(t, client, 1, incident("i", "shop"), deploys("e", "cart", "v2", onset-60, ""),
+		said("p1", "incident.opened", onset-9*86400, `{"incident_id":"p1","service":"shop","environment":"prod"}`),
+		said("cc", "cause.confirmed", onset-8*86400, `{"incident_id":"p1","cause_kind":"flag","cause_id":"fl","by":"me"}`),
+		said("p2", "incident.opened", onset-9*86400, `{"incident_id":"p2","service":"web","environment":"prod"}`),
+		said("cd", "cause.confirmed", onset-7*86400, `{"incident_id":"p2","cause_kind":"configuration","cause_id":"conf","by":"me"}`))
+	for _, step := range []struct {
+		what, id string
+		fact     event.Fact
+		record   [2]int // of cart
+	}{
+		{"the flag is changed weeks later", "fl", said("fl", "flag.changed", onset+20*86400, `{"flag":"fl","environment":"prod","services":["cart"],"rules":{"on": 50}}`), [2]int{1, 0}},
+		{"the configuration is said to be of cart", "conf", said("conf", "configuration.changed", onset+21*86400, `{"change_id":"conf","service":"cart","environment":"prod"}`), [2]int{2, 0}},
+		{"another flag", "other", said("other", "flag.changed", onset+22*86400, `{"flag":"other","environment":"prod","services":["cart"],"rules":{"on": 50}}`), [2]int{2, 0}},
+	} {
+		before := digestOf(t, r, "incident", "i")
+		tell(t, client, 1, step.fact)
+		s := load(t, r, "incident", "i")
+		changed := step.id != "other"
+		if (s.Digest != before) != changed {
+			t.Errorf("%s: the digest has changed: %v", step.what, s.Digest != before)
+		}
+		if got := [2]int{s.Candidates[0].Confirmed, s.Candidates[0].Refuted}; got != step.record {
+			t.Errorf("%s: confirmed and refuted %v, want %v", step.what, got, step.record)
+		}
+		states, err := r.States(t.Context(), tables.EffectScope{Since: event.Forever}, []string{step.id}, 10)
+		if must(t, err); slices.ContainsFunc(states, func(s EffectState) bool { return s.Key.ID == "i" }) != changed {
+			t.Errorf("%s: %d effects are looked at", step.what, len(states))
+		}
+	}
+}
+
+func TestAConflictThatTakesTheWinnersPlaceIsASign(t *testing.T) {
+	client, r := situations(t)
+	tell(t, client, 2, deploys("d", "cart", "v4", onset, ""), deploys("d", "cart", "v5", onset, ""))
+	before, err := r.Signs(t.Context(), 0)
+	must(t, err)
+	again, err := r.Signs(t.Context(), 0)
+	if must(t, err); again.Conflicts != before.Conflicts {
+		t.Error("it is another sign while nothing has changed")
+	}
+	// One conflict goes and another one comes.
+	must(t, client.exec(t.Context(), "TRUNCATE TABLE whence.conflicts", nil))
+	tell(t, client, 2, deploys("e", "cart", "v4", onset, ""), deploys("e", "cart", "v5", onset, ""))
+	after, err := r.Signs(t.Context(), 0)
+	if must(t, err); after.Conflicts == before.Conflicts {
+		t.Error("one conflict looks like another")
+	}
+}
+
 func TestRankingsAreStoredOnceAndTheLastIsShown(t *testing.T) {
 	client, r := situations(t)
 	tell(t, client, 1, incident("i", "shop"))
@@ -425,7 +476,7 @@ func TestRankingsAreStoredOnceAndTheLastIsShown(t *testing.T) {
 	if n := answer[uint64](t, client, "SELECT count() FROM whence_state.rankings FINAL"); n != 2 {
 		t.Errorf("%d rows of two rankings, one of them stored twice", n)
 	}
-	states, err := r.States(t.Context(), tables.EffectScope{Since: event.Always}, 10)
+	states, err := r.States(t.Context(), tables.EffectScope{Since: event.Always}, nil, 10)
 	must(t, err)
 	if len(states) != 1 || states[0].Number != 2 || states[0].Ranked != 12 || states[0].Model != "m/1" {
 		t.Errorf("%+v", states)
@@ -490,7 +541,7 @@ func TestEffectsAreListedPageByPageTheLatestFirst(t *testing.T) {
 	var seen []string
 	scope := tables.EffectScope{Since: event.Always}
 	for {
-		states, err := r.States(t.Context(), scope, 3)
+		states, err := r.States(t.Context(), scope, nil, 3)
 		must(t, err)
 		for _, s := range states {
 			seen = append(seen, s.Key.ID)
@@ -504,7 +555,7 @@ func TestEffectsAreListedPageByPageTheLatestFirst(t *testing.T) {
 		t.Error(diff)
 	}
 	named := tables.EffectScope{Since: event.MinTime + event.Millis(onset)*second + 2*second, Effects: []tables.EffectKey{{Kind: "alert", ID: "a0"}}}
-	states, err := r.States(t.Context(), named, 10)
+	states, err := r.States(t.Context(), named, nil, 10)
 	must(t, err)
 	if len(states) != 2 || states[0].Key.ID != "a6" || states[1].Key.ID != "a0" {
 		t.Errorf("%+v", states)

@@ -34,6 +34,10 @@ type Scope struct {
 	Since  event.Millis // event.Always: every effect
 	Named  []Key
 	Blamed []string
+	// Retold are ids of entities that something was said of. Where they are in an
+	// earlier confirmation, it may be about other services now, and effects that
+	// began since have another record.
+	Retold []string
 	// Behind, where it is not nil, is the last effect of the page before.
 	Behind *State
 }
@@ -150,14 +154,17 @@ type note struct {
 	since  event.Millis // event.Forever: nothing
 	named  map[Key]bool
 	blamed map[string]bool
+	retold map[string]bool
 	rows   bool
 }
 
 func newNote() note {
-	return note{since: event.Forever, named: map[Key]bool{}, blamed: map[string]bool{}}
+	return note{since: event.Forever, named: map[Key]bool{}, blamed: map[string]bool{}, retold: map[string]bool{}}
 }
 
-func (n *note) empty() bool { return n.since == event.Forever && len(n.named)+len(n.blamed) == 0 }
+func (n *note) empty() bool {
+	return n.since == event.Forever && len(n.named)+len(n.blamed)+len(n.retold) == 0
+}
 
 func (n *note) scope() Scope {
 	s := Scope{Since: n.since}
@@ -166,6 +173,9 @@ func (n *note) scope() Scope {
 	}
 	for word := range n.blamed {
 		s.Blamed = append(s.Blamed, word)
+	}
+	for id := range n.retold {
+		s.Retold = append(s.Retold, id)
 	}
 	return s
 }
@@ -192,6 +202,7 @@ func (s *sweep) add(scope Scope) {
 	s.scope.Since = min(s.scope.Since, scope.Since)
 	s.scope.Named = append(s.scope.Named, scope.Named...)
 	s.scope.Blamed = append(s.scope.Blamed, scope.Blamed...)
+	s.scope.Retold = append(s.scope.Retold, scope.Retold...)
 }
 
 // New makes a correlator.
@@ -252,6 +263,10 @@ func (n *note) fact(f *event.Fact) {
 		for _, revision := range revisionsOf(f) {
 			n.blamed[strings.Clone(revision)] = true
 		}
+	}
+	switch f.Kind {
+	case Incident, "deployment", "change", "flag": // what a confirmation names
+		n.retold[strings.Clone(f.EntityID)] = true
 	}
 }
 
@@ -390,7 +405,7 @@ func (c *Correlator) again(came *note) {
 // than a page, the rest goes behind.
 func (c *Correlator) front(ctx context.Context, scope Scope) {
 	incidents := named(scope.Named, Incident)
-	alone := len(incidents) == len(scope.Named) && len(scope.Blamed) == 0 && scope.Since == event.Forever
+	alone := len(incidents) == len(scope.Named) && len(scope.Blamed) == 0 && scope.Since == event.Forever // but for what was confirmed
 	if len(incidents) > 0 && !alone {
 		c.ahead(ctx, Scope{Since: event.Forever, Named: incidents})
 	}

@@ -29,6 +29,8 @@ type world struct {
 	rows      map[event.Millis]uint64 // minute → sum
 	calls     map[event.Millis]bool   // hours in which neighbours called each other
 	conflicts uint64
+	confirmed map[string]event.Millis // entity → when it was confirmed to be a cause, or to have one
+	told      map[string]uint64       // entity → how often it was spoken of
 
 	kept      map[Key][]Kept
 	published map[Key]uint64
@@ -47,6 +49,7 @@ type world struct {
 func newWorld() *world {
 	return &world{
 		effects: map[Key]event.Millis{}, said: map[string]event.Millis{}, rows: map[event.Millis]uint64{}, calls: map[event.Millis]bool{},
+		confirmed: map[string]event.Millis{}, told: map[string]uint64{},
 		kept: map[Key][]Kept{}, published: map[Key]uint64{}, broken: map[Key]bool{}, crash: func(string) {},
 	}
 }
@@ -71,6 +74,11 @@ func (w *world) digest(key Key) uint64 {
 	for hour := range w.calls {
 		if hour < until {
 			digest += uint64(hour+11) * 1_000_033
+		}
+	}
+	for name, at := range w.confirmed {
+		if at < w.effects[key] {
+			digest += (uint64(at) + w.told[name]*77) * 1_000_037
 		}
 	}
 	return digest
@@ -111,6 +119,11 @@ func after(a, b State) int {
 func (w *world) States(_ context.Context, scope Scope, limit int) ([]State, error) {
 	w.questions++
 	var all []State
+	for _, id := range scope.Retold {
+		if at, there := w.confirmed[id]; there {
+			scope.Since = min(scope.Since, at)
+		}
+	}
 	for key, detected := range w.effects {
 		s := w.state(key)
 		if (scope.Since == event.Always || detected > scope.Since || slices.Contains(scope.Named, key)) &&
@@ -341,6 +354,17 @@ func TestWhateverComesInWhateverOrderAndWithAnyCrashRankingsAreRightWhenQuiet(t 
 					r.conflicts++
 					r.Facts(fact("deployment", name, r.said[name]))
 				}
+			},
+			"confirm": func(t *rapid.T) {
+				if name := id.Draw(t, "id"); r.confirmed[name] == 0 {
+					r.confirmed[name] = moment.Draw(t, "at")
+					r.Facts(fact("cause", "", r.confirmed[name]))
+				}
+			},
+			"something else is said of what was confirmed": func(t *rapid.T) {
+				name := id.Draw(t, "id")
+				r.told[name]++
+				r.Facts(fact(rapid.SampledFrom([]string{Incident, "deployment", "change", "flag"}).Draw(t, "kind"), name, moment.Draw(t, "at")))
 			},
 			"look": func(*rapid.T) { r.look() },
 			"wait": func(t *rapid.T) {

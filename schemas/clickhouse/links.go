@@ -479,16 +479,26 @@ const Aliases = `SELECT said.1 AS alias, argMax(said.2, ord) FROM
 WHERE said.1 != '' AND said.2 != '' AND said.1 != said.2
 GROUP BY alias`
 
+// conflictsSum is a sum that changes with what is in conflict: a content may take
+// the place of another, and their count stay the same.
+const conflictsSum = `sumWithOverflow(cityHash64(toString(source), id, toString(type), kept_hash, lost_hash)) FROM whence.conflicts FINAL`
+
+// LinkSigns is the question whether any observation was stored, and whether a
+// fact was said in another way.
+const LinkSigns = `SELECT sumWithOverflow(touch), (SELECT ` + conflictsSum + `) FROM whence_state.touches WHERE service = ''`
+
 // Knowledge is the question whether Declared and Aliases may have other
 // answers, and whether Confirmations may.
-const Knowledge = `SELECT
+const Knowledge = `WITH
+    (SELECT (count(), max(revision)) FROM whence_state.fact_contents WHERE entity_kind = 'cause') AS causes,
+    (SELECT ` + conflictsSum + `) AS conflicts, (SELECT max(revision) FROM whence_state.unsaid) AS unsaid
+SELECT
 cityHash64(
     (SELECT (count(), max(revision)) FROM whence_state.fact_contents WHERE entity_kind IN ('service', 'identity')),
-    (SELECT (count(), max(revision)) FROM whence.services), (SELECT count() FROM whence.conflicts), (SELECT max(revision) FROM whence_state.unsaid)),
-cityHash64((SELECT (count(), max(revision)) FROM whence_state.fact_contents WHERE entity_kind = 'cause'),
-    if((SELECT count() FROM whence_state.fact_contents WHERE entity_kind = 'cause') = 0, (0, 0), (SELECT (max(revision), count()) FROM whence.incidents)),
-    if((SELECT count() FROM whence_state.fact_contents WHERE entity_kind = 'cause') = 0, 0, (SELECT max(revision) FROM whence.deployments)),
-    (SELECT count() FROM whence.conflicts), (SELECT max(revision) FROM whence_state.unsaid))`
+    (SELECT (count(), max(revision)) FROM whence.services), conflicts, unsaid),
+cityHash64(causes, conflicts, unsaid, if(causes.1 = 0, (0, 0, 0, 0), (
+    (SELECT max(revision) FROM whence.incidents), (SELECT max(revision) FROM whence.deployments),
+    (SELECT max(revision) FROM whence.changes), (SELECT max(revision) FROM whence.flags))))`
 
 func each[T any](values []T, write func(T) string) string {
 	return join(values, func(b *strings.Builder, v T) { b.WriteString(write(v)) })
