@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,7 +108,7 @@ func (e effects) States(ctx context.Context, scope correlate.Scope, limit int) (
 	if scope.Behind != nil {
 		s.Before, s.BeforeDetected = tables.EffectKey(scope.Behind.Key), scope.Behind.Detected
 	}
-	return states(e.Situations.States(ctx, s, limit))
+	return states(e.Situations.States(ctx, s, scope.Retold, limit))
 }
 
 func (e effects) Vanished(ctx context.Context, limit int) ([]correlate.State, error) {
@@ -247,11 +249,7 @@ func (t linksTopic) Publish(ctx context.Context, k *correlate.Kept) error {
 		Onset: moment(k.Effect.Onset), Detected: moment(k.Effect.Detected), Model: k.Model, Revision: k.Revision,
 		ComputedAt: moment(k.ComputedAt), Links: append([]correlate.Link{}, k.Links...),
 	}
-	value, err := json.Marshal(m)
-	if err == nil && len(value) > maxLinksBytes {
-		m.Links = shortened(m.Links)
-		value, err = json.Marshal(m)
-	}
+	value, err := m.bounded()
 	if err != nil {
 		return err
 	}
@@ -266,18 +264,32 @@ func (t linksTopic) Publish(ctx context.Context, k *correlate.Kept) error {
 // maxLinksBytes is what a message may have, well below a record's limit.
 const maxLinksBytes = 512 << 10
 
-// shortened are the likeliest links and the one of no cause, without SQL.
-func shortened(links []correlate.Link) []correlate.Link {
-	const likeliest = 20
+// bounded is the message as JSON. Of one that is too large it leaves out more and
+// more: statements and all but the likeliest links, then evidence.
+func (m *linksMessage) bounded() ([]byte, error) {
+	value, err := json.Marshal(m)
+	for _, most := range []struct{ links, terms int }{{20, math.MaxInt}, {20, 5}, {5, 5}, {5, 0}, {1, 0}} {
+		if err != nil || len(value) <= maxLinksBytes {
+			break
+		}
+		short := *m
+		short.Links = shortened(m.Links, most.links, most.terms)
+		value, err = json.Marshal(&short)
+	}
+	return value, err
+}
+
+// shortened are the likeliest links and the one of no cause, without SQL, and
+// of each the first terms.
+func shortened(links []correlate.Link, likeliest, most int) []correlate.Link {
 	var short []correlate.Link
 	for _, l := range links {
 		if l.Rank > likeliest && l.CauseKind != correlate.None {
 			continue
 		}
-		terms := make([]correlate.Term, len(l.Evidence))
-		for i, term := range l.Evidence {
-			term.SQL = ""
-			terms[i] = term
+		terms := slices.Clone(l.Evidence[:min(most, len(l.Evidence))])
+		for i := range terms {
+			terms[i].SQL = ""
 		}
 		l.Evidence = terms
 		short = append(short, l)

@@ -115,6 +115,7 @@ func batch(random *rand.Rand, source string, n int) *pipeline.Batch {
 		o.Provenance = b.Provenance(i)
 		o.Hash = 1<<63 + uint64(random.IntN(3))
 		o.Message = fmt.Sprint(o.Hash)
+		o.Caller, o.Callee, o.Environment = fmt.Sprint("web ", id%7), "shop", source
 		b.Observations, b.Enrichments = append(b.Observations, *o), append(b.Enrichments, event.Enrichment{DeploymentAgeMS: event.NoAge, Revision: b.Revision})
 	}
 	return b
@@ -129,8 +130,10 @@ func TestDoubtedBatchesLeaveTheSameTablesAsOthers(t *testing.T) {
 	attempts := 0
 	calm, trouble := fmt.Sprint("calm ", seed), fmt.Sprint("troubled ", seed)
 	for source, sink := range map[string]stage.Sink{
-		calm:    client,
-		trouble: &troubled{Client: client, t: t, random: rand.New(rand.NewPCG(seed, 1))},
+		calm: client,
+		trouble: &troubled{Client: client, t: t, random: rand.New(rand.NewPCG(seed, 1)), spoiled: map[string][]string{
+			"whence.observations": {"whence_state.edges"},
+		}},
 	} {
 		random, crashes := rand.New(rand.NewPCG(seed, 2)), rand.New(rand.NewPCG(seed, 3))
 		process := &stage.Events{Sink: sink, Graveyard: noGraveyard{}}
@@ -140,10 +143,11 @@ func TestDoubtedBatchesLeaveTheSameTablesAsOthers(t *testing.T) {
 	}
 	t.Logf("%d attempts at %d batches", attempts, 2*batches)
 	for _, question := range []string{
-		"SELECT * EXCEPT (source, topic, partition, offset, received_at, revision, rewritten) FROM whence.observations FINAL WHERE source = '%s' ORDER BY ALL",
+		"SELECT * EXCEPT (source, environment, topic, partition, offset, received_at, revision, rewritten) FROM whence.observations FINAL WHERE source = '%s' ORDER BY ALL",
 		"SELECT * EXCEPT (source, topic) FROM whence.other_events FINAL WHERE source = '%s' ORDER BY ALL",
 		"SELECT * EXCEPT (topic, topic_id) FROM whence.dead_letters FINAL WHERE topic = '%s' ORDER BY ALL",
 		"SELECT * EXCEPT (topic, topic_id, written_at) FROM whence_state.batches FINAL WHERE topic = '%s' ORDER BY ALL",
+		"SELECT * EXCEPT environment FROM whence_state.edges FINAL WHERE environment = '%s' ORDER BY ALL",
 		"SELECT count(), uniqExact(offset) FROM whence_state.each_once WHERE source = '%s'",
 	} {
 		want, have := lines(t, client, fmt.Sprintf(question, calm)), lines(t, client, fmt.Sprintf(question, trouble))
@@ -179,14 +183,18 @@ func TestDoubtedFactsAreInTheirTableAndInEachIndex(t *testing.T) {
 	const batches, facts = 8, 20
 	process := &stage.Facts{
 		Sink: &troubled{Client: client, t: t, random: random, spoiled: map[string][]string{
-			"whence.facts": {"whence_state.fact_contents", "whence_state.identities", "whence_state.retractions"},
+			"whence.facts": {"whence_state.fact_contents", "whence_state.identities", "whence_state.retractions", "whence_state.fact_times"},
 		}},
 		Graveyard: noGraveyard{}, Deriver: noDeriver{},
 		Decode: func(r pipeline.Record) (event.Fact, error) {
-			return event.Fact{
+			f := event.Fact{
 				Event: event.Event{ID: fmt.Sprint(r.Offset), Source: "doubted facts", Type: retracted, Time: event.MinTime, Hash: 1},
 				Kind:  "retraction", EntityID: fmt.Sprint(r.Offset), Data: fmt.Sprintf(`{"retracts":{"source":"nobody","id":"%d"}}`, r.Offset),
-			}, nil
+			}
+			if r.Offset%2 == 1 {
+				f.Type, f.Kind, f.Data = event.Prefix+"flag.changed", "flag", `{}`
+			}
+			return f, nil
 		},
 		Revision: func(offset int64) uint64 { return uint64(offset) },
 	}
@@ -197,10 +205,29 @@ func TestDoubtedFactsAreInTheirTableAndInEachIndex(t *testing.T) {
 		}
 		persist(t, random, process, b)
 	}
-	for _, table := range []string{"whence.facts", "whence_state.fact_contents", "whence_state.identities", "whence_state.retractions"} {
-		if n := answer[uint64](t, client, "SELECT count() FROM "+table+" FINAL WHERE source = 'doubted facts'"); n != batches*facts {
-			t.Errorf("%d rows in %s, want %d", n, table, batches*facts)
+	for table, want := range map[string]uint64{
+		"whence.facts": batches * facts, "whence_state.fact_contents": batches * facts, "whence_state.identities": batches * facts,
+		"whence_state.retractions": batches * facts / 2, "whence_state.fact_times": batches * facts / 2,
+	} {
+		if n := answer[uint64](t, client, "SELECT count() FROM "+table+" FINAL WHERE source = 'doubted facts'"); n != want {
+			t.Errorf("%d rows in %s, want %d", n, table, want)
 		}
+	}
+}
+
+func TestNeighboursWhoseIndexIsLostAreFoundAgain(t *testing.T) {
+	client := connect(t)
+	b := batch(rand.New(rand.NewPCG(7, 1)), "edgy", 0)
+	process := &stage.Events{Sink: client, Graveyard: noGraveyard{}}
+	unmovable(t, client, "whence_state", "edges", func() {
+		if err := process.Process(t.Context(), b); err == nil {
+			t.Fatal("the batch is stored")
+		}
+	})
+	must(t, process.Process(t.Context(), b))
+	want := answer[uint64](t, client, "SELECT uniqExact(caller, callee, toStartOfHour(time), service) FROM whence.observations WHERE environment = 'edgy'")
+	if n := answer[uint64](t, client, "SELECT count() FROM whence_state.edges FINAL WHERE environment = 'edgy'"); n != want || want == 0 {
+		t.Errorf("%d edges of %d are known", n, want)
 	}
 }
 

@@ -150,10 +150,10 @@ func meaning(said map[string]string, name string) string {
 // graphKey is what a graph is of.
 type graphKey struct {
 	environment string
-	from, to    event.Millis // days
+	from, to    event.Millis // the first hour, and the last
 }
 
-// graph is the calls in an environment: declared, and measured on some days.
+// graph is the calls in an environment: declared, and measured in some hours.
 type graph struct {
 	catalog     *catalog
 	environment string
@@ -164,10 +164,9 @@ type graph struct {
 
 // surround finds the neighbourhood of an effect.
 func (r *Situations) surround(ctx context.Context, s *EffectState, catalog *catalog, graphs map[graphKey]*graph) error {
-	const day = tables.Week / 7
 	key := graphKey{environment: s.window.Environment}
 	if s.window.From < s.window.To {
-		key.from, key.to = s.window.From/day, (s.window.To-1)/day
+		key.from, key.to = tables.HourOf(s.window.From), tables.HourOf(s.window.To-1)
 	}
 	g := graphs[key]
 	if g == nil {
@@ -345,6 +344,24 @@ func (r *Situations) readHistory(ctx context.Context, catalog *catalog) ([]confi
 // before is what was confirmed before a time.
 func before(history []confirmation, t event.Millis) []confirmation {
 	return history[:sort.Search(len(history), func(i int) bool { return history[i].at >= t })]
+}
+
+// confirmedSince is when the first of these entities was confirmed to be a cause
+// or to have one; event.Forever: none was. Records count from there on.
+func confirmedSince(history []confirmation, entities []string) event.Millis {
+	if len(history) == 0 || len(entities) == 0 {
+		return event.Forever
+	}
+	named := make(map[string]bool, len(entities))
+	for _, id := range entities {
+		named[id] = true
+	}
+	for _, c := range history { // in order of time
+		if named[c.incident] || named[c.cause] {
+			return c.at
+		}
+	}
+	return event.Forever
 }
 
 func hashOf(history []confirmation, t event.Millis) uint64 {

@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -130,9 +131,13 @@ type EffectState struct {
 }
 
 // States lists the effects of a scope, those detected last first, at most
-// limit.
-func (r *Situations) States(ctx context.Context, scope tables.EffectScope, limit int) ([]EffectState, error) {
-	states, err := r.states(ctx, scope.Question(limit))
+// limit. Retold are ids of entities that something was said of: effects that
+// began after one was confirmed are in the scope too.
+func (r *Situations) States(ctx context.Context, scope tables.EffectScope, retold []string, limit int) ([]EffectState, error) {
+	states, err := r.states(ctx, func(history []confirmation) string {
+		scope.Since = min(scope.Since, confirmedSince(history, retold))
+		return scope.Question(limit)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("which effects to rank: %w", err)
 	}
@@ -183,7 +188,7 @@ func (r *Situations) load(ctx context.Context, key tables.EffectKey) (*Situation
 	// from the next one.
 	state := r.recall(key)
 	if state == nil {
-		states, err := r.states(ctx, tables.NamedEffects([]tables.EffectKey{key}))
+		states, err := r.states(ctx, func([]confirmation) string { return tables.NamedEffects([]tables.EffectKey{key}) })
 		if err != nil || len(states) == 0 {
 			return nil, err
 		}
@@ -233,7 +238,7 @@ func (r *Situations) Vanished(ctx context.Context, limit int) ([]EffectState, er
 }
 
 // LinkSigns tell whether anything was stored: sums of the touches of all
-// observations and of each hour's, and how many facts were said in two ways.
+// observations and of each hour's, and a sum over what was said in two ways.
 type LinkSigns struct {
 	Touch, Conflicts uint64
 	Hours            map[event.Millis]uint64 // nil where Touch is as known
@@ -242,8 +247,7 @@ type LinkSigns struct {
 // Signs are what they are now. The hours are asked for only where something has
 // changed since known.
 func (r *Situations) Signs(ctx context.Context, known uint64) (s LinkSigns, err error) {
-	err = r.client.rows(ctx, `SELECT sumWithOverflow(touch), (SELECT count() FROM whence.conflicts) FROM whence_state.touches WHERE service = ''`,
-		func(scan func(...any) error) error { return scan(&s.Touch, &s.Conflicts) })
+	err = r.client.rows(ctx, tables.LinkSigns, func(scan func(...any) error) error { return scan(&s.Touch, &s.Conflicts) })
 	if err == nil && s.Touch != known {
 		s.Hours = map[event.Millis]uint64{}
 		err = r.client.rows(ctx, "SELECT toInt64(toUnixTimestamp(minute)) * 1000, sumWithOverflow(touch) FROM whence_state.touches WHERE service = '' GROUP BY minute",
@@ -279,12 +283,12 @@ func (c *Client) rows(ctx context.Context, query string, row func(scan func(...a
 }
 
 // states reads the effects of a question and digests what they depend on.
-func (r *Situations) states(ctx context.Context, question string) ([]EffectState, error) {
+func (r *Situations) states(ctx context.Context, question func([]confirmation) string) ([]EffectState, error) {
 	catalog, history, err := r.knowledge(ctx)
 	if err != nil {
 		return nil, err
 	}
-	states, err := r.effects(ctx, question, catalog)
+	states, err := r.effects(ctx, question(history), catalog)
 	if err != nil || len(states) == 0 {
 		return nil, err
 	}
@@ -582,14 +586,16 @@ func kept(text func(string, bool) string, i int, s string) string {
 	return strings.Clone(s)
 }
 
-// StoreRanking stores a ranking; the same again is stored once.
+// StoreRanking stores a ranking; the same again replaces it. Each attempt has a
+// token of its own: under one that a failed attempt has spent (see Again), the
+// retry would be acknowledged and dropped, and the ranking lost for good.
 func (c *Client) StoreRanking(ctx context.Context, k *tables.Ranking) error {
 	if !k.Finite() {
 		return fmt.Errorf("ranking %d of %s %s: a probability is no number", k.Number, k.EffectKind, k.EffectID)
 	}
 	block := tables.NewRankings()
 	block.Append(k)
-	if err := c.Insert(ctx, block, k.Token()); err != nil {
+	if err := c.Insert(ctx, block, "ranking|"+rand.Text()); err != nil {
 		return fmt.Errorf("ranking %d of %s %s: %w", k.Number, k.EffectKind, k.EffectID, err)
 	}
 	return nil

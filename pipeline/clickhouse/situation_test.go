@@ -219,6 +219,31 @@ func sorted(s *Situation) *Situation {
 	return s
 }
 
+func TestCallsAfterTheWindowsHourAreNoneOfAnEffects(t *testing.T) {
+	client, r := situations(t)
+	tell(t, client, 1, incident("i", "shop"))
+	measure(t, client, "web", "shop", onset-600, onset, 0.5)
+	measure(t, client, "bar", "cart", onset-600, onset, 0.5)
+	before := load(t, r, "incident", "i")
+	ends := int64(before.To-event.MinTime) / 1000
+	nextHour := ends - ends%3600 + 3600 // MinTime is a whole hour
+	measure(t, client, "shop", "cart", nextHour, nextHour+60, 0.9)
+	evening := load(t, r, "incident", "i")
+	if evening.Digest != before.Digest || len(evening.Measurements) != len(before.Measurements) {
+		t.Errorf("traffic after it gives an effect %d measurements instead of %d, and another digest: %v",
+			len(evening.Measurements), len(before.Measurements), evening.Digest != before.Digest)
+	}
+	// A call of the window's last hour makes a neighbour, and whoever is told of that hour looks at the effect.
+	measure(t, client, "shop", "cart", nextHour-60, nextHour, 0.9)
+	if late := load(t, r, "incident", "i"); late.Digest == before.Digest || len(late.Measurements) <= len(before.Measurements) {
+		t.Errorf("%d measurements with a neighbour, %d without", len(late.Measurements), len(before.Measurements))
+	}
+	states, err := r.States(t.Context(), tables.EffectScope{Since: event.MinTime + event.Millis(nextHour-3600)*second - spans.After - 1}, nil, 10)
+	if must(t, err); len(states) != 1 {
+		t.Errorf("%d effects are looked at for its hour, want 1", len(states))
+	}
+}
+
 func TestMeasurementsAreThoseOfTheServicesAroundAnEffect(t *testing.T) {
 	client, r := situations(t)
 	tell(t, client, 1, incident("i", "shop"), said("s", "service.declared", 0, `{"service":"shop","depends_on":["shop","cart"]}`),
@@ -256,6 +281,57 @@ func TestMeasurementsAreThoseOfTheServicesAroundAnEffect(t *testing.T) {
 	}
 	if len(s.WeekBefore) != 5 || s.WeekBefore[0].Success != 0.5 || s.WeekBefore[0].Requests != 10 || s.WeekBefore[0].Interval != 60_000 {
 		t.Errorf("%d of a week before: %+v", len(s.WeekBefore), s.WeekBefore)
+	}
+}
+
+// acts stores what a user did at a second, and how long it took.
+func acts(t testing.TB, client *Client, service string, at int64, took, weight float64) {
+	t.Helper()
+	o := *observation("users "+service, int(at), event.MinTime+event.Millis(at)*second)
+	o.Type, o.Name, o.Service, o.Environment, o.OK = event.Prefix+"behavior.recorded", "buy", service, "prod", event.False
+	o.DurationMS, o.Weight, o.Version, o.Instance = took, weight, "v1", ""
+	block, touches := tables.NewObservations(), tables.NewTouches()
+	block.Append(&o, &event.Enrichment{CanonicalService: service})
+	touches.Append(&tables.Minute{Service: service, Environment: "prod", Start: tables.MinuteOf(o.Time), Touch: uint64(at)*7919 + 1, Rows: 1})
+	must(t, client.Insert(t.Context(), block, fmt.Sprint("acts", service, at)))
+	must(t, client.Insert(t.Context(), touches, fmt.Sprint("acts touch", service, at)))
+}
+
+func TestWhatUsersDidInTheMinuteThatEndsWithTheWindowsBeginningIsInItsDigest(t *testing.T) {
+	client, r := situations(t)
+	whole := onset - onset%60
+	tell(t, client, 1, said("o", "incident.opened", whole+60, fmt.Sprintf(
+		`{"incident_id":"i","service":"shop","environment":"prod","started_at":%q}`, at(whole))))
+	acts(t, client, "shop", whole, 10, 1)
+	before := load(t, r, "incident", "i")
+	acts(t, client, "shop", whole-25*60-20, 10, 1)
+	after := load(t, r, "incident", "i")
+	if len(before.Measurements) != 1 || len(after.Measurements) != 2 || before.Digest == after.Digest {
+		t.Errorf("%d measurements, then %d, and another digest: %v", len(before.Measurements), len(after.Measurements), before.Digest != after.Digest)
+	}
+}
+
+func TestSumsOfWhatUsersDidAreTheSameInAnyOrder(t *testing.T) {
+	client, r := situations(t)
+	whole := onset - onset%60
+	amounts := []float64{1e16, 1, 0.1, 3, 0.7, 1e15, 2.3}
+	for i, name := range []string{"forth", "back"} {
+		tell(t, client, 1, incident(name, name))
+		for j := range amounts {
+			amount := amounts[j]
+			if i == 1 {
+				amount = amounts[len(amounts)-1-j]
+			}
+			acts(t, client, name, whole+int64(j), amount, amount)
+		}
+	}
+	forth, back := load(t, r, "incident", "forth").Measurements, load(t, r, "incident", "back").Measurements
+	if len(forth) != 1 || len(back) != 1 {
+		t.Fatalf("%d and %d measurements", len(forth), len(back))
+	}
+	back[0].Service, back[0].Callee = forth[0].Service, forth[0].Callee
+	if diff := gocmp.Diff(forth[0], back[0], cmpopts.EquateNaNs()); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -321,6 +397,57 @@ func TestWhatWasConfirmedBeforeIsRemembered(t *testing.T) {
 	}
 }
 
+func TestWhatIsSaidLaterOfAConfirmedCauseChangesTheRecord(t *testing.T) {
+	client, r := situations(t)
+	tell(t, client, 1, incident("i", "shop"), deploys("e", "cart", "v2", onset-60, ""),
+		said("p1", "incident.opened", onset-9*86400, `{"incident_id":"p1","service":"shop","environment":"prod"}`),
+		said("cc", "cause.confirmed", onset-8*86400, `{"incident_id":"p1","cause_kind":"flag","cause_id":"fl","by":"me"}`),
+		said("p2", "incident.opened", onset-9*86400, `{"incident_id":"p2","service":"web","environment":"prod"}`),
+		said("cd", "cause.confirmed", onset-7*86400, `{"incident_id":"p2","cause_kind":"configuration","cause_id":"conf","by":"me"}`))
+	for _, step := range []struct {
+		what, id string
+		fact     event.Fact
+		record   [2]int // of cart
+	}{
+		{"the flag is changed weeks later", "fl", said("fl", "flag.changed", onset+20*86400, `{"flag":"fl","environment":"prod","services":["cart"],"rules":{"on": 50}}`), [2]int{1, 0}},
+		{"the configuration is said to be of cart", "conf", said("conf", "configuration.changed", onset+21*86400, `{"change_id":"conf","service":"cart","environment":"prod"}`), [2]int{2, 0}},
+		{"another flag", "other", said("other", "flag.changed", onset+22*86400, `{"flag":"other","environment":"prod","services":["cart"],"rules":{"on": 50}}`), [2]int{2, 0}},
+	} {
+		before := digestOf(t, r, "incident", "i")
+		tell(t, client, 1, step.fact)
+		s := load(t, r, "incident", "i")
+		changed := step.id != "other"
+		if (s.Digest != before) != changed {
+			t.Errorf("%s: the digest has changed: %v", step.what, s.Digest != before)
+		}
+		if got := [2]int{s.Candidates[0].Confirmed, s.Candidates[0].Refuted}; got != step.record {
+			t.Errorf("%s: confirmed and refuted %v, want %v", step.what, got, step.record)
+		}
+		states, err := r.States(t.Context(), tables.EffectScope{Since: event.Forever}, []string{step.id}, 10)
+		if must(t, err); slices.ContainsFunc(states, func(s EffectState) bool { return s.Key.ID == "i" }) != changed {
+			t.Errorf("%s: %d effects are looked at", step.what, len(states))
+		}
+	}
+}
+
+func TestAConflictThatTakesTheWinnersPlaceIsASign(t *testing.T) {
+	client, r := situations(t)
+	tell(t, client, 2, deploys("d", "cart", "v4", onset, ""), deploys("d", "cart", "v5", onset, ""))
+	before, err := r.Signs(t.Context(), 0)
+	must(t, err)
+	again, err := r.Signs(t.Context(), 0)
+	if must(t, err); again.Conflicts != before.Conflicts {
+		t.Error("it is another sign while nothing has changed")
+	}
+	// One conflict goes and another one comes.
+	must(t, client.exec(t.Context(), "TRUNCATE TABLE whence.conflicts", nil))
+	tell(t, client, 2, deploys("e", "cart", "v4", onset, ""), deploys("e", "cart", "v5", onset, ""))
+	after, err := r.Signs(t.Context(), 0)
+	if must(t, err); after.Conflicts == before.Conflicts {
+		t.Error("one conflict looks like another")
+	}
+}
+
 func TestRankingsAreStoredOnceAndTheLastIsShown(t *testing.T) {
 	client, r := situations(t)
 	tell(t, client, 1, incident("i", "shop"))
@@ -346,10 +473,10 @@ func TestRankingsAreStoredOnceAndTheLastIsShown(t *testing.T) {
 	if n := answer[uint64](t, client, "SELECT count() FROM whence.links_history"); n != 4 {
 		t.Errorf("%d rows of two rankings of two", n)
 	}
-	if n := answer[uint64](t, client, "SELECT count() FROM whence_state.rankings"); n != 2 {
+	if n := answer[uint64](t, client, "SELECT count() FROM whence_state.rankings FINAL"); n != 2 {
 		t.Errorf("%d rows of two rankings, one of them stored twice", n)
 	}
-	states, err := r.States(t.Context(), tables.EffectScope{Since: event.Always}, 10)
+	states, err := r.States(t.Context(), tables.EffectScope{Since: event.Always}, nil, 10)
 	must(t, err)
 	if len(states) != 1 || states[0].Number != 2 || states[0].Ranked != 12 || states[0].Model != "m/1" {
 		t.Errorf("%+v", states)
@@ -387,6 +514,23 @@ func TestRankingsAreStoredOnceAndTheLastIsShown(t *testing.T) {
 	}
 }
 
+func TestARankingWhoseFirstAttemptHasFailedIsStoredByTheNext(t *testing.T) {
+	client, _ := situations(t)
+	k := &tables.Ranking{
+		EffectKind: "incident", EffectID: "spent", Number: 1, Digest: 5, Model: "m", ComputedAt: event.MinTime, Onset: event.MinTime,
+		Detected: event.MinTime, Links: []tables.Link{{CauseKind: "none", Rank: 1, Probability: 1, Evidence: "[]"}},
+	}
+	unmovable(t, client, "whence_state", "rankings", func() {
+		if err := client.StoreRanking(t.Context(), k); err == nil {
+			t.Fatal("the ranking is stored")
+		}
+	})
+	must(t, client.StoreRanking(t.Context(), k))
+	if n := answer[uint64](t, client, "SELECT count() FROM whence.links WHERE effect_id = 'spent'"); n != 1 {
+		t.Errorf("%d links of a ranking that was acknowledged, want 1", n)
+	}
+}
+
 func TestEffectsAreListedPageByPageTheLatestFirst(t *testing.T) {
 	client, r := situations(t)
 	var facts []event.Fact
@@ -397,7 +541,7 @@ func TestEffectsAreListedPageByPageTheLatestFirst(t *testing.T) {
 	var seen []string
 	scope := tables.EffectScope{Since: event.Always}
 	for {
-		states, err := r.States(t.Context(), scope, 3)
+		states, err := r.States(t.Context(), scope, nil, 3)
 		must(t, err)
 		for _, s := range states {
 			seen = append(seen, s.Key.ID)
@@ -411,7 +555,7 @@ func TestEffectsAreListedPageByPageTheLatestFirst(t *testing.T) {
 		t.Error(diff)
 	}
 	named := tables.EffectScope{Since: event.MinTime + event.Millis(onset)*second + 2*second, Effects: []tables.EffectKey{{Kind: "alert", ID: "a0"}}}
-	states, err := r.States(t.Context(), named, 10)
+	states, err := r.States(t.Context(), named, nil, 10)
 	must(t, err)
 	if len(states) != 2 || states[0].Key.ID != "a6" || states[1].Key.ID != "a0" {
 		t.Errorf("%+v", states)

@@ -34,6 +34,10 @@ type Scope struct {
 	Since  event.Millis // event.Always: every effect
 	Named  []Key
 	Blamed []string
+	// Retold are ids of entities that something was said of. Where they are in an
+	// earlier confirmation, it may be about other services now, and effects that
+	// began since have another record.
+	Retold []string
 	// Behind, where it is not nil, is the last effect of the page before.
 	Behind *State
 }
@@ -139,8 +143,10 @@ type Correlator struct {
 	held      map[Key]*hold
 	failures  map[Key]int
 	vanishing bool      // effects may have vanished
+	swept     time.Time // when it was asked which
 	unsent    bool      // rankings may be stored and not published
 	resend    time.Time // not before
+	refused   map[Key]*refusal
 }
 
 // note is what came: see Scope.
@@ -148,14 +154,17 @@ type note struct {
 	since  event.Millis // event.Forever: nothing
 	named  map[Key]bool
 	blamed map[string]bool
+	retold map[string]bool
 	rows   bool
 }
 
 func newNote() note {
-	return note{since: event.Forever, named: map[Key]bool{}, blamed: map[string]bool{}}
+	return note{since: event.Forever, named: map[Key]bool{}, blamed: map[string]bool{}, retold: map[string]bool{}}
 }
 
-func (n *note) empty() bool { return n.since == event.Forever && len(n.named)+len(n.blamed) == 0 }
+func (n *note) empty() bool {
+	return n.since == event.Forever && len(n.named)+len(n.blamed)+len(n.retold) == 0
+}
 
 func (n *note) scope() Scope {
 	s := Scope{Since: n.since}
@@ -164,6 +173,9 @@ func (n *note) scope() Scope {
 	}
 	for word := range n.blamed {
 		s.Blamed = append(s.Blamed, word)
+	}
+	for id := range n.retold {
+		s.Retold = append(s.Retold, id)
 	}
 	return s
 }
@@ -190,6 +202,7 @@ func (s *sweep) add(scope Scope) {
 	s.scope.Since = min(s.scope.Since, scope.Since)
 	s.scope.Named = append(s.scope.Named, scope.Named...)
 	s.scope.Blamed = append(s.scope.Blamed, scope.Blamed...)
+	s.scope.Retold = append(s.scope.Retold, scope.Retold...)
 }
 
 // New makes a correlator.
@@ -251,6 +264,10 @@ func (n *note) fact(f *event.Fact) {
 			n.blamed[strings.Clone(revision)] = true
 		}
 	}
+	switch f.Kind {
+	case Incident, "deployment", "change", "flag": // what a confirmation names
+		n.retold[strings.Clone(f.EntityID)] = true
+	}
 }
 
 // revisionsOf are those that a fact says to be brought, or to be a change's.
@@ -271,7 +288,8 @@ func (c *Correlator) Begin() {
 	c.behind, c.next = sweep{}, sweep{}
 	c.behind.add(Scope{Since: event.Always})
 	c.queue, c.held, c.failures = nil, map[Key]*hold{}, map[Key]int{}
-	c.vanishing, c.unsent, c.resend = true, true, time.Time{}
+	c.vanishing, c.swept = true, time.Time{}
+	c.unsent, c.resend, c.refused = true, time.Time{}, map[Key]*refusal{}
 }
 
 // Run looks when facts are stored, and at each tick, until ctx is done.
@@ -382,9 +400,23 @@ func (c *Correlator) again(came *note) {
 	c.note.rows = c.note.rows || came.rows
 }
 
-// front ranks what something new concerns, the latest effects at once. If there
-// are more than a page, the rest goes behind.
+// front ranks what something new concerns: incidents that it speaks of before
+// anything else is even asked for, then the latest effects. If there are more
+// than a page, the rest goes behind.
 func (c *Correlator) front(ctx context.Context, scope Scope) {
+	incidents := named(scope.Named, Incident)
+	alone := len(incidents) == len(scope.Named) && len(scope.Blamed) == 0 && scope.Since == event.Forever // but for what was confirmed
+	if len(incidents) > 0 && !alone {
+		c.ahead(ctx, Scope{Since: event.Forever, Named: incidents})
+	}
+	c.ahead(ctx, scope)
+}
+
+func named(all []Key, kind string) []Key {
+	return slices.DeleteFunc(slices.Clone(all), func(key Key) bool { return key.Kind != kind })
+}
+
+func (c *Correlator) ahead(ctx context.Context, scope Scope) {
 	states, err := c.store.States(ctx, scope, c.config.Page)
 	if err != nil {
 		c.next.add(scope)
@@ -400,17 +432,20 @@ func (c *Correlator) front(ctx context.Context, scope Scope) {
 			stale = append(stale, states[i].Key)
 		}
 	}
-	slices.SortStableFunc(stale, func(a, b Key) int { return cmp.Compare(urgency(a), urgency(b)) })
+	slices.SortStableFunc(stale, byUrgency)
 	for i, key := range stale {
 		if i > 0 && c.disturbed() {
 			c.queue = append(slices.Clone(stale[i:]), c.queue...)
+			slices.SortStableFunc(c.queue, byUrgency) // of two storms' incidents none waits for alerts
 			return
 		}
 		c.do(ctx, key)
 	}
 }
 
-// urgency orders what is ranked at one moment: people look at incidents first.
+// byUrgency orders what is ranked at one moment: people look at incidents first.
+func byUrgency(a, b Key) int { return cmp.Compare(urgency(a), urgency(b)) }
+
 func urgency(k Key) int { return slices.Index([]string{Incident, Breach, Alert, Finding}, k.Kind) }
 
 func (c *Correlator) stale(s *State) bool {
@@ -448,16 +483,20 @@ func (c *Correlator) waited(ctx context.Context) {
 	now := c.clock.Now()
 	var due []Key
 	for key, h := range c.held {
-		if now.Before(h.until) {
-			continue
-		}
-		delete(c.held, key)
-		if h.again {
+		switch {
+		case now.Before(h.until):
+		case h.again:
 			due = append(due, key)
+		default:
+			delete(c.held, key)
 		}
 	}
-	slices.SortFunc(due, func(a, b Key) int { return strings.Compare(a.Kind+a.ID, b.Kind+b.ID) })
-	for _, key := range due {
+	slices.SortFunc(due, func(a, b Key) int { return cmp.Or(byUrgency(a, b), strings.Compare(a.Kind+a.ID, b.Kind+b.ID)) })
+	for i, key := range due {
+		if i > 0 && c.disturbed() {
+			return // they are held until the next look, behind what came
+		}
+		delete(c.held, key)
 		c.do(ctx, key)
 	}
 }
@@ -512,6 +551,7 @@ func (c *Correlator) try(ctx context.Context, key Key, begun time.Time) (ranked 
 	}
 	k := &Kept{Ranking: ranking, Number: known.State.Number + 1, ComputedAt: event.MillisOf(c.clock.Now())}
 	if err := c.store.Keep(ctx, k); err != nil {
+		c.sendLater() // it may be there
 		return false, err
 	}
 	late := time.Duration(0)
@@ -545,35 +585,76 @@ func (c *Correlator) publish(ctx context.Context, k *Kept) bool {
 	if err == nil {
 		return true
 	}
-	c.unsent, c.resend = true, c.clock.Now().Add(c.config.Pause)
+	c.sendLater()
 	c.fail(ctx, k.Key(), fmt.Errorf("publish: %w", err))
 	return false
 }
 
-// send publishes what is stored and may not be on the topic.
+// sendLater says that something may be stored and not on the topic.
+func (c *Correlator) sendLater() { c.unsent, c.resend = true, c.clock.Now().Add(c.config.Pause) }
+
+// send publishes what is stored and may not be on the topic. One that can't be
+// sent is left out for a while, so that it does not keep back the others; where
+// several can't, the topic is away.
 func (c *Correlator) send(ctx context.Context) {
-	if !c.unsent || ctx.Err() != nil || c.clock.Now().Before(c.resend) {
+	now := c.clock.Now()
+	if !c.unsent || ctx.Err() != nil || now.Before(c.resend) {
 		return
 	}
-	kept, err := c.store.Unpublished(ctx, c.config.Page)
+	asked := c.config.Page + len(c.refused)
+	kept, err := c.store.Unpublished(ctx, asked)
 	if err != nil {
-		c.resend = c.clock.Now().Add(c.config.Pause)
+		c.resend = now.Add(c.config.Pause)
 		c.fail(ctx, Key{}, err)
 		return
 	}
+	left, failed := len(kept) == asked, 0
 	for i := range kept {
-		if !c.publish(ctx, &kept[i]) {
-			return
+		r := c.refused[kept[i].Key()]
+		if r != nil && now.Before(r.until) || failed == tooMany {
+			left = true
+			continue
 		}
+		if c.publish(ctx, &kept[i]) {
+			delete(c.refused, kept[i].Key())
+			continue
+		}
+		left, failed = true, failed+1
+		c.refuse(kept[i].Key())
 	}
-	c.unsent = len(kept) == c.config.Page
+	if c.unsent = left; !left {
+		c.refused = map[Key]*refusal{}
+	}
 }
 
-// vanished gives effects that exist no more a ranking without links.
+// tooMany refusals in a row of messages: the topic is away.
+const tooMany = 2
+
+// refusal is how often a message could not be sent, and until when it is left
+// out.
+type refusal struct {
+	times int
+	until time.Time
+}
+
+func (c *Correlator) refuse(key Key) {
+	r := c.refused[key]
+	if r == nil {
+		r = &refusal{}
+		c.refused[key] = r
+	}
+	r.times++
+	r.until = c.clock.Now().Add(pauseAfter(c.config.Pause, r.times))
+}
+
+// vanished gives effects that exist no more a ranking without links. The
+// question is about all effects: while others wait it is asked now and then.
 func (c *Correlator) vanished(ctx context.Context) {
-	if !c.vanishing || c.behind.on || len(c.queue) > 0 || ctx.Err() != nil {
+	busy := c.behind.on || len(c.queue) > 0
+	if !c.vanishing || busy && c.clock.Now().Sub(c.swept) < c.config.Slow || ctx.Err() != nil {
 		return
 	}
+	c.swept = c.clock.Now()
 	gone, err := c.store.Vanished(ctx, c.config.Page)
 	if err != nil {
 		c.fail(ctx, Key{}, err)
@@ -585,6 +666,7 @@ func (c *Correlator) vanished(ctx context.Context) {
 		k.Effect.Kind, k.Effect.ID, k.Model = s.Key.Kind, s.Key.ID, c.config.Model.Name
 		if err := c.store.Keep(ctx, k); err != nil {
 			c.vanishing = true
+			c.sendLater()
 			c.fail(ctx, s.Key, err)
 			return
 		}

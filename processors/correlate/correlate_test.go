@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,8 +26,11 @@ const aMinute = 60_000
 type world struct {
 	effects   map[Key]event.Millis
 	said      map[string]event.Millis // facts that may be to blame
-	rows      map[event.Millis]uint64 // hour → sum
+	rows      map[event.Millis]uint64 // minute → sum
+	calls     map[event.Millis]bool   // hours in which neighbours called each other
 	conflicts uint64
+	confirmed map[string]event.Millis // entity → when it was confirmed to be a cause, or to have one
+	told      map[string]uint64       // entity → how often it was spoken of
 
 	kept      map[Key][]Kept
 	published map[Key]uint64
@@ -38,12 +41,15 @@ type world struct {
 	broken    map[Key]bool // Load fails
 	down      error        // everything does
 	mute      error        // Publish does
+	poison    map[Key]bool // Publish does of these
+	deaf      error        // Keep does, and has stored the ranking
 	crash     func(step string)
 }
 
 func newWorld() *world {
 	return &world{
-		effects: map[Key]event.Millis{}, said: map[string]event.Millis{}, rows: map[event.Millis]uint64{},
+		effects: map[Key]event.Millis{}, said: map[string]event.Millis{}, rows: map[event.Millis]uint64{}, calls: map[event.Millis]bool{},
+		confirmed: map[string]event.Millis{}, told: map[string]uint64{},
 		kept: map[Key][]Kept{}, published: map[Key]uint64{}, broken: map[Key]bool{}, crash: func(string) {},
 	}
 }
@@ -58,9 +64,21 @@ func (w *world) digest(key Key) uint64 {
 			}
 		}
 	}
-	for hour, sum := range w.rows {
-		if hour < until {
+	// Of measurements those of its own minutes, which are those before this one.
+	for at, sum := range w.rows {
+		if at < until {
 			digest += sum * 1_000_003
+		}
+	}
+	// Who its neighbours are is known by the hour, up to the end of the window's last.
+	for hour := range w.calls {
+		if hour < until {
+			digest += uint64(hour+11) * 1_000_033
+		}
+	}
+	for name, at := range w.confirmed {
+		if at < w.effects[key] {
+			digest += (uint64(at) + w.told[name]*77) * 1_000_037
 		}
 	}
 	return digest
@@ -84,12 +102,15 @@ func (w *world) state(key Key) State {
 
 func (w *world) Signs(context.Context, Signs) (Signs, error) {
 	w.questions++
-	var sum uint64
-	for _, s := range w.rows {
-		sum += s
+	signs := Signs{Hours: map[event.Millis]uint64{}, Conflicts: w.conflicts}
+	for at, sum := range w.rows {
+		signs.Rows += sum
+		signs.Hours[hourOf(at)] += sum
 	}
-	return Signs{Rows: sum, Hours: maps.Clone(w.rows), Conflicts: w.conflicts}, w.down
+	return signs, w.down
 }
+
+func hourOf(at event.Millis) event.Millis { return at - at%3_600_000 }
 
 func after(a, b State) int {
 	return cmp.Or(cmp.Compare(b.Detected, a.Detected), cmp.Compare(b.Key.Kind, a.Key.Kind), cmp.Compare(b.Key.ID, a.Key.ID))
@@ -98,6 +119,11 @@ func after(a, b State) int {
 func (w *world) States(_ context.Context, scope Scope, limit int) ([]State, error) {
 	w.questions++
 	var all []State
+	for _, id := range scope.Retold {
+		if at, there := w.confirmed[id]; there {
+			scope.Since = min(scope.Since, at)
+		}
+	}
 	for key, detected := range w.effects {
 		s := w.state(key)
 		if (scope.Since == event.Always || detected > scope.Since || slices.Contains(scope.Named, key)) &&
@@ -143,7 +169,7 @@ func (w *world) Keep(_ context.Context, k *Kept) error {
 	w.crash("before keep")
 	w.kept[k.Key()] = append(w.kept[k.Key()], *k)
 	w.crash("after keep")
-	return nil
+	return w.deaf
 }
 
 func (w *world) Unpublished(_ context.Context, limit int) ([]Kept, error) {
@@ -154,6 +180,9 @@ func (w *world) Unpublished(_ context.Context, limit int) ([]Kept, error) {
 			all = append(all, last)
 		}
 	}
+	slices.SortFunc(all, func(a, b Kept) int {
+		return cmp.Or(cmp.Compare(a.ComputedAt, b.ComputedAt), strings.Compare(a.Effect.ID, b.Effect.ID))
+	})
 	return all[:min(limit, len(all))], w.down
 }
 
@@ -169,6 +198,9 @@ func (w *world) Published(_ context.Context, k *Kept) error {
 func (w *world) Publish(_ context.Context, k *Kept) error {
 	if err := cmp.Or(w.down, w.mute); err != nil {
 		return err
+	}
+	if w.poison[k.Key()] {
+		return errors.New("too large")
 	}
 	w.topic = append(w.topic, *k)
 	w.crash("after publish")
@@ -271,8 +303,14 @@ func (r *rig) deploy(id string, at event.Millis) {
 }
 
 func (r *rig) measure(at event.Millis) {
-	r.rows[at-at%3_600_000]++
+	r.rows[at]++
 	r.Rows()
+}
+
+// call is a measurement that says who a service's neighbour is.
+func (r *rig) call(at event.Millis) {
+	r.calls[hourOf(at)] = true
+	r.measure(at)
 }
 
 type crashed struct{}
@@ -302,9 +340,9 @@ func TestWhateverComesInWhateverOrderAndWithAnyCrashRankingsAreRightWhenQuiet(t 
 			"deploy":  func(t *rapid.T) { deployed++; r.deploy(fmt.Sprint(deployed), moment.Draw(t, "at")) },
 			"measure": func(t *rapid.T) { r.measure(moment.Draw(t, "at")) },
 			"others measure": func(t *rapid.T) {
-				at := moment.Draw(t, "at")
-				r.rows[at-at%3_600_000]++
+				r.rows[moment.Draw(t, "at")]++
 			},
+			"call": func(t *rapid.T) { r.call(moment.Draw(t, "at")) },
 			"retract": func(t *rapid.T) {
 				delete(r.effects, Key{Incident, id.Draw(t, "id")})
 				delete(r.said, fmt.Sprint(rapid.IntRange(0, 5).Draw(t, "deployment")))
@@ -317,14 +355,27 @@ func TestWhateverComesInWhateverOrderAndWithAnyCrashRankingsAreRightWhenQuiet(t 
 					r.Facts(fact("deployment", name, r.said[name]))
 				}
 			},
+			"confirm": func(t *rapid.T) {
+				if name := id.Draw(t, "id"); r.confirmed[name] == 0 {
+					r.confirmed[name] = moment.Draw(t, "at")
+					r.Facts(fact("cause", "", r.confirmed[name]))
+				}
+			},
+			"something else is said of what was confirmed": func(t *rapid.T) {
+				name := id.Draw(t, "id")
+				r.told[name]++
+				r.Facts(fact(rapid.SampledFrom([]string{Incident, "deployment", "change", "flag"}).Draw(t, "kind"), name, moment.Draw(t, "at")))
+			},
 			"look": func(*rapid.T) { r.look() },
 			"wait": func(t *rapid.T) {
 				r.clock.now = r.clock.now.Add(time.Duration(rapid.IntRange(1, 30).Draw(t, "seconds")) * time.Second)
 			},
-			"server away": func(*rapid.T) { r.down = errors.New("away") },
-			"server back": func(*rapid.T) { r.down = nil },
-			"topic away":  func(*rapid.T) { r.mute = errors.New("away") },
-			"topic back":  func(*rapid.T) { r.mute = nil },
+			"server away":  func(*rapid.T) { r.down = errors.New("away") },
+			"server back":  func(*rapid.T) { r.down = nil },
+			"topic away":   func(*rapid.T) { r.mute = errors.New("away") },
+			"topic back":   func(*rapid.T) { r.mute = nil },
+			"answers lost": func(*rapid.T) { r.deaf = errors.New("lost") },
+			"answers come": func(*rapid.T) { r.deaf = nil },
 			"crash": func(t *rapid.T) {
 				step := rapid.SampledFrom([]string{"before keep", "after keep", "after publish", "after published"}).Draw(t, "step")
 				r.crash = func(now string) {
@@ -336,7 +387,7 @@ func TestWhateverComesInWhateverOrderAndWithAnyCrashRankingsAreRightWhenQuiet(t 
 				r.crash = func(string) {}
 			},
 		})
-		r.down, r.mute = nil, nil
+		r.down, r.mute, r.deaf = nil, nil, nil
 		r.clock.now = r.clock.now.Add(time.Minute) // what others have stored is asked for now and then
 		r.settle(t)
 		r.clock.now = r.clock.now.Add(time.Minute)
@@ -435,6 +486,110 @@ func TestANewIncidentGoesBeforeWhatIsBehind(t *testing.T) {
 	if r.last(Key{Incident, "urgent"}).Number == 0 {
 		t.Errorf("it waits behind %d alerts of long ago", len(r.effects))
 	}
+	r.settle(t)
+	if err := r.right(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnIncidentThatComesWithAStormOfAlertsIsRankedFirst(t *testing.T) {
+	r := newRig(newWorld())
+	r.settle(t)
+	var order []string
+	rank := r.Correlator.rank
+	r.Correlator.rank = func(s *Situation, m *Model) Ranking {
+		order = append(order, s.Effect.ID)
+		return rank(s, m)
+	}
+	r.open("incident", 1000)
+	for i := range 12 { // more than a page, and detected later
+		r.alert(fmt.Sprint("alert ", i), event.Millis(2000+i))
+	}
+	r.settle(t)
+	if len(order) != 13 || order[0] != "incident" {
+		t.Errorf("ranked in the order %v", order)
+	}
+}
+
+func (r *rig) alert(id string, at event.Millis) {
+	r.effects[Key{Alert, id}] = at
+	r.Facts(fact(Alert, id, at))
+}
+
+// storm has two alerts come with each ranking.
+func (r *rig) storm(most int) {
+	rank, n := r.Correlator.rank, 0
+	r.Correlator.rank = func(s *Situation, m *Model) Ranking {
+		for range 2 {
+			if n++; n < most {
+				r.alert(fmt.Sprint("storm ", n), event.Millis(10_000+n))
+			}
+		}
+		return rank(s, m)
+	}
+	r.alert("storm", 10_000)
+}
+
+func TestSeveralIncidentsInAStormOfAlertsWaitForNoAlert(t *testing.T) {
+	r := newRig(newWorld())
+	r.settle(t)
+	r.storm(1000)
+	for i := range 3 {
+		r.open(fmt.Sprint(i), event.Millis(i)+1)
+	}
+	for range 3 {
+		r.Look(t.Context())
+	}
+	for i := range 3 {
+		if r.last(Key{Incident, fmt.Sprint(i)}).Number == 0 {
+			t.Errorf("incident %d waits behind alerts", i)
+		}
+	}
+}
+
+func TestWhatIsGoneLosesItsLinksThoughAStormGoesOn(t *testing.T) {
+	r := newRig(newWorld())
+	r.open("a", aMinute)
+	r.settle(t)
+	r.storm(1000)
+	for second := range 50 {
+		if second == 10 {
+			delete(r.effects, Key{Incident, "a"})
+			r.Facts(fact("retraction", "", aMinute))
+		}
+		r.clock.now = r.clock.now.Add(time.Second)
+		r.Look(t.Context())
+	}
+	if r.Quiet() {
+		t.Fatal("the storm is over")
+	}
+	if n := len(r.last(Key{Incident, "a"}).Links); n > 0 {
+		t.Errorf("it has %d links still", n)
+	}
+}
+
+func TestOneMessageThatCannotBeSentKeepsBackNoOther(t *testing.T) {
+	r := newRig(newWorld())
+	r.mute = errors.New("away")
+	for i := range 10 {
+		r.open(fmt.Sprint(i), event.Millis(i)*aMinute)
+	}
+	r.poison = map[Key]bool{{Incident, "9"}: true, {Incident, "8"}: true, {Incident, "3"}: true, {Incident, "2"}: true}
+	for range 20 {
+		r.Look(t.Context())
+	}
+	r.mute, r.heard.failed = nil, 0
+	for range 100 {
+		r.clock.now = r.clock.now.Add(time.Second)
+		r.Look(t.Context())
+	}
+	if len(r.published) != 6 {
+		t.Errorf("%d of the other six rankings are on the topic", len(r.published))
+	}
+	if r.heard.failed > 60 {
+		t.Errorf("%d failures in a hundred seconds: of each fewer and fewer are wanted", r.heard.failed)
+	}
+	r.poison = nil
 	r.settle(t)
 	if err := r.right(); err != nil {
 		t.Error(err)

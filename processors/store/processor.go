@@ -45,6 +45,9 @@ func (s *Events) store(ctx context.Context, b *pipeline.Batch) error {
 		return err
 	}
 	pipeline.Failpoint("store/after-observations")
+	if err := s.edges(ctx, b); err != nil {
+		return err
+	}
 	if err := s.touches(ctx, b); err != nil {
 		return err
 	}
@@ -124,6 +127,27 @@ func (s *Events) mend(ctx context.Context, block *tables.Observations, b *pipeli
 		block.Append(&b.Observations[i], &b.Enrichments[i])
 	}
 	return s.Sink.Again(ctx, block, token)
+}
+
+// edges stores again who called whom in a doubted batch. A view does so from
+// the rows, under a token that comes from theirs: the rows may be there and the
+// token be spent without them. It comes before the touches, which make others
+// look.
+func (s *Events) edges(ctx context.Context, b *pipeline.Batch) error {
+	if !b.Doubted {
+		return nil
+	}
+	block, seen := tables.NewEdgeRows(), map[tables.Edge]bool{}
+	for i := range b.Observations {
+		if edge, is := tables.EdgeOf(&b.Observations[i]); is && !seen[edge] {
+			seen[edge] = true
+			block.Append(&edge)
+		}
+	}
+	if block.Rows() == 0 {
+		return nil
+	}
+	return s.sink().Again(ctx, block, b.Token(block.Table()))
 }
 
 func (s *Events) others(ctx context.Context, b *pipeline.Batch) error {

@@ -32,12 +32,6 @@ type Link struct {
 	Evidence                    string // a JSON array
 }
 
-// Token is what the ranking is stored under once. The digest is in it: of two
-// workers that store one number the second is heard if it knows something else.
-func (r *Ranking) Token() string {
-	return fmt.Sprintf("ranking|%s|%s|%d|%016x", r.EffectKind, r.EffectID, r.Number, r.Digest)
-}
-
 // Finite says whether every number of the ranking is one: a row with another
 // could not be published.
 func (r *Ranking) Finite() bool {
@@ -170,7 +164,7 @@ func keys(of []EffectKey) string {
 // its number, digest, number of links and model.
 func CurrentRankings(of []EffectKey) string {
 	return `SELECT toString(effect_kind), effect_id, max(r.number), argMax(digest, r.number), toUInt64(argMax(length(links.rank), r.number)), toString(argMax(model, r.number))
-FROM whence_state.rankings AS r WHERE (effect_kind, effect_id) IN (` + keys(of) + `) GROUP BY effect_kind, effect_id`
+FROM whence_state.rankings AS r FINAL WHERE (effect_kind, effect_id) IN (` + keys(of) + `) GROUP BY effect_kind, effect_id`
 }
 
 // VanishedEffects is the question for the effects that have links and are none
@@ -316,9 +310,10 @@ func MeasurementDigests(all []Measured) string {
 	for i, m := range all {
 		minute := func(t event.Millis) int64 { return int64(t / 1000) }
 		from, to := MinuteOf(m.From), MinuteOf(m.To+59_999)
-		places = append(places, fmt.Sprintf("(%d,%s,%d,%d,[%s])", i, quote(m.Environment), minute(from), minute(to), quoted(m.Services)),
+		first := from - 60_000 // what users did counts when its minute ends
+		places = append(places, fmt.Sprintf("(%d,%s,%d,%d,[%s])", i, quote(m.Environment), minute(first), minute(to), quoted(m.Services)),
 			fmt.Sprintf("(%d,%s,%d,%d,[%s])", i, quote(m.Environment), minute(from-Week), minute(to-Week), quoted(m.Own)))
-		for h := HourOf(from); h < to; h += 3_600_000 {
+		for h := HourOf(first); h < to; h += 3_600_000 {
 			hours[h], hours[h-HourOf(Week)] = true, true
 		}
 		services, spoken = append(services, m.Services...), append(spoken, m.Environment)
@@ -375,11 +370,11 @@ WHERE live AND entity_kind IN ('deployment', 'change', 'flag', 'provider') AND (
 		here, moment(w.Until), moment(w.Oldest), moment(w.Since), moment(w.Changes), carrying)
 }
 
-// Edges is the question who called whom, as measured in an environment on the
-// days of [from, to).
+// Edges is the question who called whom, as measured in an environment in the
+// hours of [from, to).
 func Edges(environment string, from, to event.Millis) string {
 	return fmt.Sprintf(`SELECT DISTINCT caller, callee, service FROM whence_state.edges
-WHERE environment = %s AND day >= toDate(%s) AND day <= toDate(%s)`, quote(environment), moment(from), moment(to-1))
+WHERE environment = %s AND hour >= %s AND hour <= %s`, quote(environment), moment(HourOf(from)), moment(HourOf(to-1)))
 }
 
 // Measurements is the question for what services measured in [from, to).
@@ -393,14 +388,16 @@ UNION ALL
 %s`, measuredRows(environment, services, from, to), behaviourMinutes(environment, services, from, to))
 }
 
-// behaviourMinutes are the rows of what users did as the view signals has them.
+// behaviourMinutes are the rows of what users did as the view signals has them:
+// a row's time is the end of its minute, so the first began before from. Sums
+// are the same in whatever order parts are read.
 func behaviourMinutes(environment string, services []string, from, to event.Millis) string {
 	return fmt.Sprintf(`SELECT
     toInt64(toUnixTimestamp(toStartOfMinute(o.time)) + 60) * 1000 AS at, toFloat64(60000) AS span, CAST('', 'LowCardinality(String)') AS source, o.service AS service,
     CAST(if(o.instance = '', concat('version ', o.version), toString(o.instance)), 'LowCardinality(String)') AS instance, o.version AS version,
     CAST('', 'LowCardinality(String)') AS caller, o.service AS callee,
-    sum(ifNull(o.weight, 1)) AS n, sumIf(ifNull(o.weight, 1), NOT o.ok) AS failed, nan AS good,
-    ifNull(avg(o.duration_ms), nan) AS mean, nan AS p99, nan AS cpu, nan AS memory
+    sumKahan(ifNull(o.weight, 1)) AS n, sumKahanIf(ifNull(o.weight, 1), NOT o.ok) AS failed, nan AS good,
+    if(count(o.duration_ms) = 0, nan, sumKahan(ifNull(o.duration_ms, 0)) / count(o.duration_ms)) AS mean, nan AS p99, nan AS cpu, nan AS memory
 FROM whence.observations AS o FINAL
 PREWHERE service IN (%[1]s) AND environment = %[2]s AND toStartOfMinute(time) >= toStartOfMinute(%[3]s - INTERVAL 1 MINUTE) AND toStartOfMinute(time) <= toStartOfMinute(%[4]s)
 WHERE o.type = 'io.whence.behavior.recorded' AND o.ok IS NOT NULL
@@ -482,16 +479,26 @@ const Aliases = `SELECT said.1 AS alias, argMax(said.2, ord) FROM
 WHERE said.1 != '' AND said.2 != '' AND said.1 != said.2
 GROUP BY alias`
 
+// conflictsSum is a sum that changes with what is in conflict: a content may take
+// the place of another, and their count stay the same.
+const conflictsSum = `sumWithOverflow(cityHash64(toString(source), id, toString(type), kept_hash, lost_hash)) FROM whence.conflicts FINAL`
+
+// LinkSigns is the question whether any observation was stored, and whether a
+// fact was said in another way.
+const LinkSigns = `SELECT sumWithOverflow(touch), (SELECT ` + conflictsSum + `) FROM whence_state.touches WHERE service = ''`
+
 // Knowledge is the question whether Declared and Aliases may have other
 // answers, and whether Confirmations may.
-const Knowledge = `SELECT
+const Knowledge = `WITH
+    (SELECT (count(), max(revision)) FROM whence_state.fact_contents WHERE entity_kind = 'cause') AS causes,
+    (SELECT ` + conflictsSum + `) AS conflicts, (SELECT max(revision) FROM whence_state.unsaid) AS unsaid
+SELECT
 cityHash64(
     (SELECT (count(), max(revision)) FROM whence_state.fact_contents WHERE entity_kind IN ('service', 'identity')),
-    (SELECT (count(), max(revision)) FROM whence.services), (SELECT count() FROM whence.conflicts), (SELECT max(revision) FROM whence_state.unsaid)),
-cityHash64((SELECT (count(), max(revision)) FROM whence_state.fact_contents WHERE entity_kind = 'cause'),
-    if((SELECT count() FROM whence_state.fact_contents WHERE entity_kind = 'cause') = 0, (0, 0), (SELECT (max(revision), count()) FROM whence.incidents)),
-    if((SELECT count() FROM whence_state.fact_contents WHERE entity_kind = 'cause') = 0, 0, (SELECT max(revision) FROM whence.deployments)),
-    (SELECT count() FROM whence.conflicts), (SELECT max(revision) FROM whence_state.unsaid))`
+    (SELECT (count(), max(revision)) FROM whence.services), conflicts, unsaid),
+cityHash64(causes, conflicts, unsaid, if(causes.1 = 0, (0, 0, 0, 0), (
+    (SELECT max(revision) FROM whence.incidents), (SELECT max(revision) FROM whence.deployments),
+    (SELECT max(revision) FROM whence.changes), (SELECT max(revision) FROM whence.flags))))`
 
 func each[T any](values []T, write func(T) string) string {
 	return join(values, func(b *strings.Builder, v T) { b.WriteString(write(v)) })

@@ -37,32 +37,32 @@ ALTER TABLE whence.deployments ON CLUSTER '{cluster}' ADD COLUMN IF NOT EXISTS f
 -- The hashes of the same facts, in the same order.
 ALTER TABLE whence.deployments ON CLUSTER '{cluster}' ADD COLUMN IF NOT EXISTS fact_hashes Array(UInt64) COMMENT 'What each of its facts says, hashed' AFTER fact_times;
 
--- Who calls whom, by day, as measured: the way from a service to its neighbours without reading what all services measured.
+-- Who calls whom, by hour, as measured: the way from a service to its neighbours without reading what all services measured.
 -- A row stays when the measurement that said it is corrected: whoever goes this way reads the measurements afterwards.
 CREATE TABLE IF NOT EXISTS whence_state.edges ON CLUSTER '{cluster}'
 (
     environment LowCardinality(String),
-    day Date,
+    hour DateTime('UTC'),
     caller LowCardinality(String),
     callee LowCardinality(String),
     service LowCardinality(String) COMMENT 'Whose measurements speak of it, as stated'
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/whence_state/edges', '{shard}-{replica}')
-ORDER BY (environment, day, caller, callee, service)
+ORDER BY (environment, hour, caller, callee, service)
 SETTINGS replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800
-COMMENT 'Calls between services that were measured on a day';
+COMMENT 'Calls between services that were measured in an hour';
 
 -- Fills edges from each block of observations. Most blocks have none, and cost nothing.
 CREATE MATERIALIZED VIEW IF NOT EXISTS whence_state.edges_feed ON CLUSTER '{cluster}' TO whence_state.edges AS
-SELECT DISTINCT environment, toDate(time) AS day, caller, callee, service
+SELECT DISTINCT environment, toStartOfHour(time) AS hour, caller, callee, service
 FROM whence.observations
-WHERE caller != '' AND callee != '';
+WHERE caller != '' AND callee != '' AND service != '';
 
 -- What was measured before there was a feed. Twice does no harm.
-INSERT INTO whence_state.edges (environment, day, caller, callee, service)
-SELECT DISTINCT environment, toDate(time) AS day, caller, callee, service
+INSERT INTO whence_state.edges (environment, hour, caller, callee, service)
+SELECT DISTINCT environment, toStartOfHour(time) AS hour, caller, callee, service
 FROM whence.observations
-WHERE caller != '' AND callee != '';
+WHERE caller != '' AND callee != '' AND service != '';
 
 -- The facts that may be to blame, by time: facts and fact_contents are ordered by what they speak of. Every content ever
 -- said is here, so a reader leaves out what lost and what was unsaid, as whence_state.entity_facts does.
