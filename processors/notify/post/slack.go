@@ -169,7 +169,7 @@ func (c *Chat) call(ctx context.Context, method string, arguments map[string]any
 		return nil, &notify.Failure{Err: errors.New("the answer is not Slack's"), Unsure: true}
 	}
 	if !answer.OK {
-		return nil, slackRefused(method, answer.Error)
+		return nil, slackRefused(method, answer.Error, c.Token)
 	}
 	return &answer, nil
 }
@@ -181,9 +181,9 @@ var atFault = []string{
 	"thread_not_found", "cannot_reply_to_message",
 }
 
-func slackRefused(method, what string) error {
+func slackRefused(method, what, token string) error {
 	return &notify.Failure{
-		Err: fmt.Errorf("slack refuses %s: %s", method, what),
+		Err: fmt.Errorf("slack refuses %s: %s", method, hide(what, token)),
 		// What may not be looked up is not there, as far as this can tell.
 		Message: slices.Contains(atFault, what) || method != "chat.postMessage",
 		Unsure:  what == "internal_error" || what == "fatal_error" || what == "request_timeout",
