@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/whencehq/whence/cmd/whence/demo"
+	"github.com/whencehq/whence/pipeline/display"
 )
 
 // answer prints what the tables know, in the order in which a person asks.
@@ -151,7 +152,7 @@ FROM incidents FINAL ORDER BY started_at`)
 	}
 	d.heading("Whence it came: what may have caused it, by probability")
 	d.table(rankedHeader, rows)
-	d.say("  %s", d.faint("whence why "+rows[0][len(rows[0])-1]+" tells the whole story, with all evidence and the SQL behind it."))
+	d.say("  %s", d.faint(display.Command("whence why", rows[0][len(rows[0])-1])+" tells the whole story, with all evidence and the SQL behind it."))
 	return nil
 }
 

