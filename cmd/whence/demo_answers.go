@@ -32,7 +32,11 @@ func (d *demonstration) table(header string, rows [][]string) {
 	w := tabwriter.NewWriter(d.out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "  "+strings.ReplaceAll(header, ",", "\t"))
 	for _, row := range rows {
-		fmt.Fprintln(w, "  "+strings.Join(row, "\t"))
+		cells := make([]string, len(row))
+		for i := range row {
+			cells[i] = display.Line(row[i])
+		}
+		fmt.Fprintln(w, "  "+strings.Join(cells, "\t"))
 	}
 	_ = w.Flush()
 }

@@ -88,6 +88,8 @@ const hypothesesTold = 3
 
 // Text is the message for people.
 func (m *Message) Text(k Markup) string {
+	escape := k.Escape
+	k.Escape = func(s string) string { return escape(display.Line(s)) } // no title makes a line of its own
 	switch m.Action {
 	case Test:
 		return k.Bold("whence can reach "+k.Escape(m.Target)) + "\nThis is a test: incidents and what probably caused them will be told here."
