@@ -22,6 +22,7 @@ import (
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/clickhouse"
 	"github.com/whencehq/whence/pipeline/config"
+	"github.com/whencehq/whence/pipeline/display"
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/processors/correlate"
 	"github.com/whencehq/whence/schemas/codec"
@@ -342,17 +343,19 @@ func (s *confirmation) tell(w io.Writer, asJSON bool) error {
 	if s.Kind != correlate.None {
 		what = fmt.Sprintf("%s caused %s", why.Cause(s.Kind, s.ID), s.Incident)
 	}
+	var line string
 	switch {
 	case s.withdraw && !s.Published:
-		fmt.Fprintf(w, "nothing to take back: %s has not said that %s\n", s.By, what)
+		line = fmt.Sprintf("nothing to take back: %s has not said that %s", s.By, what)
 	case s.withdraw:
-		fmt.Fprintf(w, "taken back: %s no longer says that %s\n", s.By, what)
+		line = fmt.Sprintf("taken back: %s no longer says that %s", s.By, what)
 	case !s.Published:
-		fmt.Fprintf(w, "it was recorded before: %s, says %s\n", what, s.By)
+		line = fmt.Sprintf("it was recorded before: %s, says %s", what, s.By)
 	default:
-		fmt.Fprintf(w, "recorded: %s, says %s (%s)\n", what, s.By, s.shown())
+		line = fmt.Sprintf("recorded: %s, says %s (%s)", what, s.By, s.shown())
 	}
-	return nil
+	_, err := fmt.Fprintln(w, display.Line(line))
+	return err
 }
 
 // shown is where the cause was shown, and what was shown instead.

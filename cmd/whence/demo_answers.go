@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/whencehq/whence/cmd/whence/demo"
+	"github.com/whencehq/whence/pipeline/display"
 )
 
 // answer prints what the tables know, in the order in which a person asks.
@@ -31,7 +32,11 @@ func (d *demonstration) table(header string, rows [][]string) {
 	w := tabwriter.NewWriter(d.out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "  "+strings.ReplaceAll(header, ",", "\t"))
 	for _, row := range rows {
-		fmt.Fprintln(w, "  "+strings.Join(row, "\t"))
+		cells := make([]string, len(row))
+		for i := range row {
+			cells[i] = display.Line(row[i])
+		}
+		fmt.Fprintln(w, "  "+strings.Join(cells, "\t"))
 	}
 	_ = w.Flush()
 }
@@ -151,7 +156,7 @@ FROM incidents FINAL ORDER BY started_at`)
 	}
 	d.heading("Whence it came: what may have caused it, by probability")
 	d.table(rankedHeader, rows)
-	d.say("  %s", d.faint("whence why "+rows[0][len(rows[0])-1]+" tells the whole story, with all evidence and the SQL behind it."))
+	d.say("  %s", d.faint(display.Command("whence why", rows[0][len(rows[0])-1])+" tells the whole story, with all evidence and the SQL behind it."))
 	return nil
 }
 

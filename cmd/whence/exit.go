@@ -10,6 +10,7 @@ import (
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/config"
+	"github.com/whencehq/whence/pipeline/display"
 )
 
 // The exit codes. 78 is EX_CONFIG of sysexits.h, which systemd and others
@@ -57,7 +58,7 @@ func report(w io.Writer, cmd *cobra.Command, err error) int {
 		return exitOK
 	}
 	if config.IsProblem(err) { // lines of file:line:column, to be clicked at
-		fmt.Fprintln(w, err)
+		fmt.Fprintln(w, display.Lines(err.Error()))
 		return exitConfig
 	}
 	code := exitFailed
@@ -65,14 +66,14 @@ func report(w io.Writer, cmd *cobra.Command, err error) int {
 	if errors.As(err, &exit) {
 		code = exit.code
 	}
-	text := strings.TrimSpace(err.Error())
+	text := display.Lines(strings.TrimSpace(err.Error())) // it may name what producers said
 	if code == exitUsage {
 		fmt.Fprintf(w, "%s: %s (see %[1]s --help)\n", cmd.CommandPath(), text)
 		return code
 	}
 	fmt.Fprintf(w, "%s: %s\n", cmd.CommandPath(), text)
 	if hint := pipeline.HintOf(err); hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", hint)
+		fmt.Fprintf(w, "hint: %s\n", display.Lines(hint))
 	}
 	return code
 }

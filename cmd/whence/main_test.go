@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,7 +18,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/embedded/engine"
+	"github.com/whencehq/whence/pipeline/oracle"
 )
 
 func TestMain(m *testing.M) {
@@ -210,6 +213,33 @@ func TestAPlotReachesFromZeroToTheHighest(t *testing.T) {
 	}
 	if got := spark([]float64{0, 0}); got != "▁▁" {
 		t.Error(got)
+	}
+}
+
+func TestTablesAndErrorsGiveNoOrdersToTheTerminal(t *testing.T) {
+	const evil = "inc\x1b[2J\u009b\ttitle"
+	tables := map[string]func(w io.Writer) error{
+		"demo": func(w io.Writer) error { (&demonstration{out: w}).table("incident", [][]string{{evil}}); return nil },
+		"confirm": func(w io.Writer) error {
+			return (&confirmation{Incident: "i", Kind: "none", Published: true, leader: evil}).tell(w, false)
+		},
+		"verify": func(w io.Writer) error {
+			example := oracle.Example{Row: evil, Stored: evil, Expected: evil}
+			return table(w, &oracle.Report{Columns: []oracle.Column{{Name: "title", Differing: 1, Examples: []oracle.Example{example}}}})
+		},
+		"an error": func(w io.Writer) error {
+			report(w, newWhy(), &pipeline.Error{Err: errors.New("no such thing"), Hint: "did you mean " + evil})
+			return nil
+		},
+	}
+	for name, print := range tables {
+		var out strings.Builder
+		if err := print(&out); err != nil {
+			t.Fatal(err)
+		}
+		if strings.ContainsAny(out.String(), "\x1b\u009b") || !strings.Contains(out.String(), "inc\ufffd[2J\ufffd") {
+			t.Errorf("%s prints %q", name, out.String())
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/pipeline/display"
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/schemas/codec"
 	"github.com/whencehq/whence/schemas/event"
@@ -202,9 +203,9 @@ func (p *publication) complain(file string, line int, err error) {
 	p.say.Lock()
 	defer p.say.Unlock()
 	_ = p.bar.Clear() // the line would be written over the bar
-	fmt.Fprintf(p.stderr, "%s:%d: %v\n", file, line, err)
+	fmt.Fprintf(p.stderr, "%s:%d: %s\n", file, line, display.Lines(err.Error()))
 	if hint := pipeline.HintOf(err); hint != "" && p.unacknowledged.Load() <= 1 {
-		fmt.Fprintf(p.stderr, "hint: %s\n", hint)
+		fmt.Fprintf(p.stderr, "hint: %s\n", display.Lines(hint))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/whencehq/whence/pipeline/config"
+	"github.com/whencehq/whence/pipeline/display"
 	"github.com/whencehq/whence/schemas/codec"
 )
 
@@ -60,7 +61,7 @@ func validateEvents(cmd *cobra.Command, file, limits string) error {
 	good, bad := int64(0), int64(0)
 	for lines.next() {
 		if _, _, err := checker.record(lines, codec.BinaryMsgpack); err != nil {
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s:%d: %v\n", file, lines.number, err)
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s:%d: %s\n", file, lines.number, display.Lines(err.Error()))
 			bad++
 			continue
 		}

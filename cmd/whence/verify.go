@@ -17,6 +17,7 @@ import (
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/clickhouse"
 	"github.com/whencehq/whence/pipeline/config"
+	"github.com/whencehq/whence/pipeline/display"
 	"github.com/whencehq/whence/pipeline/oracle"
 )
 
@@ -198,7 +199,7 @@ func table(w io.Writer, report *oracle.Report) error {
 			if i > 0 {
 				where, what, many = "", "", ""
 			}
-			fmt.Fprintf(lines, "%s\t%s\t%s\t%s: %s, must be %s\n", where, what, many, e.Row, quoted(e.Stored), quoted(e.Expected))
+			fmt.Fprintf(lines, "%s\t%s\t%s\t%s: %s, must be %s\n", where, what, many, display.Line(e.Row), quoted(e.Stored), quoted(e.Expected))
 		}
 	}
 	for _, t := range report.Troubles {
@@ -206,7 +207,7 @@ func table(w io.Writer, report *oracle.Report) error {
 		if t.Topic != "" {
 			place = fmt.Sprintf("%s/%d: ", t.Topic, t.Partition)
 		}
-		fmt.Fprintf(lines, "ledger\t%s\t1\t%s%s\n", t.Trouble, place, t.Detail)
+		fmt.Fprintf(lines, "ledger\t%s\t1\t%s%s\n", t.Trouble, place, display.Line(t.Detail))
 	}
 	return lines.Flush()
 }
@@ -217,5 +218,5 @@ func quoted(value string) string {
 	if len(value) > limit {
 		value = strings.ToValidUTF8(value[:limit], "") + "…"
 	}
-	return cmp.Or(strings.Join(strings.Fields(value), " "), "empty")
+	return cmp.Or(display.Line(strings.Join(strings.Fields(value), " ")), "empty")
 }

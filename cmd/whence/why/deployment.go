@@ -2,6 +2,8 @@ package why
 
 import (
 	"context"
+
+	"github.com/whencehq/whence/pipeline/display"
 )
 
 // deployment tells what was rolled out, and what blames it.
@@ -39,7 +41,7 @@ SELECT change_id, title, author, repository FROM whence.what_shipped WHERE deplo
 	}
 	for _, b := range s.Blamed {
 		if b.Rank == 1 {
-			s.Next = append(s.Next, Action{"whence why " + shell(b.ID), "the whole story of the " + b.Kind + " it is blamed for"})
+			s.Next = append(s.Next, Action{display.Command("whence why", b.ID), "the whole story of the " + b.Kind + " it is blamed for"})
 		}
 	}
 	return nil

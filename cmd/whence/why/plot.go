@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/whencehq/whence/pipeline/display"
 )
 
 // plotRows is how high a plot is, in lines.
@@ -23,7 +25,7 @@ var (
 
 // Plot draws the signal: plotRows lines of bars, a time axis with the marks, the
 // times, and what the marks are. Each line is without its end.
-func (s *Signal) plot(l Look) []string {
+func (s *Signal) plot(l Look) []styled {
 	g := l.glyphs()
 	highest := 0.0
 	for _, v := range s.Values {
@@ -32,7 +34,7 @@ func (s *Signal) plot(l Look) []string {
 		}
 	}
 	top := s.label(highest)
-	var lines []string
+	var lines []styled
 	for row := plotRows - 1; row >= 0; row-- {
 		label := ""
 		if row == plotRows-1 {
@@ -41,17 +43,17 @@ func (s *Signal) plot(l Look) []string {
 			label = s.label(0)
 		}
 		bars := l.red(strings.TrimRight(g.bars(s.Values, row, highest), " "))
-		lines = append(lines, fmt.Sprintf("%*s %s%s", len([]rune(top)), label, g.side, bars))
+		lines = append(lines, styled(fmt.Sprintf("%*s %s%s", len([]rune(top)), label, g.side, bars)))
 	}
-	indent := strings.Repeat(" ", len([]rune(top))+1)
+	indent := styled(strings.Repeat(" ", len([]rune(top))+1))
 	for i, marks := range s.markLines(g.axis) {
 		if i == 0 {
-			lines = append(lines, indent+g.corner+l.bold(marks))
+			lines = append(lines, indent+styled(g.corner)+l.bold(marks))
 			continue
 		}
 		lines = append(lines, indent+" "+l.bold(strings.TrimRight(marks, " ")))
 	}
-	return append(lines, indent+" "+l.faint(s.times()), indent+" "+s.legend())
+	return append(lines, indent+" "+l.faint(s.times()), indent+" "+styled(display.Line(s.legend())))
 }
 
 // bars is one line of the bars: row 0 is the lowest.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/pipeline/display"
 )
 
 // Question is what a story is told of.
@@ -417,12 +418,12 @@ func (s *Story) next() []Action {
 		for i := range s.Hypotheses {
 			// The first, the first that is a change, and that none is to blame.
 			if h := &s.Hypotheses[i]; i == 0 || h.Kind == "none" || i == 1 && leader.Kind == "none" {
-				next = append(next, Action{"whence confirm " + shell(incident) + " " + shell(h.Cause()), h.condition()})
+				next = append(next, Action{display.Command("whence confirm", incident, h.Cause()), h.condition()})
 			}
 		}
 	}
 	if leader.Kind == "deployment" {
-		next = append(next, Action{"whence why " + shell(leader.ID), "what the deployment changed, and what else blames it"})
+		next = append(next, Action{display.Command("whence why", leader.ID), "what the deployment changed, and what else blames it"})
 	}
 	return next
 }
@@ -432,12 +433,4 @@ func (h *Hypothesis) condition() string {
 		return "if no change caused it"
 	}
 	return "if it was " + h.Name()
-}
-
-// shell is a word that a shell takes as it is.
-func shell(word string) string {
-	if strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=,") == "" && word != "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

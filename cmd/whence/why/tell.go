@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/whencehq/whence/pipeline/display"
 )
 
 // Look is how a story is told.
@@ -27,15 +29,20 @@ func (l Look) glyphs() glyphs {
 	return unicode
 }
 
-func (l Look) bold(text string) string  { return l.with("1", text) }
-func (l Look) faint(text string) string { return l.with("2", text) }
-func (l Look) red(text string) string   { return l.with("31", text) }
+// styled is a line that is fit for a terminal: nothing in it acts on one but the
+// colours.
+type styled string
 
-func (l Look) with(code, text string) string {
+func (l Look) bold(text string) styled  { return l.with("1", text) }
+func (l Look) faint(text string) styled { return l.with("2", text) }
+func (l Look) red(text string) styled   { return l.with("31", text) }
+
+func (l Look) with(code, text string) styled {
+	text = display.Line(text)
 	if !l.Colors || text == "" {
-		return text
+		return styled(text)
 	}
-	return "\x1b[" + code + "m" + text + "\x1b[0m"
+	return styled("\x1b[" + code + "m" + text + "\x1b[0m")
 }
 
 // teller writes a story.
@@ -65,14 +72,24 @@ func (s *Story) Tell(w io.Writer, l Look) error {
 	}
 	text := strings.ReplaceAll(t.out.String(), hardSpace, " ")
 	if l.ASCII {
-		text = strings.NewReplacer("·", "-", "×", "x", "−", "-", "…", "...").Replace(text)
+		text = strings.NewReplacer("·", "-", "×", "x", "−", "-", "…", "...", "\ufffd", "?").Replace(text)
 	}
 	_, err := io.WriteString(w, text)
 	return err
 }
 
-func (t *teller) say(format string, args ...any) { fmt.Fprintf(&t.out, format+"\n", args...) }
-func (t *teller) heading(text string)            { t.say("\n%s", t.bold(text)) }
+// say writes a line, or more if the format has more. What it is given was said by
+// anybody, unless it is styled.
+func (t *teller) say(format string, args ...any) {
+	for i, arg := range args {
+		if text, ok := arg.(string); ok {
+			args[i] = display.Line(text)
+		}
+	}
+	fmt.Fprintf(&t.out, format+"\n", args...)
+}
+
+func (t *teller) heading(text string) { t.say("\n%s", t.bold(text)) }
 
 // statement shows SQL where that is asked for.
 func (t *teller) statement(sql, indent string) {
@@ -252,24 +269,30 @@ func (t *teller) hypothesis(h *Hypothesis) {
 	if about := h.about(t.Effect.Onset); about != "" {
 		t.wrapped("            ", "            ", about)
 	}
-	for _, term := range h.Evidence {
-		if term.Contribution == 0 && !t.SQL && !t.All {
-			continue
-		}
+	terms := t.shown(h.Evidence)
+	for _, term := range terms {
 		figures := strings.ReplaceAll(fmt.Sprintf("[%s: %s × %s]", term.Name, figure(term.Value), figure(term.Weight)), " ", hardSpace)
 		t.wrapped(fmt.Sprintf("    %+7.3f ", term.Contribution), "            ", term.Words+" "+figures)
 		t.statement(term.SQL, "            ")
 	}
-	t.say("    %s", t.sum(h))
+	t.say("    %s", t.sum(h, len(terms)))
 }
 
-// sum is the line under the terms: they add up to the log odds that were stored.
-func (t *teller) sum(h *Hypothesis) string {
-	line := fmt.Sprintf("%+7.3f log odds, the sum of %d %s", h.LogOdds, len(h.Evidence), plural(len(h.Evidence), "term", "terms"))
-	if math.Abs(h.Sum-h.LogOdds) > 1e-6*max(1, math.Abs(h.LogOdds)) {
-		return t.red(fmt.Sprintf("%+7.3f log odds as stored, but its %d terms add up to %+.3f: the evidence is not complete", h.LogOdds, len(h.Evidence), h.Sum))
+// shown are the terms that weigh something, or all where all is asked for.
+func (t *teller) shown(terms []Term) []Term {
+	if t.SQL || t.All {
+		return terms
 	}
-	return "= " + strings.TrimLeft(line, " ")
+	return slices.DeleteFunc(slices.Clone(terms), func(term Term) bool { return term.Contribution == 0 })
+}
+
+// sum is the line under n terms: they add up to the log odds that were stored.
+func (t *teller) sum(h *Hypothesis, n int) styled {
+	if math.Abs(h.Sum-h.LogOdds) > 1e-6*max(1, math.Abs(h.LogOdds)) {
+		return t.red(fmt.Sprintf("%+7.3f log odds as stored, but its %d %s to %+.3f: the evidence is not complete",
+			h.LogOdds, n, plural(n, "term adds up", "terms add up"), h.Sum))
+	}
+	return styled(fmt.Sprintf("= %+.3f log odds, the sum of %d %s", h.LogOdds, n, plural(n, "term", "terms")))
 }
 
 // about is what the hypothesis is, in a line.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -24,6 +25,14 @@ func series(values ...float64) []*float64 {
 	return all
 }
 
+func plain(lines []styled) []string {
+	all := make([]string, len(lines))
+	for i, line := range lines {
+		all[i] = string(line)
+	}
+	return all
+}
+
 func TestAPlotHasItsMarksUnderTheirMinutes(t *testing.T) {
 	s := &Signal{
 		What: "errors", Service: "payments", From: ten, Step: 60,
@@ -39,7 +48,7 @@ func TestAPlotHasItsMarksUnderTheirMinutes(t *testing.T) {
         2
       10:00
       1 10:02 deployment v2   2 10:02 flag f   ! 10:03 onset`
-	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), strings.Join(s.plot(Look{}), "\n")); diff != "" {
+	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), strings.Join(plain(s.plot(Look{})), "\n")); diff != "" {
 		t.Error(diff)
 	}
 	want = `
@@ -51,7 +60,7 @@ func TestAPlotHasItsMarksUnderTheirMinutes(t *testing.T) {
         2
       10:00
       1 10:02 deployment v2   2 10:02 flag f   ! 10:03 onset`
-	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), strings.Join(s.plot(Look{ASCII: true}), "\n")); diff != "" {
+	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), strings.Join(plain(s.plot(Look{ASCII: true})), "\n")); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -135,7 +144,7 @@ func TestTermsThatDoNotAddUpAreCalledSo(t *testing.T) {
 	}
 	for _, want := range []string{
 		"  1  >99 %  no known change: nothing that was announced or seen explains it\n",
-		"     +2.000 log odds as stored, but its 1 terms add up to +1.000: the evidence is not complete\n",
+		"     +2.000 log odds as stored, but its 1 term adds up to +1.000: the evidence is not complete\n",
 		"  2 <0.1 %  a change of s that nothing announced\n",
 	} {
 		if !strings.Contains(out.String(), want) {
@@ -148,6 +157,73 @@ func TestTermsThatDoNotAddUpAreCalledSo(t *testing.T) {
 	out.Reset()
 	if err := story().Tell(&out, Look{Width: 80, Colors: true}); err != nil || !strings.Contains(out.String(), "\x1b[1mincident i  title\x1b[0m\n") {
 		t.Errorf("no colours, %v:\n%s", err, out.String())
+	}
+}
+
+// fill puts text into every string of v.
+func fill(v reflect.Value, text string) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Pointer:
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+		}
+		fill(v.Elem(), text)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range v.Len() {
+			fill(v.Index(i), text)
+		}
+	case reflect.Map:
+		v.Set(reflect.ValueOf(map[string]float64{text: 7}))
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i), text)
+		}
+	case reflect.Int, reflect.Int64:
+		v.SetInt(1)
+	case reflect.Uint64:
+		v.SetUint(1)
+	}
+}
+
+func TestWhatProducersSayGivesNoOrdersToTheTerminal(t *testing.T) {
+	var effect, deployment Story
+	fill(reflect.ValueOf(&effect).Elem(), "x\x1b[2J\r\u009b\u202e\x07\tx")
+	deployment = effect
+	effect.Deployment, deployment.Effect = nil, nil
+	for _, s := range []*Story{&effect, &deployment} {
+		for _, colors := range []bool{false, true} {
+			var out strings.Builder
+			if err := s.Tell(&out, Look{Width: 80, Colors: colors, SQL: true}); err != nil {
+				t.Fatal(err)
+			}
+			text := out.String()
+			for _, code := range []string{"\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m"} {
+				text = strings.ReplaceAll(text, code, "")
+			}
+			if i := strings.IndexAny(text, "\x1b\r\u009b\u202e\x07\t"); i >= 0 || !strings.Contains(text, "x\ufffd[2J") {
+				t.Errorf("told %q", text[max(0, i-40):])
+			}
+		}
+	}
+}
+
+func TestAsManyTermsAreCountedAsAreShown(t *testing.T) {
+	s := story()
+	s.Hypotheses = []Hypothesis{{Rank: 1, Kind: "none", Probability: 1, LogOdds: 1, Sum: 1, Evidence: []Term{
+		{Name: "calm", Value: 1, Weight: 1, Contribution: 1, Words: "nothing moved"}, {Name: "far", Value: 0, Weight: 1, Words: "nothing is far"},
+	}}}
+	for look, want := range map[Look]int{{Width: 80}: 1, {Width: 80, All: true}: 2, {Width: 80, SQL: true}: 2} {
+		var out strings.Builder
+		if err := s.Tell(&out, look); err != nil {
+			t.Fatal(err)
+		}
+		if text := out.String(); strings.Count(text, " × 1]") != want ||
+			!strings.Contains(text, fmt.Sprintf("the sum of %d %s\n", want, plural(want, "term", "terms"))) {
+			t.Errorf("%+v:\n%s", look, text)
+		}
 	}
 }
 
@@ -185,14 +261,6 @@ func TestAStatementHoldsItsValuesAsLiterals(t *testing.T) {
 	want := `SELECT 'it\'s \\ {b}', ['x', 'y\''], toDateTime64('2026-03-12 10:00:00.000', 3, 'UTC') WHERE x = 'it\'s \\ {b}'`
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
-	}
-}
-
-func TestCommandsAreShownAsAShellTakesThem(t *testing.T) {
-	for word, want := range map[string]string{"inc-310": "inc-310", "deployment:v1+2": "deployment:v1+2", "it's": `'it'\''s'`, "": "''", "a b": "'a b'", "$(rm)": "'$(rm)'"} {
-		if got := shell(word); got != want {
-			t.Errorf("%q is shown as %s, want %s", word, got, want)
-		}
 	}
 }
 

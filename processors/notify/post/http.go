@@ -2,7 +2,8 @@
 // compatible with it.
 //
 // A redirect is not followed, for it would take a secret elsewhere, and no error
-// has an address in it, for an incoming webhook's address is a secret.
+// has an address in it, for an incoming webhook's address is a secret; nor what a
+// target says from where it repeats its address or a token.
 package post
 
 import (
@@ -29,8 +30,20 @@ func NewClient(timeout time.Duration) *http.Client {
 	}
 }
 
-// do sends a body and returns the answer's, which has a status below 300.
+// do sends a body and returns the answer's, which has a status below 300. Its
+// errors are fit for a log.
 func do(ctx context.Context, client *http.Client, address string, header http.Header, body []byte) ([]byte, error) {
+	text, failure := exchange(ctx, client, address, header, body)
+	if failure == nil {
+		return text, nil
+	}
+	if told := hide(failure.Error(), address, header.Get("Authorization")); told != failure.Error() {
+		failure.Err = errors.New(told)
+	}
+	return nil, failure
+}
+
+func exchange(ctx context.Context, client *http.Client, address string, header http.Header, body []byte) ([]byte, *notify.Failure) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
 		return nil, &notify.Failure{Err: errors.New("the address is no URL")}
@@ -51,7 +64,7 @@ func do(ctx context.Context, client *http.Client, address string, header http.He
 
 // unreachable is an error without the address. Where nobody was reached, nothing
 // was taken.
-func unreachable(err error) error {
+func unreachable(err error) *notify.Failure {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
@@ -63,7 +76,7 @@ func unreachable(err error) error {
 // refused is what a status means. What is wrong with a message is said by 400,
 // 413 and 422; all else (a token that has ended, a server that is down) gets better
 // when somebody looks after it.
-func refused(reply *http.Response, text []byte) error {
+func refused(reply *http.Response, text []byte) *notify.Failure {
 	if reply.StatusCode < 300 {
 		return nil
 	}
@@ -77,13 +90,13 @@ func refused(reply *http.Response, text []byte) error {
 	return failure
 }
 
-// said is the beginning of an answer, for the log.
+// said is the first line of an answer, for the log.
 func said(text []byte) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
 	if line == "" {
 		return ""
 	}
-	return ": " + strings.ToValidUTF8(line[:min(len(line), 200)], "")
+	return ": " + line
 }
 
 // longest is the longest pause that a target may ask for.

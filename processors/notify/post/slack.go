@@ -17,9 +17,12 @@ import (
 // mrkdwn is Slack's markup (https://docs.slack.dev/messaging/formatting-message-text).
 func mrkdwn() notify.Markup {
 	escape := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "*", "∗", "`", "'")
+	// What is code is copied: nothing else may come of it. A backtick would end it,
+	// and no quote may take its place, as that ends a word of a shell.
+	code := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "`", "ˋ")
 	return notify.Markup{
 		Bold:   func(s string) string { return "*" + s + "*" },
-		Code:   func(s string) string { return "`" + escape.Replace(s) + "`" },
+		Code:   func(s string) string { return "`" + code.Replace(s) + "`" },
 		Escape: escape.Replace,
 	}
 }
@@ -169,7 +172,7 @@ func (c *Chat) call(ctx context.Context, method string, arguments map[string]any
 		return nil, &notify.Failure{Err: errors.New("the answer is not Slack's"), Unsure: true}
 	}
 	if !answer.OK {
-		return nil, slackRefused(method, answer.Error)
+		return nil, slackRefused(method, answer.Error, c.Token)
 	}
 	return &answer, nil
 }
@@ -181,9 +184,9 @@ var atFault = []string{
 	"thread_not_found", "cannot_reply_to_message",
 }
 
-func slackRefused(method, what string) error {
+func slackRefused(method, what, token string) error {
 	return &notify.Failure{
-		Err: fmt.Errorf("slack refuses %s: %s", method, what),
+		Err: fmt.Errorf("slack refuses %s: %s", method, hide(what, token)),
 		// What may not be looked up is not there, as far as this can tell.
 		Message: slices.Contains(atFault, what) || method != "chat.postMessage",
 		Unsure:  what == "internal_error" || what == "fatal_error" || what == "request_timeout",
