@@ -62,6 +62,7 @@ func Fit(examples []Example, prior map[string]float64, variance float64) (map[st
 // speaksFor are terms that can speak for their hypothesis only: a weight below
 // zero would be a chance of the examples, and nobody could read it.
 var speaksFor = []string{
+	"blind",
 	"cpu", "elsewhere", "label", "latency", "load", "own", "side", "silent", "thin", "unmoved", "upstream", "vanished", "weekly",
 }
 
