@@ -55,10 +55,6 @@ func recorded(dir string) (map[string][]sample, error) {
 	return all, nil
 }
 
-// unmeasured is the share of generated cases of which nothing is measured: there
-// are such services, and a ranking must not be sure of them.
-const unmeasured = 0.06
-
 // generated makes n cases and gives each away: with hundreds of services one
 // takes many megabytes.
 func generated(n int, seed uint64, use func(sample)) error {
@@ -69,10 +65,6 @@ func generated(n int, seed uint64, use func(sample)) error {
 		samples, err := samplesOf([]rollouts.Case{rollouts.Generate(random.Uint64(), options)})
 		if err != nil {
 			return err
-		}
-		if s := &samples[0]; random.Float64() < unmeasured {
-			s.situation.Measurements = nil
-			s.example = correlate.NewExample(s.situation, s.Case.Truth.Names)
 		}
 		use(samples[0])
 	}
