@@ -347,6 +347,28 @@ func TestAWebhookIsSentTheSameAgainUnderTheSameKey(t *testing.T) {
 	}
 }
 
+func TestASummaryIsSentTheSameAgainUnderTheSameKey(t *testing.T) {
+	r := &room{threads: true}
+	w := on(t, r)
+	for i := range 12 {
+		w.ranked(ranking(fmt.Sprintf("inc-%02d", i), 1, 20*s, "v1", 0.6))
+	}
+	r.lose = func(*notify.Message) error { return &notify.Failure{Err: errAway, Unsure: true} }
+	w.pass(time.Minute)
+	r.lose = nil
+	w.start() // a worker takes over, and more has begun since
+	all := []notify.Ranking{ranking("inc-00a", 1, 80*s, "v1", 0.6)}
+	for i := range 12 {
+		all = append(all, ranking(fmt.Sprintf("inc-%02d", i), 2, 80*s, "v1", 0.6))
+	}
+	w.ranked(all...)
+	w.pass(5 * time.Minute)
+	expect(t, r.said()[5:], []string{r.said()[5], r.said()[5], "opened incident/inc-00a"})
+	if first, second := r.messages[5], r.messages[6]; first.Key != second.Key || first.Thread != second.Thread || len(second.Effects) != 7 {
+		t.Errorf("sent %s of %d effects, and again %s of %d", first.Key, len(first.Effects), second.Key, len(second.Effects))
+	}
+}
+
 func TestMessagesTellPeopleWhatTheyNeed(t *testing.T) {
 	m := notify.Message{Action: notify.Opened, Ranking: &notify.Ranking{}}
 	*m.Ranking = ranking("inc-1", 1, 20*s, "v1", 0.873)
