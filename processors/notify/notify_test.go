@@ -369,6 +369,41 @@ func TestASummaryIsSentTheSameAgainUnderTheSameKey(t *testing.T) {
 	}
 }
 
+func TestAPredecessorWhoseClockWasAheadMutesNobody(t *testing.T) {
+	r := &room{threads: true}
+	w := on(t, r)
+	w.target.Storm, w.target.PerMinute = 1, 1
+	w.now += 3_000_000
+	w.start()
+	w.ranked(ranking("inc-1", 1, 20*s, "v1", 0.6))
+	w.now -= 3_000_000
+	w.start()
+	w.ranked(ranking("inc-1", 2, 60*s, "v2", 0.6), ranking("inc-2", 1, 60*s, "v2", 0.6))
+	w.pass(59 * s)
+	expect(t, r.said(), []string{"opened " + inc1})
+	w.pass(2 * time.Minute)
+	expect(t, r.said()[1:], []string{"updated " + inc1, "opened incident/inc-2"})
+}
+
+func TestWhatIsToldIsRememberedThoughThePredecessorsClockWasAhead(t *testing.T) {
+	r := &room{threads: true}
+	w := on(t, r)
+	r.lose = func(*notify.Message) error { return &notify.Failure{Err: errAway, Unsure: true} }
+	w.now += 3_000_000
+	w.start()
+	w.ranked(ranking("inc-1", 1, 20*s, "v1", 0.6))
+	r.lose = nil
+	w.now -= 3_000_000
+	for range 3 { // the second takes it that the first was not heard, the third knows better
+		w.start()
+		w.ranked(ranking("inc-1", 1, 20*s, "v1", 0.6))
+		w.pass(time.Minute)
+		w.ranked(ranking("inc-9", 1, 20*s, "v1", 0.6)) // and stores it
+		w.pass(time.Minute)
+	}
+	expect(t, r.said(), []string{"opened " + inc1, "opened " + inc1, "opened incident/inc-9"})
+}
+
 func TestMessagesTellPeopleWhatTheyNeed(t *testing.T) {
 	m := notify.Message{Action: notify.Opened, Ranking: &notify.Ranking{}}
 	*m.Ranking = ranking("inc-1", 1, 20*s, "v1", 0.873)

@@ -38,6 +38,7 @@ type telling struct {
 	// can't be asked: the last of each.
 	again    map[string]Notice
 	unsaved  []Notice // sent, and not stored yet
+	version  uint64   // of the last notice
 	failures int      // in a row
 	retry    event.Millis
 	said     bool         // something was told in this step, so more may be due
@@ -79,6 +80,9 @@ func (t *telling) recall(notices []Notice, now event.Millis) {
 		if n.Target != t.Name {
 			continue
 		}
+		// The clock of who told it may have been ahead: nothing waits for it.
+		n.ToldAt = min(n.ToldAt, now)
+		t.version = max(t.version, n.Version)
 		if n.Pending {
 			if now-n.ToldAt > 3_600_000 {
 				continue // whatever came of it, it is history
@@ -443,10 +447,11 @@ func (t *telling) notices(m *Message, now event.Millis) []Notice {
 
 func (t *telling) notice(r *Ranking, now event.Millis) Notice {
 	leader := &r.Links[0]
+	t.version = max(uint64(now)<<1, t.version+2) // also where the clock is behind that of who told before
 	return Notice{
 		Target: t.Name, Kind: r.Kind, ID: r.ID, Thread: r.thread(), Place: t.thread(r).place, Key: noted(t.Name, r.Kind, r.ID),
 		Number: r.Number, LeaderKind: leader.Kind, LeaderID: leader.ID, Probability: leader.Probability, ToldAt: now,
-		Version: uint64(now) << 1,
+		Version: t.version,
 	}
 }
 
