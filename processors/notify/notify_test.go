@@ -347,6 +347,63 @@ func TestAWebhookIsSentTheSameAgainUnderTheSameKey(t *testing.T) {
 	}
 }
 
+func TestASummaryIsSentTheSameAgainUnderTheSameKey(t *testing.T) {
+	r := &room{threads: true}
+	w := on(t, r)
+	for i := range 12 {
+		w.ranked(ranking(fmt.Sprintf("inc-%02d", i), 1, 20*s, "v1", 0.6))
+	}
+	r.lose = func(*notify.Message) error { return &notify.Failure{Err: errAway, Unsure: true} }
+	w.pass(time.Minute)
+	r.lose = nil
+	w.start() // a worker takes over, and more has begun since
+	all := []notify.Ranking{ranking("inc-00a", 1, 80*s, "v1", 0.6)}
+	for i := range 12 {
+		all = append(all, ranking(fmt.Sprintf("inc-%02d", i), 2, 80*s, "v1", 0.6))
+	}
+	w.ranked(all...)
+	w.pass(5 * time.Minute)
+	expect(t, r.said()[5:], []string{r.said()[5], r.said()[5], "opened incident/inc-00a"})
+	if first, second := r.messages[5], r.messages[6]; first.Key != second.Key || first.Thread != second.Thread || len(second.Effects) != 7 {
+		t.Errorf("sent %s of %d effects, and again %s of %d", first.Key, len(first.Effects), second.Key, len(second.Effects))
+	}
+}
+
+func TestAPredecessorWhoseClockWasAheadMutesNobody(t *testing.T) {
+	r := &room{threads: true}
+	w := on(t, r)
+	w.target.Storm, w.target.PerMinute = 1, 1
+	w.now += 3_000_000
+	w.start()
+	w.ranked(ranking("inc-1", 1, 20*s, "v1", 0.6))
+	w.now -= 3_000_000
+	w.start()
+	w.ranked(ranking("inc-1", 2, 60*s, "v2", 0.6), ranking("inc-2", 1, 60*s, "v2", 0.6))
+	w.pass(59 * s)
+	expect(t, r.said(), []string{"opened " + inc1})
+	w.pass(2 * time.Minute)
+	expect(t, r.said()[1:], []string{"updated " + inc1, "opened incident/inc-2"})
+}
+
+func TestWhatIsToldIsRememberedThoughThePredecessorsClockWasAhead(t *testing.T) {
+	r := &room{threads: true}
+	w := on(t, r)
+	r.lose = func(*notify.Message) error { return &notify.Failure{Err: errAway, Unsure: true} }
+	w.now += 3_000_000
+	w.start()
+	w.ranked(ranking("inc-1", 1, 20*s, "v1", 0.6))
+	r.lose = nil
+	w.now -= 3_000_000
+	for range 3 { // the second takes it that the first was not heard, the third knows better
+		w.start()
+		w.ranked(ranking("inc-1", 1, 20*s, "v1", 0.6))
+		w.pass(time.Minute)
+		w.ranked(ranking("inc-9", 1, 20*s, "v1", 0.6)) // and stores it
+		w.pass(time.Minute)
+	}
+	expect(t, r.said(), []string{"opened " + inc1, "opened " + inc1, "opened incident/inc-9"})
+}
+
 func TestMessagesTellPeopleWhatTheyNeed(t *testing.T) {
 	m := notify.Message{Action: notify.Opened, Ranking: &notify.Ranking{}}
 	*m.Ranking = ranking("inc-1", 1, 20*s, "v1", 0.873)

@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -23,24 +24,28 @@ func TestWhateverHappensAnIncidentIsOneThreadAndNobodyIsFlooded(t *testing.T) {
 		w := &storm{T: t, stored: newTables(), now: noon, current: map[string]notify.Ranking{}}
 		w.chat = &chat{room{threads: true}}
 		w.target = notify.Target{Name: "ops", Outlet: w.chat, PerMinute: 6, Storm: 2}
-		w.chat.fail, w.chat.lose, w.stored.after = w.before, w.after, func() { w.maybeCrash() }
-		w.start()
-		w.trouble = true
-		for range rapid.IntRange(1, 60).Draw(t, "steps") {
-			switch rapid.SampledFrom([]string{"rank", "rank", "rank", "pass", "pass", "crash"}).Draw(t, "step") {
-			case "rank":
-				w.rank()
-			case "pass":
-				w.pass(time.Duration(rapid.IntRange(1, 40).Draw(t, "seconds")) * time.Second)
-			case "crash":
-				w.start()
-			}
-		}
-		w.trouble, w.stored.fail = false, nil
-		w.pass(20 * time.Minute)
+		w.goOn()
 		w.oneThreadEach()
 		w.noFlood()
 		w.allTold()
+	})
+}
+
+// What was lost or is not known to be sent is sent again, for a webhook can't be
+// asked. If it drops what it has under the same key, every effect is told first once.
+func TestWhateverHappensAWebhookThatDropsWhatItHasIsToldOfAnEffectOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := &storm{T: t, stored: newTables(), now: noon, current: map[string]notify.Ranking{}}
+		w.chat = &chat{room{threads: true}}
+		w.target = notify.Target{Name: "hook", Outlet: &w.chat.room, PerMinute: 6, Storm: 2}
+		w.goOn()
+		seen := map[string]bool{}
+		w.chat.messages = slices.DeleteFunc(w.chat.messages, func(m notify.Message) bool {
+			dropped := seen[m.Key]
+			seen[m.Key] = true
+			return dropped
+		})
+		w.oneThreadEach()
 	})
 }
 
@@ -54,6 +59,25 @@ type storm struct {
 	current map[string]notify.Ranking // of each effect
 	number  uint64
 	trouble bool
+}
+
+// goOn lets everything happen, and then all be well for a while.
+func (w *storm) goOn() {
+	w.chat.fail, w.chat.lose, w.stored.after = w.before, w.after, func() { w.maybeCrash() }
+	w.start()
+	w.trouble = true
+	for range rapid.IntRange(1, 60).Draw(w.T, "steps") {
+		switch rapid.SampledFrom([]string{"rank", "rank", "rank", "pass", "pass", "crash"}).Draw(w.T, "step") {
+		case "rank":
+			w.rank()
+		case "pass":
+			w.pass(time.Duration(rapid.IntRange(1, 40).Draw(w.T, "seconds")) * time.Second)
+		case "crash":
+			w.start()
+		}
+	}
+	w.trouble, w.stored.fail = false, nil
+	w.pass(20 * time.Minute)
 }
 
 func (w *storm) start() {

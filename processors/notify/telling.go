@@ -34,7 +34,11 @@ type telling struct {
 	// 0: none does.
 	held     event.Millis
 	doubtful []Notice // nobody knows whether they were sent
+	// again are, by thread, the messages that may have begun it at a target that
+	// can't be asked: the last of each.
+	again    map[string]Notice
 	unsaved  []Notice // sent, and not stored yet
+	version  uint64   // of the last notice
 	failures int      // in a row
 	retry    event.Millis
 	said     bool         // something was told in this step, so more may be due
@@ -46,7 +50,7 @@ const aMinute event.Millis = 60_000
 func newTelling(c *Config, t *Target, store Store, observer Observer) *telling {
 	return &telling{
 		Target: t, config: c, store: store, observer: observer, inbox: map[effect]Ranking{}, wake: make(chan struct{}, 1),
-		pending: map[effect]Ranking{}, threads: map[string]*thread{},
+		pending: map[effect]Ranking{}, threads: map[string]*thread{}, again: map[string]Notice{},
 	}
 }
 
@@ -76,6 +80,9 @@ func (t *telling) recall(notices []Notice, now event.Millis) {
 		if n.Target != t.Name {
 			continue
 		}
+		// The clock of who told it may have been ahead: nothing waits for it.
+		n.ToldAt = min(n.ToldAt, now)
+		t.version = max(t.version, n.Version)
 		if n.Pending {
 			if now-n.ToldAt > 3_600_000 {
 				continue // whatever came of it, it is history
@@ -242,9 +249,11 @@ func (t *telling) inOrder() []Ranking {
 // open tells effects first: one by one while they are few, the rest a minute
 // later in one message, with what comes meanwhile.
 func (t *telling) open(ctx context.Context, openings []saying, now event.Millis) (event.Millis, error) {
+	openings, until, err := t.openAgain(ctx, openings, now)
+	if err != nil || until > 0 {
+		return until, err
+	}
 	if t.held == 0 {
-		var err error
-		var until event.Millis
 		if openings, until, err = t.openSingly(ctx, openings, now); err != nil || until > 0 {
 			return cmp.Or(until, never), err
 		}
@@ -264,11 +273,42 @@ func (t *telling) open(ctx context.Context, openings []saying, now event.Millis)
 		_, until, err := t.openSingly(ctx, openings, now)
 		return cmp.Or(until, never), err
 	}
-	if err := t.sum(ctx, openings, now); err != nil {
+	if err := t.send(ctx, t.summary(openings, t.summaryKey(openings), now), now); err != nil {
 		return 0, err
 	}
 	t.held = 0
 	return never, nil
+}
+
+// openAgain sends what may have been sent before, as it was and under the same key:
+// what came in since has its own message, for a receiver drops the second under one
+// key. It returns the rest; or until when the target takes no more messages.
+func (t *telling) openAgain(ctx context.Context, openings []saying, now event.Millis) (rest []saying, until event.Millis, err error) {
+	together, order := map[string][]saying{}, []string{}
+	for _, one := range openings {
+		key := t.again[one.thread()].Key
+		if key == "" {
+			rest = append(rest, one)
+			continue
+		}
+		if together[key] == nil {
+			order = append(order, key)
+		}
+		together[key] = append(together[key], one)
+	}
+	for _, key := range order {
+		if until := t.full(now); until > 0 {
+			return nil, until, nil
+		}
+		m := t.message(together[key][0], now)
+		if m.Key != key {
+			m = t.summary(together[key], key, now)
+		}
+		if err := t.send(ctx, m, now); err != nil {
+			return nil, 0, err
+		}
+	}
+	return rest, 0, nil
 }
 
 // openSingly opens as many threads as may be opened in this minute and returns the
@@ -325,13 +365,24 @@ func keyOf(parts ...string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// sum tells effects in one message.
-func (t *telling) sum(ctx context.Context, openings []saying, now event.Millis) error {
-	m := &Message{Action: Summary, Key: keyOf(t.Name, Summary, fmt.Sprint(t.held)), Target: t.Name, Thread: fmt.Sprintf("summary/%d", t.held), At: now}
+// summary tells effects in one message.
+func (t *telling) summary(openings []saying, key string, now event.Millis) *Message {
+	m := &Message{Action: Summary, Key: key, Target: t.Name, Thread: "summary/" + key, At: now}
 	for _, one := range openings {
 		m.Effects = append(m.Effects, one.Ranking)
 	}
-	return t.send(ctx, m, now)
+	return m
+}
+
+// summaryKey is made of the threads that a summary begins: a thread is begun once,
+// whatever was ranked since, and whoever begins it.
+func (t *telling) summaryKey(openings []saying) string {
+	var threads []string
+	for _, one := range openings {
+		threads = append(threads, one.thread())
+	}
+	slices.Sort(threads)
+	return keyOf(append([]string{t.Name, Summary}, threads...)...)
 }
 
 // send sends a message and notes that it was sent: before it is, as something
@@ -372,6 +423,7 @@ func (t *telling) sentNow(m *Message, notices []Notice, place string, now event.
 		n.Pending, n.Place, n.ToldAt, n.Version = false, place, now, n.Version+1
 		t.remember(&n)
 		t.unsaved = append(t.unsaved, n)
+		delete(t.again, n.Thread)
 		if r, waits := t.pending[n.effect()]; waits && r.Number <= n.Number {
 			delete(t.pending, n.effect())
 		}
@@ -395,10 +447,11 @@ func (t *telling) notices(m *Message, now event.Millis) []Notice {
 
 func (t *telling) notice(r *Ranking, now event.Millis) Notice {
 	leader := &r.Links[0]
+	t.version = max(uint64(now)<<1, t.version+2) // also where the clock is behind that of who told before
 	return Notice{
 		Target: t.Name, Kind: r.Kind, ID: r.ID, Thread: r.thread(), Place: t.thread(r).place, Key: noted(t.Name, r.Kind, r.ID),
 		Number: r.Number, LeaderKind: leader.Kind, LeaderID: leader.ID, Probability: leader.Probability, ToldAt: now,
-		Version: uint64(now) << 1,
+		Version: t.version,
 	}
 }
 
@@ -434,6 +487,8 @@ func (t *telling) settleDoubts(ctx context.Context, now event.Millis) error {
 				t.unsaved = append(t.unsaved, n)
 				t.count(&n, now)
 			}
+		} else if n.Opened && n.Version >= t.again[n.Thread].Version {
+			t.again[n.Thread] = n
 		}
 		t.doubtful = t.doubtful[1:]
 	}
