@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/whencehq/whence/pipeline/oracle"
+	"github.com/whencehq/whence/pipeline/pipelinetest"
 )
 
 func TestRecordedIncidentsGiveTheSameTablesInEveryOrder(t *testing.T) {
@@ -35,6 +36,7 @@ func TestRecordedIncidentsGiveTheSameTablesInEveryOrder(t *testing.T) {
 			s.awaitQuiet()
 			s.holdsLaw2()
 			m.isStored(t, s)
+			s.awaitRanked()
 			contents := s.contents()
 			if first == nil {
 				first = contents
@@ -108,7 +110,27 @@ func (s *system) contents() map[string][]string {
 		slices.Sort(rows)
 		contents[table] = rows
 	}
+	links := strings.Split(s.ask("SELECT * EXCEPT (computed_at, revision, ranking) FROM whence.links"), "\n")
+	slices.Sort(links)
+	contents["links"] = links
 	return contents
+}
+
+// awaitRanked waits until every incident is ranked, and nothing has been ranked
+// anew for longer than a worker waits before it looks for what others stored.
+func (s *system) awaitRanked() {
+	s.t.Helper()
+	last, since := "", time.Now()
+	pipelinetest.Eventually(s.t, 3*time.Minute, "rankings rest", func() error {
+		now := s.ask("SELECT (SELECT count() FROM whence.incidents FINAL WHERE incident_id NOT IN (SELECT effect_id FROM whence.links)), (SELECT count() FROM whence_state.rankings)")
+		if now != last {
+			last, since = now, time.Now()
+		}
+		if !strings.HasPrefix(now, "0\t") || time.Since(since) < 12*time.Second {
+			return fmt.Errorf("incidents that are not ranked, and rankings: %s", now)
+		}
+		return nil
+	})
 }
 
 func sameContents(t *testing.T, first, contents map[string][]string) {
