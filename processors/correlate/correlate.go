@@ -223,6 +223,7 @@ func New(config Config, store Store, publisher Publisher, clock pipeline.Clock, 
 	if c.config.Model == nil {
 		c.config.Model = DefaultModel()
 	}
+	c.config.Model = c.config.Model.identified()
 	c.Begin()
 	return c
 }
