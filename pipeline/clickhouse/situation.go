@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +29,7 @@ import (
 type Situations struct {
 	client *Client
 	spans  Spans
+	most   int // measurements that are read one by one
 
 	mu      sync.Mutex
 	known   [2]uint64 // the signs that catalog and history were read at
@@ -49,7 +51,9 @@ type Spans struct {
 }
 
 // NewSituations makes a reader.
-func NewSituations(c *Client, s Spans) *Situations { return &Situations{client: c, spans: s} }
+func NewSituations(c *Client, s Spans) *Situations {
+	return &Situations{client: c, spans: s, most: 200_000}
+}
 
 // Effect is what a cause is looked for.
 type Effect struct {
@@ -108,8 +112,11 @@ type Situation struct {
 	Measurements []Measurement
 	WeekBefore   []Measurement
 	From, To     event.Millis
-	Revision     uint64
-	Digest       uint64
+	// Coarse: there were too many measurements, and those of the services around,
+	// or of all, are put together by the minute.
+	Coarse   bool
+	Revision uint64
+	Digest   uint64
 	// State is of the effect, KnownAt when Kafka took the last fact about it.
 	State   EffectState
 	KnownAt event.Millis
@@ -207,12 +214,12 @@ func (r *Situations) load(ctx context.Context, key tables.EffectKey) (*Situation
 	})
 	if s.From < s.To && len(names.reporters) > 0 {
 		group.Go(func() (err error) {
-			s.Measurements, err = r.measurements(ctx, tables.Measurements(s.Effect.Environment, names.reporters, s.From, s.To), names.catalog)
+			s.Measurements, s.Coarse, err = r.measured(ctx, state)
 			return err
 		})
 		group.Go(func() (err error) {
 			from, to := s.From-tables.Week, s.To-tables.Week
-			s.WeekBefore, err = r.measurements(ctx, tables.MeasuredMinutes(s.Effect.Environment, names.own, from, to), names.catalog)
+			s.WeekBefore, err = r.measurements(ctx, tables.MeasuredMinutes(s.Effect.Environment, names.own, from, to), names.catalog, math.MaxInt)
 			return err
 		})
 	}
@@ -557,9 +564,33 @@ func (h hash) texts(all []string) {
 	h.text(all...)
 }
 
-// measurements reads the result of tables.Measurements. Its strings are shared:
-// a block's words are few.
-func (r *Situations) measurements(ctx context.Context, query string, catalog *catalog) ([]Measurement, error) {
+// measured reads what was measured around an effect. Where that is too much for
+// memory and time, only the effect's own services and those that they call are
+// read instance by instance, the others by the minute; and where even that is
+// too much, all of them.
+func (r *Situations) measured(ctx context.Context, s *EffectState) (all []Measurement, coarse bool, err error) {
+	names, w := s.neighbourhood, s.window
+	all, err = r.measurements(ctx, tables.Measurements(w.Environment, names.reporters, w.From, w.To), names.catalog, r.most)
+	if !errors.Is(err, errTooMany) {
+		return all, false, err
+	}
+	around := slices.DeleteFunc(slices.Clone(names.reporters), func(name string) bool { return slices.Contains(names.own, name) })
+	all, err = r.measurements(ctx, tables.Measurements(w.Environment, names.own, w.From, w.To), names.catalog, r.most)
+	if errors.Is(err, errTooMany) {
+		all, around, err = nil, names.reporters, nil
+	}
+	if err != nil || len(around) == 0 {
+		return all, true, err
+	}
+	minutes, err := r.measurements(ctx, tables.SignalMinutes(w.Environment, around, w.From, w.To), names.catalog, math.MaxInt)
+	return append(all, minutes...), true, err
+}
+
+var errTooMany = errors.New("too many measurements")
+
+// measurements reads the result of tables.Measurements, if it has no more than
+// so many rows. Its strings are shared: a block's words are few.
+func (r *Situations) measurements(ctx context.Context, query string, catalog *catalog, most int) ([]Measurement, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.client.config.QueryTimeout)
 	defer cancel()
 	result, err := r.client.stream(ctx, query, map[string][]string{
@@ -600,6 +631,9 @@ func (r *Situations) measurements(ctx context.Context, query string, catalog *ca
 		}
 		if err != nil {
 			return nil, err
+		}
+		if len(all)+n > most {
+			return nil, errTooMany
 		}
 		for i := range word {
 			word[i].read()

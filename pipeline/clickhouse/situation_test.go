@@ -335,6 +335,43 @@ func TestSumsOfWhatUsersDidAreTheSameInAnyOrder(t *testing.T) {
 	}
 }
 
+func TestTooManyMeasurementsArePutTogetherByTheMinuteFromFarToNear(t *testing.T) {
+	client, r := situations(t)
+	tell(t, client, 1, incident("i", "shop"))
+	// Two a minute of each edge; cart is called, and stock by cart.
+	for _, edge := range [][2]string{{"web", "shop"}, {"shop", "cart"}, {"cart", "stock"}} {
+		measure(t, client, edge[0], edge[1], onset-600, onset, 0.9)
+		measure(t, client, edge[0], edge[1], onset-599, onset, 0.9)
+	}
+	acts(t, client, "stock", onset-300, 10, 1)
+	for _, c := range []struct {
+		most   int
+		coarse bool
+		single string // edges of which each measurement is read
+	}{
+		{1000, false, "cart stock"}, {61, false, "cart stock"}, {50, true, "shop cart"}, {5, true, ""},
+	} {
+		r.most = c.most
+		s := load(t, r, "incident", "i")
+		instances, rows := map[string]int{}, map[string]int{}
+		for _, m := range s.Measurements {
+			rows[m.Caller+" "+m.Callee]++
+			if m.Instance == "pod" {
+				instances[m.Caller+" "+m.Callee]++
+			}
+		}
+		if s.Coarse != c.coarse || rows[" stock"] != 1 {
+			t.Errorf("at most %d: coarse %v, %d rows of users", c.most, s.Coarse, rows[" stock"])
+		}
+		for _, edge := range []string{"web shop", "shop cart", "cart stock"} {
+			single := c.single == "cart stock" || c.single == "shop cart" && edge != "cart stock"
+			if n := rows[edge]; single && (n != 20 || instances[edge] != 20) || !single && (n < 10 || n > 11 || instances[edge] != 0) {
+				t.Errorf("at most %d: %d rows of %s, %d of them of an instance", c.most, n, edge, instances[edge])
+			}
+		}
+	}
+}
+
 func TestAnEffectOfWhichLittleIsKnownHasASituation(t *testing.T) {
 	client, r := situations(t)
 	tell(t, client, 1, incident("unknown", "nobody-knows"),

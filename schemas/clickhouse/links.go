@@ -426,6 +426,12 @@ GROUP BY at, o.service, o.caller, o.callee`, total("requests"), total("errors"),
 		most("latency_p99_ms"), mean("cpu_ratio"), mean("memory_ratio"), measuredRows(environment, services, from, to))
 }
 
+// SignalMinutes is the question for what Measurements has, put together likewise:
+// of measurements and of what users did.
+func SignalMinutes(environment string, services []string, from, to event.Millis) string {
+	return MeasuredMinutes(environment, services, from, to) + "\nUNION ALL\n" + behaviourMinutes(environment, services, from, to)
+}
+
 func measuredRows(environment string, services []string, from, to event.Millis) string {
 	return fmt.Sprintf(`FROM whence.observations AS o FINAL
 PREWHERE service IN (%s) AND environment = %s AND name = 'service.measured'
