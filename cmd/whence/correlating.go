@@ -41,7 +41,7 @@ func (w *worker) correlator() (*correlating, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := correlate.New(correlate.Config{Model: w.model}, effects{clickhouse.NewSituations(w.store, spans), w.store},
+	c := correlate.New(correlate.Config{Model: w.model}, effects{clickhouse.NewSituations(w.store, spans), w.store, w.log.Named("correlate")},
 		linksTopic{publisher, w.cfg.Kafka.Topics.LinksName()}, pipeline.SystemClock{},
 		nudging{rankLog{w.log.Named("correlate"), w.metrics}, w.notifier})
 	return &correlating{c, publisher}, nil
@@ -93,6 +93,7 @@ func (d deriver) Derive(ctx context.Context, revision uint64, facts []event.Fact
 type effects struct {
 	*clickhouse.Situations
 	client *clickhouse.Client
+	log    *zap.Logger
 }
 
 func (e effects) Signs(ctx context.Context, known correlate.Signs) (correlate.Signs, error) {
@@ -133,6 +134,10 @@ func (e effects) Load(ctx context.Context, key correlate.Key) (*correlate.Known,
 	s, err := e.Situations.Load(ctx, tables.EffectKey(key))
 	if err != nil || s == nil {
 		return nil, err
+	}
+	if s.Coarse {
+		e.log.Warn("too much was measured around an effect: its causes are ranked by the minute, and instances further away look alike",
+			zap.String("effect", key.Kind+" "+key.ID), zap.Int("measurements", len(s.Measurements)))
 	}
 	return &correlate.Known{Situation: situation(s), State: state(&s.State), Taken: s.KnownAt}, nil
 }

@@ -50,7 +50,7 @@ type telling struct {
 // ranking another one when it comes.
 func (r *Situations) candidates(ctx context.Context, s *EffectState) ([]Candidate, error) {
 	entities := map[tables.EffectKey][]told{}
-	err := r.client.rows(ctx, tables.CandidateFacts(s.window, s.revision), func(scan func(...any) error) error {
+	err := r.client.rows(ctx, tables.CandidateFacts(s.window, s.effect.Revision), func(scan func(...any) error) error {
 		var f told
 		var at int64
 		var data string
@@ -201,9 +201,9 @@ func (f *folding) change(facts []told) {
 
 // blamed says whether the effect itself names a revision of the change.
 func (f *folding) blamed(facts []told) bool {
-	return f.state.revision != "" && slices.ContainsFunc(facts, func(t told) bool {
-		return t.data.Revision == f.state.revision || slices.ContainsFunc(t.data.Commits, func(c struct{ Revision string }) bool {
-			return c.Revision == f.state.revision
+	return f.state.effect.Revision != "" && slices.ContainsFunc(facts, func(t told) bool {
+		return t.data.Revision == f.state.effect.Revision || slices.ContainsFunc(t.data.Commits, func(c struct{ Revision string }) bool {
+			return c.Revision == f.state.effect.Revision
 		})
 	})
 }
@@ -244,7 +244,7 @@ func (f *folding) provider(facts []told) {
 			c.Ended = fact.at
 		}
 	}
-	if c.Kind != "" {
+	if c.Service = f.state.neighbourhood.serviceOf(c.ID); c.Kind != "" {
 		f.candidates = append(f.candidates, c)
 	}
 }
@@ -270,7 +270,7 @@ func (f *folding) finish(history []confirmation) []Candidate {
 		for i := range carrying {
 			f.candidates[i].carry(&k.candidate)
 		}
-		blamed := f.state.revision != "" && slices.Contains(k.candidate.Revisions, f.state.revision)
+		blamed := f.state.effect.Revision != "" && slices.Contains(k.candidate.Revisions, f.state.effect.Revision)
 		if blamed || k.inWindow && len(carrying) == 0 && (k.candidate.Kind != "change" || k.candidate.Service != "") {
 			f.candidates = append(f.candidates, k.candidate)
 		}

@@ -231,12 +231,14 @@ type neighbourhood struct {
 	reporters []string            // as stated: whose measurements are read
 	own       []string            // as stated: of the effect's services and those that they call
 	hash      uint64
+	graph     *graph
+	services  []string // the effect's
 }
 
 // around goes from services along calls, breadth first, as far as there is
 // room, and some steps to the callers. Of each step callees come first.
 func (g *graph) around(services []string) *neighbourhood {
-	n := &neighbourhood{catalog: g.catalog, members: map[string]bool{}, declared: map[string][]string{}}
+	n := &neighbourhood{graph: g, services: services, catalog: g.catalog, members: map[string]bool{}, declared: map[string][]string{}}
 	own := n.admit(services)
 	callees, callers := own, own
 	for depth := range calleesDeep {
@@ -297,11 +299,88 @@ func (n *neighbourhood) look(g *graph) {
 	n.hash = h.Sum64()
 }
 
-// dependsOn is the calls among the members: declared, and measured.
-func (n *neighbourhood) dependsOn(measurements []Measurement) map[string][]string {
+// furthest is over how many calls a change is looked for.
+const furthest = 8
+
+// ways are the calls beyond the neighbourhood, declared or measured, that lead
+// from the effect's services to those that are named, by the fewest calls. All
+// other calls out there change nothing, and would make a digest another one
+// whatever is declared anywhere.
+func (n *neighbourhood) ways(named []string) [][2]string {
+	beyond := slices.DeleteFunc(slices.Clone(named), func(name string) bool { return n.members[name] || !n.graph.called(name) })
+	if len(beyond) == 0 {
+		return nil
+	}
+	from := n.tree()
+	ways := map[[2]string]bool{}
+	for _, name := range beyond {
+		for caller := from[name]; caller != ""; name, caller = caller, from[caller] {
+			if !n.members[caller] || !n.members[name] {
+				ways[[2]string{caller, name}] = true
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Keys(ways), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
+}
+
+// tree says of each service that can be reached which one calls it on the way;
+// of the effect's own nothing does. Of several it is the least.
+func (n *neighbourhood) tree() map[string]string {
+	from, reached := map[string]string{}, slices.Clone(n.services)
+	for _, name := range reached {
+		from[name] = ""
+	}
+	for range furthest {
+		slices.Sort(reached)
+		var next []string
+		for _, name := range reached {
+			for _, callees := range n.calls(name) {
+				for _, callee := range callees {
+					if _, known := from[callee]; !known {
+						from[callee] = name
+						next = append(next, callee)
+					}
+				}
+			}
+		}
+		reached = next
+	}
+	return from
+}
+
+// calls are those of a service, measured and declared.
+func (n *neighbourhood) calls(name string) [3][]string {
+	all := [3][]string{n.graph.calls[name], n.catalog.calls[""][name]}
+	if n.graph.environment != "" {
+		all[2] = n.catalog.calls[n.graph.environment][name]
+	}
+	return all
+}
+
+func (g *graph) called(name string) bool {
+	return len(g.callers[name])+len(g.catalog.callers[""][name])+len(g.catalog.callers[g.environment][name]) > 0
+}
+
+// serviceOf is what a provider is called as a service; empty: nobody knows it as
+// one.
+func (n *neighbourhood) serviceOf(provider string) string {
+	name, g := n.catalog.canonical(provider), n.graph
+	calls := len(g.calls[name]) + len(n.catalog.calls[""][name]) + len(n.catalog.calls[g.environment][name])
+	if name == provider && calls == 0 && !g.called(name) {
+		return ""
+	}
+	return name
+}
+
+// dependsOn is the calls among the members, declared and measured, and the ways
+// beyond.
+func (n *neighbourhood) dependsOn(measurements []Measurement, ways [][2]string) map[string][]string {
 	calls := make(map[string][]string, len(n.declared))
 	for name, callees := range n.declared {
 		calls[name] = slices.Clone(callees)
+	}
+	for _, way := range ways {
+		calls[way[0]] = append(calls[way[0]], way[1])
 	}
 	seen := map[[2]string]bool{}
 	for i := range measurements {

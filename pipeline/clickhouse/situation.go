@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +29,7 @@ import (
 type Situations struct {
 	client *Client
 	spans  Spans
+	most   int // measurements that are read one by one
 
 	mu      sync.Mutex
 	known   [2]uint64 // the signs that catalog and history were read at
@@ -48,7 +51,9 @@ type Spans struct {
 }
 
 // NewSituations makes a reader.
-func NewSituations(c *Client, s Spans) *Situations { return &Situations{client: c, spans: s} }
+func NewSituations(c *Client, s Spans) *Situations {
+	return &Situations{client: c, spans: s, most: 200_000}
+}
 
 // Effect is what a cause is looked for.
 type Effect struct {
@@ -57,7 +62,7 @@ type Effect struct {
 	Services             []string
 	Title, Severity      string
 	Onset, Detected      event.Millis
-	Introduced           string
+	Introduced, Revision string
 	Repository           string
 	FindingKind          string
 }
@@ -107,8 +112,11 @@ type Situation struct {
 	Measurements []Measurement
 	WeekBefore   []Measurement
 	From, To     event.Millis
-	Revision     uint64
-	Digest       uint64
+	// Coarse: there were too many measurements, and those of the services around,
+	// or of all, are put together by the minute.
+	Coarse   bool
+	Revision uint64
+	Digest   uint64
 	// State is of the effect, KnownAt when Kafka took the last fact about it.
 	State   EffectState
 	KnownAt event.Millis
@@ -124,9 +132,9 @@ type EffectState struct {
 	Digest        uint64 // of what is stored now
 	KnownAt       event.Millis
 	effect        Effect
-	revision      string // that it blames
 	window        tables.Window
 	neighbourhood *neighbourhood
+	ways          [][2]string // calls beyond it, to what the facts name
 	history       []confirmation
 }
 
@@ -206,19 +214,19 @@ func (r *Situations) load(ctx context.Context, key tables.EffectKey) (*Situation
 	})
 	if s.From < s.To && len(names.reporters) > 0 {
 		group.Go(func() (err error) {
-			s.Measurements, err = r.measurements(ctx, tables.Measurements(s.Effect.Environment, names.reporters, s.From, s.To), names.catalog)
+			s.Measurements, s.Coarse, err = r.measured(ctx, state)
 			return err
 		})
 		group.Go(func() (err error) {
 			from, to := s.From-tables.Week, s.To-tables.Week
-			s.WeekBefore, err = r.measurements(ctx, tables.MeasuredMinutes(s.Effect.Environment, names.own, from, to), names.catalog)
+			s.WeekBefore, err = r.measurements(ctx, tables.MeasuredMinutes(s.Effect.Environment, names.own, from, to), names.catalog, math.MaxInt)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	s.DependsOn = names.dependsOn(s.Measurements)
+	s.DependsOn = names.dependsOn(s.Measurements, state.ways)
 	return s, nil
 }
 
@@ -312,7 +320,7 @@ func (r *Situations) effects(ctx context.Context, question string, catalog *cata
 		e := &s.effect
 		var onset, detected, known int64
 		err := scan(&e.Kind, &e.ID, &e.Service, &e.Services, &e.Environment, &onset, &detected, &e.Title, &e.Severity,
-			&e.Introduced, &s.revision, &e.Repository, &e.FindingKind, &known)
+			&e.Introduced, &e.Revision, &e.Repository, &e.FindingKind, &known)
 		e.Onset, e.Detected, s.KnownAt = event.Millis(onset), event.Millis(detected), event.Millis(known)
 		s.Key, s.Detected = tables.EffectKey{Kind: e.Kind, ID: e.ID}, e.Detected
 		s.place(catalog)
@@ -390,51 +398,84 @@ func (r *Situations) digest(ctx context.Context, states []EffectState, catalog *
 		parts[i].services = map[string]bool{}
 	}
 	windows, measured, revisions := concerns(states)
+	introduced := map[string]blame{}
 	var mu sync.Mutex
-	ask := func(group *errgroup.Group, question string, add func(p *digest, sum uint64, names []string)) {
+	group, ctx := errgroup.WithContext(ctx)
+	ask := func(question string, row func(scan func(...any) error) error) {
 		group.Go(func() error {
 			return r.client.rows(ctx, question, func(scan func(...any) error) error {
-				var i uint32
-				var sum uint64
-				var names []string
-				err := scan(&i, &sum, &names)
 				mu.Lock()
 				defer mu.Unlock()
-				if err == nil {
-					add(&parts[i], sum, names)
-				}
-				return err
+				return row(scan)
 			})
 		})
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	ask(group, tables.FactDigests(windows), func(p *digest, sum uint64, names []string) { p.facts = sum; p.name(names) })
-	ask(group, tables.ProgressDigests(windows), func(p *digest, sum uint64, names []string) { p.progress = sum; p.name(names) })
+	ask(tables.FactDigests(windows), func(scan func(...any) error) error { return scanFacts(scan, parts) })
+	ask(tables.ProgressDigests(windows), func(scan func(...any) error) error { return scanProgress(scan, parts) })
 	if len(measured) > 0 {
-		question := strings.Replace(tables.MeasurementDigests(measured), "sumWithOverflow(t.touch)", "sumWithOverflow(t.touch), CAST([], 'Array(String)')", 1)
-		ask(group, question, func(p *digest, sum uint64, _ []string) { p.measured = sum })
+		ask(tables.MeasurementDigests(measured), func(scan func(...any) error) error { return scanMeasured(scan, parts) })
 	}
-	introduced := map[string]uint64{}
 	if len(revisions) > 0 {
-		group.Go(func() error { return r.introduced(ctx, revisions, introduced) })
+		ask(tables.IntroducedDigests(revisions), func(scan func(...any) error) error { return scanBlame(scan, introduced) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
 	for i := range states {
-		states[i].Digest = parts[i].of(&states[i], introduced[states[i].revision], catalog)
+		blamed := introduced[states[i].effect.Revision]
+		parts[i].introduced = blamed.sum
+		parts[i].name(blamed.names)
+		states[i].Digest = parts[i].of(&states[i], catalog)
 	}
 	return nil
 }
 
-func (r *Situations) introduced(ctx context.Context, revisions []string, sums map[string]uint64) error {
-	return r.client.rows(ctx, tables.IntroducedDigests(revisions), func(scan func(...any) error) error {
-		var revision string
-		var sum uint64
-		err := scan(&revision, &sum)
-		sums[revision] = sum
-		return err
-	})
+func scanFacts(scan func(...any) error, parts []digest) error {
+	var i uint32
+	var sum uint64
+	var names, providers []string
+	err := scan(&i, &sum, &names, &providers)
+	if err == nil {
+		parts[i].facts, parts[i].providers = sum, providers
+		parts[i].name(names)
+	}
+	return err
+}
+
+func scanProgress(scan func(...any) error, parts []digest) error {
+	var i uint32
+	var sum uint64
+	var names []string
+	err := scan(&i, &sum, &names)
+	if err == nil {
+		parts[i].progress = sum
+		parts[i].name(names)
+	}
+	return err
+}
+
+func scanMeasured(scan func(...any) error, parts []digest) error {
+	var i uint32
+	var sum uint64
+	err := scan(&i, &sum)
+	if err == nil {
+		parts[i].measured = sum
+	}
+	return err
+}
+
+// blame is what is known of what has a revision.
+type blame struct {
+	sum   uint64
+	names []string
+}
+
+func scanBlame(scan func(...any) error, introduced map[string]blame) error {
+	var revision string
+	var b blame
+	err := scan(&revision, &b.sum, &b.names)
+	introduced[revision] = b
+	return err
 }
 
 // concerns is what the effects read: windows and measured minutes of each, and
@@ -448,8 +489,8 @@ func concerns(states []EffectState) (windows []tables.Window, measured []tables.
 			m.To, m.Services, m.Own = s.window.To, s.neighbourhood.reporters, s.neighbourhood.own
 		}
 		measured = append(measured, m)
-		if s.revision != "" {
-			revisions = append(revisions, s.revision)
+		if s.effect.Revision != "" {
+			revisions = append(revisions, s.effect.Revision)
 		}
 	}
 	if !slices.ContainsFunc(measured, func(m tables.Measured) bool { return len(m.Services) > 0 }) {
@@ -461,8 +502,9 @@ func concerns(states []EffectState) (windows []tables.Window, measured []tables.
 
 // digest is what was found of one effect.
 type digest struct {
-	facts, progress, measured uint64
-	services                  map[string]bool // named by the facts
+	facts, progress, measured, introduced uint64
+	services                              map[string]bool // named by the facts
+	providers                             []string        // in trouble
 }
 
 func (p *digest) name(names []string) {
@@ -471,24 +513,30 @@ func (p *digest) name(names []string) {
 	}
 }
 
-// of sums up everything: equal sums, equal situations. It is never 0.
-func (p *digest) of(s *EffectState, introduced uint64, catalog *catalog) uint64 {
+// of sums up everything: equal sums, equal situations. It is never 0. It also
+// notes the ways to what the facts name.
+func (p *digest) of(s *EffectState, catalog *catalog) uint64 {
 	h := newHash()
 	e := &s.effect
-	h.text(e.Kind, e.ID, e.Service, e.Environment, e.Title, e.Severity, e.Introduced, e.Repository, e.FindingKind, s.revision)
+	h.text(e.Kind, e.ID, e.Service, e.Environment, e.Title, e.Severity, e.Introduced, e.Revision, e.Repository, e.FindingKind)
 	h.texts(e.Services)
-	h.numbers(uint64(e.Onset), uint64(e.Detected), p.facts, p.progress, p.measured, introduced)
+	h.numbers(uint64(e.Onset), uint64(e.Detected), p.facts, p.progress, p.measured, p.introduced)
 	h.numbers(s.neighbourhood.hash, hashOf(s.history, e.Onset))
+	for _, provider := range slices.Sorted(slices.Values(p.providers)) {
+		service := s.neighbourhood.serviceOf(provider)
+		h.text(provider, service)
+		p.name([]string{service})
+	}
 	// What the names in the facts mean, where that is something else.
-	var names []string
-	for name := range p.services {
+	names := slices.Sorted(maps.Keys(p.services))
+	for _, name := range names {
 		if catalog.canonical(name) != name {
-			names = append(names, name)
+			h.text(name, catalog.canonical(name))
 		}
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		h.text(name, catalog.canonical(name))
+	s.ways = s.neighbourhood.ways(catalog.distinct(names))
+	for _, way := range s.ways {
+		h.text(way[:]...)
 	}
 	return max(h.Sum64(), 1)
 }
@@ -516,9 +564,33 @@ func (h hash) texts(all []string) {
 	h.text(all...)
 }
 
-// measurements reads the result of tables.Measurements. Its strings are shared:
-// a block's words are few.
-func (r *Situations) measurements(ctx context.Context, query string, catalog *catalog) ([]Measurement, error) {
+// measured reads what was measured around an effect. Where that is too much for
+// memory and time, only the effect's own services and those that they call are
+// read instance by instance, the others by the minute; and where even that is
+// too much, all of them.
+func (r *Situations) measured(ctx context.Context, s *EffectState) (all []Measurement, coarse bool, err error) {
+	names, w := s.neighbourhood, s.window
+	all, err = r.measurements(ctx, tables.Measurements(w.Environment, names.reporters, w.From, w.To), names.catalog, r.most)
+	if !errors.Is(err, errTooMany) {
+		return all, false, err
+	}
+	around := slices.DeleteFunc(slices.Clone(names.reporters), func(name string) bool { return slices.Contains(names.own, name) })
+	all, err = r.measurements(ctx, tables.Measurements(w.Environment, names.own, w.From, w.To), names.catalog, r.most)
+	if errors.Is(err, errTooMany) {
+		all, around, err = nil, names.reporters, nil
+	}
+	if err != nil || len(around) == 0 {
+		return all, true, err
+	}
+	minutes, err := r.measurements(ctx, tables.SignalMinutes(w.Environment, around, w.From, w.To), names.catalog, math.MaxInt)
+	return append(all, minutes...), true, err
+}
+
+var errTooMany = errors.New("too many measurements")
+
+// measurements reads the result of tables.Measurements, if it has no more than
+// so many rows. Its strings are shared: a block's words are few.
+func (r *Situations) measurements(ctx context.Context, query string, catalog *catalog, most int) ([]Measurement, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.client.config.QueryTimeout)
 	defer cancel()
 	result, err := r.client.stream(ctx, query, map[string][]string{
@@ -559,6 +631,9 @@ func (r *Situations) measurements(ctx context.Context, query string, catalog *ca
 		}
 		if err != nil {
 			return nil, err
+		}
+		if len(all)+n > most {
+			return nil, errTooMany
 		}
 		for i := range word {
 			word[i].read()

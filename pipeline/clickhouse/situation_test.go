@@ -335,6 +335,43 @@ func TestSumsOfWhatUsersDidAreTheSameInAnyOrder(t *testing.T) {
 	}
 }
 
+func TestTooManyMeasurementsArePutTogetherByTheMinuteFromFarToNear(t *testing.T) {
+	client, r := situations(t)
+	tell(t, client, 1, incident("i", "shop"))
+	// Two a minute of each edge; cart is called, and stock by cart.
+	for _, edge := range [][2]string{{"web", "shop"}, {"shop", "cart"}, {"cart", "stock"}} {
+		measure(t, client, edge[0], edge[1], onset-600, onset, 0.9)
+		measure(t, client, edge[0], edge[1], onset-599, onset, 0.9)
+	}
+	acts(t, client, "stock", onset-300, 10, 1)
+	for _, c := range []struct {
+		most   int
+		coarse bool
+		single string // edges of which each measurement is read
+	}{
+		{1000, false, "cart stock"}, {61, false, "cart stock"}, {50, true, "shop cart"}, {5, true, ""},
+	} {
+		r.most = c.most
+		s := load(t, r, "incident", "i")
+		instances, rows := map[string]int{}, map[string]int{}
+		for _, m := range s.Measurements {
+			rows[m.Caller+" "+m.Callee]++
+			if m.Instance == "pod" {
+				instances[m.Caller+" "+m.Callee]++
+			}
+		}
+		if s.Coarse != c.coarse || rows[" stock"] != 1 {
+			t.Errorf("at most %d: coarse %v, %d rows of users", c.most, s.Coarse, rows[" stock"])
+		}
+		for _, edge := range []string{"web shop", "shop cart", "cart stock"} {
+			single := c.single == "cart stock" || c.single == "shop cart" && edge != "cart stock"
+			if n := rows[edge]; single && (n != 20 || instances[edge] != 20) || !single && (n < 10 || n > 11 || instances[edge] != 0) {
+				t.Errorf("at most %d: %d rows of %s, %d of them of an instance", c.most, n, edge, instances[edge])
+			}
+		}
+	}
+}
+
 func TestAnEffectOfWhichLittleIsKnownHasASituation(t *testing.T) {
 	client, r := situations(t)
 	tell(t, client, 1, incident("unknown", "nobody-knows"),
@@ -371,8 +408,60 @@ func TestAFindingAndItsBreachBlameTheChangeThatIntroducedIt(t *testing.T) {
 			t.Errorf("%s of %q", key[0], s.Effect.Service)
 		}
 	}
-	if s := load(t, r, "breach", "b"); s.Effect.Introduced != "f" || s.Effect.Detected-s.Effect.Onset != hour {
+	if s := load(t, r, "breach", "b"); s.Effect.Introduced != "f" || s.Effect.Revision != "bad" || s.Effect.Detected-s.Effect.Onset != hour {
 		t.Errorf("%+v", s.Effect)
+	}
+}
+
+func TestAnotherNameOfWhatAFindingBlamesIsInItsDigest(t *testing.T) {
+	client, r := situations(t)
+	tell(t, client, 1,
+		deploys("d", "basket", "v2", onset-80*86400, `,"revisions":["bad"]`), finishes("d", "basket", "v2", onset-80*86400+60, "success"),
+		said("f", "finding.opened", onset, `{"finding_id":"f","kind":"vulnerability","rule":"CVE","severity":"high","revision_introduced":"bad"}`))
+	before := load(t, r, "finding", "f")
+	tell(t, client, 1, said("a", "identity.declared", 5, `{"kind":"service","canonical":"cart","alias":"basket"}`))
+	after := load(t, r, "finding", "f")
+	if before.Candidates[0].Service != "basket" || after.Candidates[0].Service != "cart" || before.Digest == after.Digest {
+		t.Errorf("it blames a deployment of %s, then of %s, and another digest: %v",
+			before.Candidates[0].Service, after.Candidates[0].Service, before.Digest != after.Digest)
+	}
+}
+
+func TestAWayIsKnownToWhatWasChangedFarAway(t *testing.T) {
+	client, r := situations(t)
+	facts := []event.Fact{incident("i", "s0"), deploys("d", "s8", "v2", onset-120, "")}
+	for k := range 9 {
+		facts = append(facts, said(fmt.Sprint("s", k), "service.declared", 0, fmt.Sprintf(`{"service":"s%d","depends_on":["s%d","by the way %d"]}`, k, k+1, k)))
+	}
+	tell(t, client, 20, facts...)
+	before := load(t, r, "incident", "i")
+	for k := range 8 {
+		if !slices.Contains(before.DependsOn[fmt.Sprint("s", k)], fmt.Sprint("s", k+1)) {
+			t.Errorf("s%d calls %v", k, before.DependsOn[fmt.Sprint("s", k)])
+		}
+	}
+	tell(t, client, 1, said("aside", "service.declared", 1, `{"service":"by the way 7","depends_on":["far"]}`))
+	if aside := load(t, r, "incident", "i"); aside.Digest != before.Digest {
+		t.Error("the digest is another one for a call that leads nowhere")
+	}
+	tell(t, client, 1, said("cut", "service.declared", 1, `{"service":"s7","depends_on":[]}`))
+	if cut := load(t, r, "incident", "i"); cut.Digest == before.Digest || len(cut.DependsOn["s7"]) > 0 {
+		t.Errorf("s7 calls %v, and another digest: %v", cut.DependsOn["s7"], cut.Digest != before.Digest)
+	}
+}
+
+func TestAProviderIsAServiceWhereItIsKnownAsOne(t *testing.T) {
+	client, r := situations(t)
+	tell(t, client, 5, incident("i", "shop"), said("s", "service.declared", 0, `{"service":"shop","depends_on":["pay"]}`),
+		said("p", "provider.degraded", onset-100, `{"provider":"pay","component":"cards","severity":"high"}`),
+		said("q", "provider.degraded", onset-100, `{"provider":"cloud","component":"disks","severity":"high"}`))
+	before := load(t, r, "incident", "i")
+	if got := [2]string{before.Candidates[0].Service, before.Candidates[1].Service}; got != [2]string{"", "pay"} {
+		t.Errorf("cloud and pay are the services %q", got)
+	}
+	tell(t, client, 1, said("c", "service.declared", 1, `{"service":"far","depends_on":["cloud"]}`))
+	if after := load(t, r, "incident", "i"); after.Candidates[0].Service != "cloud" || after.Digest == before.Digest {
+		t.Errorf("cloud is the service %q, and another digest: %v", after.Candidates[0].Service, after.Digest != before.Digest)
 	}
 }
 

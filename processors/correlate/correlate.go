@@ -60,11 +60,11 @@ type Kept struct {
 // Key is the effect's.
 func (k *Kept) Key() Key { return Key{k.Effect.Kind, k.Effect.ID} }
 
-// Signs tell whether something was stored. Both are sums that change with it.
+// Signs tell whether something was stored. They are sums that change with it.
 type Signs struct {
 	Rows  uint64                  // of all observations
 	Hours map[event.Millis]uint64 // of those of an hour, by its start; nil where Rows is as known
-	// Conflicts is how many facts were said in two ways: which of two counts
+	// Conflicts is a sum over the facts that were said in two ways: which counts
 	// may change what was true at the time of the other.
 	Conflicts uint64
 }
@@ -223,6 +223,7 @@ func New(config Config, store Store, publisher Publisher, clock pipeline.Clock, 
 	if c.config.Model == nil {
 		c.config.Model = DefaultModel()
 	}
+	c.config.Model = c.config.Model.identified()
 	c.Begin()
 	return c
 }

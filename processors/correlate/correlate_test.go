@@ -608,6 +608,19 @@ func TestAnotherModelRanksEverythingAnew(t *testing.T) {
 	}
 }
 
+func TestOtherWeightsUnderTheSameNameRankEverythingAnew(t *testing.T) {
+	r := newRig(newWorld())
+	r.open("a", aMinute)
+	r.settle(t)
+	for i, weights := range []map[string]float64{{"distance": 1}, {"distance": 1}, {"distance": 1, "recency": 0.5}, {"distance": 1, "recency": -0.5}} {
+		r.Correlator = New(Config{Page: 3, Model: &Model{Name: "m", Weights: weights}}, r.world, r.world, r.clock, r.heard)
+		r.settle(t)
+		if k, want := r.last(Key{Incident, "a"}), []uint64{2, 2, 3, 4}[i]; k.Number != want || !strings.HasPrefix(k.Model, "m#") {
+			t.Errorf("%v: ranking %d by %q, want ranking %d", weights, k.Number, k.Model, want)
+		}
+	}
+}
+
 func TestRunEndsWithItsContext(t *testing.T) {
 	r := newRig(newWorld())
 	r.open("a", aMinute)

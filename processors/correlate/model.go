@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"math"
 	"slices"
@@ -27,6 +28,19 @@ func DefaultModel() *Model {
 		panic(err) // the tests read it
 	}
 	return m
+}
+
+// identified is the model under a name that says which weights it has: other
+// weights under the name of before rank everything anew, and so do those that a
+// version adds to a model that was learned before it.
+func (m *Model) identified() *Model {
+	h := fnv.New32a()
+	for _, name := range slices.Sorted(maps.Keys(m.Weights)) {
+		fmt.Fprintf(h, "%q %x\n", name, math.Float64bits(m.Weights[name]))
+	}
+	other := *m
+	other.Name = fmt.Sprintf("%s#%08x", m.Name, h.Sum32())
+	return &other
 }
 
 // ReadModel reads a model as JSON, and says what is wrong with it.

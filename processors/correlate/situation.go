@@ -36,8 +36,10 @@ type Effect struct {
 	// or something noticed. Onset <= Detected.
 	Onset, Detected event.Millis
 	// Introduced is the revision or finding that the effect itself blames: a
-	// finding's revision_introduced, a breach's finding_id. Empty: none.
+	// finding's revision_introduced, a breach's finding_id. Empty: none. Revision
+	// is the finding's in both cases.
 	Introduced  string
+	Revision    string
 	Repository  string // a finding's
 	FindingKind string // a finding's: vulnerability, audit, secret, misconfiguration
 }

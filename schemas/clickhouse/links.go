@@ -233,19 +233,19 @@ func environments(all []Window) string {
 }
 
 // FactDigests is the question what facts are in each of the windows: number,
-// sum of the facts' hashes, names of services in them.
+// sum of the facts' hashes, names of services in them, names of providers.
 func FactDigests(all []Window) string {
 	from, to := event.Forever, event.Always
 	for _, w := range all {
 		from, to = min(from, w.Since, w.Changes), max(to, w.Until)
 	}
 	return fmt.Sprintf(`WITH %s AS windows
-SELECT w.1 AS i, sumWithOverflow(hash), groupUniqArrayArray(names)
+SELECT w.1 AS i, sumWithOverflow(hash), groupUniqArrayArray(names), groupUniqArrayIf(entity_id, kind = 'provider')
 FROM
 (
     SELECT
         toUnixTimestamp64Milli(time) AS at, cityHash64(toString(source), id, toString(type), content_hash, entity_id) AS hash,
-        CAST(services, 'Array(String)') AS names,
+        CAST(services, 'Array(String)') AS names, entity_id, toString(entity_kind) AS kind,
         arrayJoin(arrayFilter(
             w -> (environment = '' OR w.2 IN ('', environment)) AND at < w.4 AND at >= if(entity_kind = 'change', w.5, w.3), windows)) AS w
     FROM whence_state.fact_times FINAL
@@ -255,7 +255,7 @@ FROM
 GROUP BY i`, windows(all), environments(all), moment(from), moment(to), counted)
 }
 
-// ProgressDigests is the same of the facts before each window of the
+// ProgressDigests is the same, without providers, of the facts before each window of the
 // deployments that were in progress when it begins.
 func ProgressDigests(all []Window) string {
 	oldest, to := event.Forever, event.Always
@@ -278,16 +278,18 @@ GROUP BY i`, windows(all), environments(all), moment(oldest), moment(to))
 }
 
 // IntroducedDigests is the question what is known of the changes and
-// deployments that have one of the revisions.
+// deployments that have one of the revisions: revision, sum of hashes, names of
+// services in them.
 func IntroducedDigests(revisions []string) string {
 	list := "[" + quoted(revisions) + "]"
-	return fmt.Sprintf(`SELECT revision, sumWithOverflow(hash) FROM
+	return fmt.Sprintf(`SELECT revision, sumWithOverflow(hash), groupUniqArrayArray(names) FROM
 (
-    SELECT arrayJoin(arrayIntersect(revisions, %[1]s)) AS revision, arraySum(fact_hashes) AS hash
+    SELECT arrayJoin(arrayIntersect(revisions, %[1]s)) AS revision, arraySum(fact_hashes) AS hash, [toString(service)] AS names
     FROM whence.deployments FINAL WHERE hasAny(revisions, %[1]s)
     UNION ALL
     SELECT arrayJoin(arrayIntersect(revisions, %[1]s)) AS revision,
-        cityHash64(change_id, toString(kind), toString(repository), revisions, title, services, toString(size), changed_at, facts, source, id) AS hash
+        cityHash64(change_id, toString(kind), toString(repository), revisions, title, services, toString(size), changed_at, facts, source, id) AS hash,
+        CAST(services, 'Array(String)') AS names
     FROM whence.changes FINAL WHERE hasAny(revisions, %[1]s)
 )
 GROUP BY revision`, list)
@@ -422,6 +424,12 @@ func MeasuredMinutes(environment string, services []string, from, to event.Milli
 %s
 GROUP BY at, o.service, o.caller, o.callee`, total("requests"), total("errors"), mean("success_ratio"), mean("latency_ms"),
 		most("latency_p99_ms"), mean("cpu_ratio"), mean("memory_ratio"), measuredRows(environment, services, from, to))
+}
+
+// SignalMinutes is the question for what Measurements has, put together likewise:
+// of measurements and of what users did.
+func SignalMinutes(environment string, services []string, from, to event.Millis) string {
+	return MeasuredMinutes(environment, services, from, to) + "\nUNION ALL\n" + behaviourMinutes(environment, services, from, to)
 }
 
 func measuredRows(environment string, services []string, from, to event.Millis) string {
