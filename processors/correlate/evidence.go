@@ -140,9 +140,11 @@ func (g *signals) candidate(c *Candidate, far map[string]int) hypothesis {
 }
 
 // blamed is whether the effect itself names the change, or what it carries.
-func (g *signals) blamed(c *Candidate) bool {
-	return g.Effect.Introduced != "" && carries(c, g.Effect.Introduced)
-}
+func (g *signals) blamed(c *Candidate) bool { return carries(c, g.introduced()) }
+
+// introduced is the revision that brought what the effect names: a finding's, or
+// that of the finding which a breach used.
+func (g *signals) introduced() string { return or(g.Effect.Revision, g.Effect.Introduced) }
 
 // touched are the services that a change touches, as far as it says.
 func touched(c *Candidate) []string {
@@ -174,7 +176,7 @@ func (g *signals) history(h *hypothesis, c *Candidate) {
 	if g.blamed(c) {
 		h.say("introduced", 1,
 			func() string {
-				return fmt.Sprintf("it carries %s, which the %s names", g.Effect.Introduced, g.Effect.Kind)
+				return fmt.Sprintf("it carries %s, which the %s names", g.introduced(), g.Effect.Kind)
 			},
 			func() string { return g.sqlCarries(c) })
 	}
@@ -208,7 +210,7 @@ func (g *signals) history(h *hypothesis, c *Candidate) {
 }
 
 func carries(c *Candidate, what string) bool {
-	return c.ID == what || slices.Contains(c.Revisions, what) || slices.Contains(c.Changes, what)
+	return what != "" && (c.ID == what || slices.Contains(c.Revisions, what) || slices.Contains(c.Changes, what))
 }
 
 // path is how far the changed service is from where the effect shows.

@@ -285,10 +285,10 @@ func (g *signals) sqlAge(c *Candidate, last event.Millis) string {
 func (g *signals) sqlCarries(c *Candidate) string {
 	if c.Kind == Deployment {
 		return fmt.Sprintf("SELECT toFloat64(has(revisions, %[1]s) OR deployment_id = %[1]s) FROM whence.deployments FINAL WHERE deployment_id = %[2]s",
-			quote(g.Effect.Introduced), quote(c.ID))
+			quote(g.introduced()), quote(c.ID))
 	}
 	return fmt.Sprintf("SELECT toFloat64(has(revisions, %[1]s) OR change_id = %[1]s) FROM whence.changes FINAL WHERE change_id = %[2]s",
-		quote(g.Effect.Introduced), quote(c.ID))
+		quote(g.introduced()), quote(c.ID))
 }
 
 func (g *signals) sqlOutcome(c *Candidate) string {
