@@ -288,7 +288,7 @@ func IntroducedDigests(revisions []string) string {
     FROM whence.deployments FINAL WHERE hasAny(revisions, %[1]s)
     UNION ALL
     SELECT arrayJoin(arrayIntersect(revisions, %[1]s)) AS revision,
-        cityHash64(change_id, toString(kind), toString(repository), revisions, title, services, toString(size), changed_at, facts, source, id) AS hash,
+        cityHash64(change_id, toString(kind), toString(repository), revisions, title, services, ifNull(toString(size), ''), changed_at, facts, source, id) AS hash,
         CAST(services, 'Array(String)') AS names
     FROM whence.changes FINAL WHERE hasAny(revisions, %[1]s)
 )

@@ -36,7 +36,6 @@ func TestRecordedIncidentsGiveTheSameTablesInEveryOrder(t *testing.T) {
 			s.awaitQuiet()
 			s.holdsLaw2()
 			m.isStored(t, s)
-			s.awaitRanked()
 			contents := s.contents()
 			if first == nil {
 				first = contents
@@ -110,6 +109,7 @@ func (s *system) contents() map[string][]string {
 		slices.Sort(rows)
 		contents[table] = rows
 	}
+	s.awaitRanked()
 	links := strings.Split(s.ask("SELECT * EXCEPT (computed_at, revision, ranking) FROM whence.links"), "\n")
 	slices.Sort(links)
 	contents["links"] = links
