@@ -495,7 +495,7 @@ func (g *signals) undeclaredAt(service string, announced []*Candidate) (unannoun
 		if g.during.has(in.last) {
 			u.all++
 		}
-		if known[in.name] || slices.ContainsFunc(announced, func(c *Candidate) bool {
+		if in.name == nameless("") || known[in.name] || slices.ContainsFunc(announced, func(c *Candidate) bool {
 			return in.version != "" && in.version == c.Version && c.Version != c.PreviousVersion
 		}) {
 			continue

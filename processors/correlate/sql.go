@@ -105,11 +105,16 @@ func (s *step) newSQL() string {
 	return "(" + added + " OR " + version + ")"
 }
 
+// oldSQL is the condition that it is of another, as far as it says.
+func (s *step) oldSQL() string {
+	return "NOT (" + s.newSQL() + ") AND instance != " + quote(nameless(""))
+}
+
 // sidesSQL are the edges of the service's instances: new ones, old ones, before.
 func (g *signals) sidesSQL(s *step) string {
 	isNew := s.newSQL()
 	return fmt.Sprintf("SELECT caller, callee, %s AS new, %s AS old, %s AS normal, %s AS trust\n  FROM (%s)\n  GROUP BY caller, callee",
-		share(isNew+" AND "+within(g.during)), share("NOT ("+isNew+") AND "+within(g.during)), share(within(g.before)),
+		share(isNew+" AND "+within(g.during)), share(s.oldSQL()+" AND "+within(g.during)), share(within(g.before)),
 		trusted(isNew+" AND "+within(g.during)), g.instancesSQL(s))
 }
 
@@ -147,12 +152,12 @@ func (g *signals) sqlIdle(s *step, caller string) string {
 }
 
 func (g *signals) sqlFigure(s *step, f figure) string {
-	return fmt.Sprintf(`SELECT least(1, greatest(0, (log2(avgIf(%[1]s, %[2]s AND time > first + INTERVAL 30 SECOND) / avgIf(%[1]s, NOT (%[2]s))) - 1) / 2)) FROM
+	return fmt.Sprintf(`SELECT least(1, greatest(0, (log2(avgIf(%[1]s, %[2]s AND time > first + INTERVAL 30 SECOND) / avgIf(%[1]s, %[6]s)) - 1) / 2)) FROM
 (
   SELECT *, minIf(time, %[5]s) OVER (PARTITION BY instance) AS first
   FROM (%[3]s)
 )
-WHERE %[1]s > 0 AND %[4]s`, f.column, s.newSQL(), g.instancesSQL(s), within(g.during), reportsSQL)
+WHERE %[1]s > 0 AND %[4]s`, f.column, s.newSQL(), g.instancesSQL(s), within(g.during), reportsSQL, s.oldSQL())
 }
 
 // reportsSQL is whether a row has any figure of calls.

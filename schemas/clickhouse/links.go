@@ -397,7 +397,7 @@ func behaviourMinutes(environment string, services []string, from, to event.Mill
 	return fmt.Sprintf(`SELECT
     toInt64(toUnixTimestamp(toStartOfMinute(o.time)) + 60) * 1000 AS at, toFloat64(60000) AS span, CAST('', 'LowCardinality(String)') AS source, o.service AS service,
     CAST(if(o.instance = '', concat('version ', o.version), toString(o.instance)), 'LowCardinality(String)') AS instance, o.version AS version,
-    CAST('', 'LowCardinality(String)') AS caller, o.service AS callee,
+    CAST('(users)', 'LowCardinality(String)') AS caller, o.service AS callee,
     sumKahan(ifNull(o.weight, 1)) AS n, sumKahanIf(ifNull(o.weight, 1), NOT o.ok) AS failed, nan AS good,
     if(count(o.duration_ms) = 0, nan, sumKahan(ifNull(o.duration_ms, 0)) / count(o.duration_ms)) AS mean, nan AS p99, nan AS cpu, nan AS memory
 FROM whence.observations AS o FINAL
