@@ -158,7 +158,7 @@ func TestStaleRowsAreListedByDayWithWhatTheyState(t *testing.T) {
 
 func TestTheCursorOnlyGrows(t *testing.T) {
 	client := connect(t)
-	empty(t, client, "whence_state.reconciled")
+	empty(t, client, "whence_state.reconciled", "whence_state.epochs")
 	for _, revision := range []uint64{1<<40 | 5, 1<<40 | 9, 1<<40 | 7} {
 		must(t, client.Closed(t.Context(), Pass{Revision: revision, Facts: 2, Corrected: 3, Began: time.Now()}))
 	}

@@ -360,8 +360,8 @@ func TestTooManyMeasurementsArePutTogetherByTheMinuteFromFarToNear(t *testing.T)
 				instances[m.Caller+" "+m.Callee]++
 			}
 		}
-		if s.Coarse != c.coarse || rows[" stock"] != 1 {
-			t.Errorf("at most %d: coarse %v, %d rows of users", c.most, s.Coarse, rows[" stock"])
+		if s.Coarse != c.coarse || rows["(users) stock"] != 1 {
+			t.Errorf("at most %d: coarse %v, %d rows of users", c.most, s.Coarse, rows["(users) stock"])
 		}
 		for _, edge := range []string{"web shop", "shop cart", "cart stock"} {
 			single := c.single == "cart stock" || c.single == "shop cart" && edge != "cart stock"
