@@ -59,8 +59,10 @@ func (s *step) isNew(m *Measurement) bool {
 // nameless is the instance of a version in a source that names none.
 func nameless(version string) string { return "version " + version }
 
+// isOld leaves out what names neither an instance nor a version: it may be of
+// either side.
 func (s *step) isOld(m *Measurement) bool {
-	return m.Service == s.service && m.Instance != "" && !s.isNew(m)
+	return m.Service == s.service && m.Instance != "" && m.Instance != nameless("") && !s.isNew(m)
 }
 
 // tells is whether new instances can be told from old ones.
