@@ -315,11 +315,9 @@ func (g *signals) idle(h *hypothesis, s *step) {
 // warm says whether a row is of a new instance that has reported before: the
 // first minute of one is slow, and means nothing.
 func (g *signals) warm(s *step) func(*Measurement) bool {
-	first := map[string]event.Millis{}
-	for _, in := range g.instances[s.service] {
-		first[in.name] = in.first
+	return func(m *Measurement) bool {
+		return s.isNew(m) && m.At > g.first[[2]string{m.Service, m.Instance}]+minute/2
 	}
-	return func(m *Measurement) bool { return s.isNew(m) && m.At > first[m.Instance]+minute/2 }
 }
 
 type figure struct {
@@ -372,15 +370,15 @@ func (g *signals) silence(h *hypothesis, s *step) {
 	}
 	var silent float64
 	missed := 0
-	reported := map[string]bool{}
-	for _, in := range g.instances[s.service] {
-		reported[in.name] = true
+	reported := func(instance string) bool {
+		_, is := g.first[[2]string{s.service, instance}]
+		return is
 	}
-	if reported[nameless(s.version)] {
+	if reported(nameless(s.version)) {
 		return // who reports names versions only
 	}
 	for _, instance := range sortedKeys(s.added) {
-		if n := g.scrapesAfter(s.added[instance]); n > 1 && !reported[instance] {
+		if n := g.scrapesAfter(s.added[instance]); n > 1 && !reported(instance) {
 			silent += unlikely(n)
 			missed = max(missed, n)
 		}
@@ -438,11 +436,10 @@ func (g *signals) sign(s *step) (event.Millis, *edge) {
 // unannouncedStep is an undeclared change of a service, as its instances show.
 type unannouncedStep struct {
 	step
-	fresh, all int  // instances that nobody announced, of how many that report
-	label      bool // they state another version than was there before
-	vanished   float64
-	gone       []string
-	goneAt     event.Millis // the last report of the first that went
+	fresh    bool // there are instances that nobody announced
+	label    bool // they state another version than was there before
+	vanished float64
+	gone     []string
 }
 
 // undeclared finds services with new instances, or fewer, that no deployment
@@ -494,9 +491,6 @@ func (g *signals) undeclaredAt(service string, announced []*Candidate) (unannoun
 	}
 	g.relabelled(&u, announced, labels)
 	for _, in := range g.instances[service] {
-		if g.during.has(in.last) {
-			u.all++
-		}
 		if in.name == nameless("") || known[in.name] || slices.ContainsFunc(announced, func(c *Candidate) bool {
 			return in.version != "" && in.version == c.Version && c.Version != c.PreviousVersion
 		}) {
@@ -504,21 +498,19 @@ func (g *signals) undeclaredAt(service string, announced []*Candidate) (unannoun
 		}
 		switch {
 		case in.first >= g.From+atStart && in.first >= g.Effect.Onset-newborn:
-			u.fresh++
+			u.fresh = true
 			u.label = u.label || !labels[in.version]
 			u.added[in.name] = in.first - minute
 			u.began = min(u.began, in.first-minute)
 			u.stages = append(u.stages, in.first-minute)
 		case in.rows >= regular && in.last >= g.Effect.Onset-newborn && g.scrapesAfter(in.last) > 1:
 			u.gone = append(u.gone, in.name)
-			if at := g.scrapesAfter(in.last); unlikely(at) > u.vanished {
-				u.vanished, u.goneAt = unlikely(at), in.last
-			}
+			u.vanished = max(u.vanished, unlikely(g.scrapesAfter(in.last)))
 			u.began = min(u.began, in.last)
 			u.stages = append(u.stages, in.last)
 		}
 	}
-	return u, u.fresh > 0 || len(u.gone) > 0
+	return u, u.fresh || len(u.gone) > 0
 }
 
 // relabelled finds instances that go on under a version that was not there
@@ -531,7 +523,7 @@ func (g *signals) relabelled(u *unannouncedStep, announced []*Candidate, labels 
 				slices.ContainsFunc(announced, func(c *Candidate) bool { return version == c.Version }) {
 				continue
 			}
-			u.fresh, u.label, u.version = u.fresh+1, true, version
+			u.fresh, u.label, u.version = true, true, version
 			u.began = min(u.began, first-minute)
 			u.stages = append(u.stages, first-minute)
 		}

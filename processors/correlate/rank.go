@@ -14,7 +14,7 @@ const most = 300
 // whatever the order of their lists. Of very many hypotheses the likeliest are
 // taken, as if there were no others.
 func Rank(s *Situation, m *Model) Ranking {
-	kept := likeliest(newSignals(orderly(s)).evidence(), m)
+	kept := likeliest(newSignals(s).evidence(), m)
 	links := make([]Link, len(kept))
 	scores := make([]float64, len(kept))
 	for i := range kept {

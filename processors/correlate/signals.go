@@ -292,21 +292,19 @@ func (g *signals) into(service string) (worst edge, d drop) {
 }
 
 // out is the largest drop of the calls that a service makes.
-func (g *signals) out(service string) (worst edge, d drop) {
+func (g *signals) out(service string) float64 {
+	largest := 0.0
 	for _, callee := range g.calls[service] {
-		if here := g.drop(edge{service, callee}); here.Size > d.Size {
-			worst, d = edge{service, callee}, here
-		}
+		largest = max(largest, g.drop(edge{service, callee}).Size)
 	}
-	return worst, d
+	return largest
 }
 
 // own is how surely a service is itself at fault, from 0 to 1: calls into it go
 // wrong, and the calls it makes don't explain that.
 func (g *signals) own(service string) float64 {
 	_, in := g.into(service)
-	_, out := g.out(service)
-	return in.sure() * (1 - saturate(out.Size, hinted))
+	return in.sure() * (1 - saturate(g.out(service), hinted))
 }
 
 // worstCaller is the caller of a service that is most surely at fault itself.

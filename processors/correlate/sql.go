@@ -152,16 +152,13 @@ func (g *signals) sqlIdle(s *step, caller string) string {
 }
 
 func (g *signals) sqlFigure(s *step, f figure) string {
-	return fmt.Sprintf(`SELECT least(1, greatest(0, (log2(avgIf(%[1]s, %[2]s AND time > first + INTERVAL 30 SECOND) / avgIf(%[1]s, %[6]s)) - 1) / 2)) FROM
+	return fmt.Sprintf(`SELECT least(1, greatest(0, (log2(avgIf(%[1]s, %[2]s AND time > first + INTERVAL 30 SECOND) / avgIf(%[1]s, %[5]s)) - 1) / 2)) FROM
 (
-  SELECT *, minIf(time, %[5]s) OVER (PARTITION BY instance) AS first
+  SELECT *, minIf(time, reports) OVER (PARTITION BY instance) AS first
   FROM (%[3]s)
 )
-WHERE %[1]s > 0 AND %[4]s`, f.column, s.newSQL(), g.instancesSQL(s), within(g.during), reportsSQL, s.oldSQL())
+WHERE %[1]s > 0 AND %[4]s`, f.column, s.newSQL(), g.instancesSQL(s), within(g.during), s.oldSQL())
 }
-
-// reportsSQL is whether a row has any figure of calls.
-const reportsSQL = "reports"
 
 // sqlSilent asks of each new instance whether it has ever reported, and how
 // many scrapes it could have been in.
@@ -173,11 +170,11 @@ func (g *signals) sqlSilent(s *step) string {
 	return fmt.Sprintf(`SELECT avg(if(seen, 0, 1 - pow(3, 1 - greatest(1, scrapes)))) FROM
 (
   SELECT added.1 AS name, uniqExactIf(intDiv(toUnixTimestamp64Milli(time) + 30000, 60000), time >= added.2) AS scrapes,
-    countIf(%s AND service = %s AND instance IN (added.1, %s)) > 0 AS seen
+    countIf(reports AND service = %s AND instance IN (added.1, %s)) > 0 AS seen
   FROM (%s)
   ARRAY JOIN [%s] AS added
   GROUP BY name
-)`, reportsSQL, quote(s.service), quote(nameless(s.version)), g.rowsSQL(g.whole(), "1"), strings.Join(added, ", "))
+)`, quote(s.service), quote(nameless(s.version)), g.rowsSQL(g.whole(), "1"), strings.Join(added, ", "))
 }
 
 // firstSQL is when an edge first showed the trouble, or the onset.
@@ -212,27 +209,23 @@ func (g *signals) sqlLabel(u *unannouncedStep) string {
 }
 
 func (g *signals) sqlVanished(u *unannouncedStep) string {
-	var each []string
-	for _, name := range u.gone {
-		each = append(each, quote(name))
-	}
 	return fmt.Sprintf(`SELECT max(1 - pow(3, 1 - scrapes)) FROM
 (
   SELECT instance, uniqExactIf(intDiv(toUnixTimestamp64Milli(others.time) + 30000, 60000), others.time >= last + INTERVAL %d SECOND) AS scrapes
   FROM (SELECT instance, max(time) AS last FROM (%s)
-    WHERE instance IN (%s) AND %s GROUP BY instance) AS gone
+    WHERE instance IN (%s) AND reports GROUP BY instance) AS gone
   CROSS JOIN (%s) AS others
   GROUP BY instance
-)`, notYet/1000, g.instancesSQL(&u.step), strings.Join(each, ", "), reportsSQL, g.rowsSQL(g.whole(), "1"))
+)`, notYet/1000, g.instancesSQL(&u.step), quotes(u.gone), g.rowsSQL(g.whole(), "1"))
 }
 
 func (g *signals) sqlLoad() string {
 	return fmt.Sprintf(`SELECT least(1, greatest(0, log2(avgIf(cpu_ratio, %s) / avgIf(cpu_ratio, %s)))) FROM
 (
-  SELECT *, minIf(time, %s) OVER (PARTITION BY service, instance) AS first
+  SELECT *, minIf(time, reports) OVER (PARTITION BY service, instance) AS first
   FROM (%s)
 )
-WHERE cpu_ratio > 0 AND first < %s`, within(g.during), within(g.before), reportsSQL, g.rowsSQL(g.whole(), "instance != '' AND "+g.nearSQL(math.MaxInt)), moment(g.From+atStart))
+WHERE cpu_ratio > 0 AND first < %s`, within(g.during), within(g.before), g.rowsSQL(g.whole(), "instance != '' AND "+g.nearSQL(math.MaxInt)), moment(g.From+atStart))
 }
 
 // sqlWeekly reads the week before as it is loaded: put together by the minute,
