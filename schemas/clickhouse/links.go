@@ -476,16 +476,7 @@ const Declared = `SELECT service, toString(environment), depends_on, repositorie
 WHERE notEmpty(depends_on) OR notEmpty(repositories)`
 
 // Aliases is the question what names mean, by the last fact that speaks of each (R5).
-const Aliases = `SELECT said.1 AS alias, argMax(said.2, ord) FROM
-(
-    SELECT ord, arrayJoin(if(entity_kind = 'service',
-        arrayMap(a -> (a, JSONExtractString(data, 'service')), JSONExtract(data, 'aliases', 'Array(String)')),
-        if(JSONExtractString(data, 'kind') = 'service', [(JSONExtractString(data, 'alias'), JSONExtractString(data, 'canonical'))], []))) AS said
-    FROM whence_state.entity_facts
-    WHERE entity_kind IN ('service', 'identity') AND live AND (entity_kind = 'identity' OR position(data, '"aliases"') > 0)
-)
-WHERE said.1 != '' AND said.2 != '' AND said.1 != said.2
-GROUP BY alias`
+const Aliases = `SELECT alias, name FROM whence_state.aliases`
 
 // conflictsSum is a sum that changes with what is in conflict: a content may take
 // the place of another, and their count stay the same.
