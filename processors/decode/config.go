@@ -12,11 +12,16 @@ type Config struct {
 	MaxEventBytes int `yaml:"max_event_bytes"`
 	// MaxDepth is how deep an event's data may nest.
 	MaxDepth int `yaml:"max_depth"`
+	// Defaults are what payloads that are no CloudEvents say where they don't.
+	Defaults Defaults `yaml:"defaults"`
+	// Formats are the sources (schemas/source) of topics that hold one source's
+	// payloads and nothing else, by the topic's full name.
+	Formats map[string]string `yaml:"formats"`
 }
 
-// DefaultConfig is 1 MiB, 64 levels.
+// DefaultConfig is 1 MiB, 64 levels, and production where nothing names an environment.
 func DefaultConfig() Config {
-	return Config{MaxEventBytes: 1 << 20, MaxDepth: value.DefaultDepth}
+	return Config{MaxEventBytes: 1 << 20, MaxDepth: value.DefaultDepth, Defaults: Defaults{Environment: "production"}}
 }
 
 // The bounds of the bounds: a record that doesn't fit a Kafka batch can't come;

@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/schemas/codec"
+	"github.com/whencehq/whence/schemas/event"
+	"github.com/whencehq/whence/schemas/source"
+	"github.com/whencehq/whence/schemas/value"
 )
 
 // Processor decodes records. Use New.
@@ -25,9 +29,19 @@ func New(config Config) *Processor {
 	if config.MaxDepth == 0 {
 		config.MaxDepth = defaults.MaxDepth
 	}
+	if config.Defaults.Environment == "" {
+		config.Defaults.Environment = defaults.Defaults.Environment
+	}
 	p := &Processor{config: config}
 	p.workers.New = func() any {
-		return &worker{decoder: codec.Decoder{MaxDepth: config.MaxDepth}, mapper: newMapper(config.MaxDepth)}
+		w := &worker{
+			decoder: codec.Decoder{MaxDepth: config.MaxDepth}, doc: value.Doc{MaxDepth: config.MaxDepth},
+			mapper: newMapper(config.MaxDepth), readers: map[string]*reader{}, formats: config.Formats,
+		}
+		for _, r := range readers() {
+			w.readers[r.source] = &r
+		}
+		return w
 	}
 	return p
 }
@@ -53,7 +67,10 @@ func (p *Processor) Process(_ context.Context, b *pipeline.Batch) error {
 // worker is what one goroutine decodes with.
 type worker struct {
 	decoder codec.Decoder
+	doc     value.Doc
 	mapper  mapper
+	readers map[string]*reader
+	formats map[string]string // see Config.Formats
 	headers []codec.Header
 }
 
@@ -83,6 +100,13 @@ func (p *Processor) decode(w *worker, events *codec.Events, b *pipeline.Batch, i
 	if err := codec.CheckSize(size, p.config.MaxEventBytes); err != nil {
 		return err
 	}
+	read, err := w.foreign(b.Topic, w.headers)
+	if err != nil {
+		return err
+	}
+	if read != nil {
+		return p.readForeign(w, read, events, b, i)
+	}
 	others := len(events.Others)
 	if err := w.decoder.Decode(events, b.Provenance(i), r.Value, w.headers); err != nil {
 		return err
@@ -92,6 +116,37 @@ func (p *Processor) decode(w *worker, events *codec.Events, b *pipeline.Batch, i
 			events.Others = events.Others[:others]
 			events.Facts = append(events.Facts, fact)
 		}
+	}
+	return nil
+}
+
+// readForeign reads a record of a source that speaks its own language.
+func (p *Processor) readForeign(w *worker, r *reader, events *codec.Events, b *pipeline.Batch, i int) error {
+	in := &payload{
+		source: source.Lookup(r.source), body: b.Records[i].Value, headers: w.headers, from: b.Provenance(i),
+		received: b.Records[i].Timestamp, defaults: p.config.Defaults,
+	}
+	if at, err := time.Parse(time.RFC3339Nano, in.header(source.Received)); err == nil {
+		in.received = event.MillisOf(at)
+	}
+	if len(in.body) == 0 {
+		return &codec.Fault{Reason: codec.Empty, Detail: "the record has no value"}
+	}
+	if !r.binary {
+		if err := in.checked(&w.doc); err != nil {
+			return err
+		}
+	}
+	before := *events
+	if err := r.read(in, &said{events: events, decoder: &w.decoder, payload: in}); err != nil {
+		*events = before
+		if codec.FaultOf(err) == nil {
+			err = malformed(err)
+		}
+		return err
+	}
+	if len(events.Facts)+len(events.Observations)+len(events.Others) == len(before.Facts)+len(before.Observations)+len(before.Others) {
+		return &codec.Fault{Reason: codec.Malformed, Detail: in.source.Title + ": the payload says nothing"}
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/schemas/codec"
 	"github.com/whencehq/whence/schemas/event"
+	"github.com/whencehq/whence/schemas/source"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the generated part of README.md anew instead of comparing it")
@@ -382,6 +383,21 @@ func mappingTable() string {
 			fields = append(fields, "`"+f.name+"`: "+f.doc)
 		}
 		fmt.Fprintf(&w, "| %s | `%s` | %s | %s |\n", from, m.to, id, strings.Join(fields, "; "))
+	}
+	for _, r := range readers() {
+		fmt.Fprintf(&w, "\n### %s\n\n", source.Lookup(r.source).Title)
+		w.WriteString("| sent | becomes | id | time | fields |\n|---|---|---|---|---|\n")
+		for _, line := range r.rows {
+			from := "`" + line.from + "`"
+			if line.when != "" {
+				from += ", " + line.when
+			}
+			var fields []string
+			for _, f := range line.fields {
+				fields = append(fields, "`"+f.name+"`: "+f.doc)
+			}
+			fmt.Fprintf(&w, "| %s | `%s` | %s | %s | %s |\n", from, line.to, line.id, line.time, strings.Join(fields, "; "))
+		}
 	}
 	return w.String()
 }

@@ -1,0 +1,143 @@
+package decode
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/whencehq/whence/schemas/codec"
+	"github.com/whencehq/whence/schemas/event"
+	"github.com/whencehq/whence/schemas/source"
+	"github.com/whencehq/whence/schemas/value"
+)
+
+// payload is one record as a tool sent it.
+type payload struct {
+	source   *source.Source
+	body     []byte
+	headers  []codec.Header
+	from     event.Provenance
+	received event.Millis // when it was taken; the last resort where a body states no time
+	defaults Defaults
+}
+
+// Defaults are what payloads of a source are taken to say where neither they
+// nor the sender's hints do.
+type Defaults struct {
+	// Environment of what states none: PagerDuty, Sentry without a release's,
+	// most scanners.
+	Environment string `yaml:"environment"`
+}
+
+// header is a header of the record, empty where it has none.
+func (p *payload) header(name string) string {
+	for i := range p.headers {
+		if strings.EqualFold(p.headers[i].Key, name) {
+			return string(p.headers[i].Value)
+		}
+	}
+	return ""
+}
+
+// hint is what the sender says besides the body: see source.Hints.
+func (p *payload) hint(name string) string { return p.header(source.HintPrefix + name) }
+
+// environment is the first of what the payload states, the hint and the default.
+func (p *payload) environment(stated ...string) string {
+	return first(append(stated, p.hint("environment"), p.defaults.Environment)...)
+}
+
+// service is the first of what the payload states and the hint.
+func (p *payload) service(stated ...string) string {
+	return first(append(stated, p.hint("service"))...)
+}
+
+func first(texts ...string) string {
+	for _, s := range texts {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// backfilled: read from the tool's API, so the body is no event of its own.
+func (p *payload) backfilled() bool { return p.header(source.Backfill) != "" }
+
+// digest is a name for the body: 32 hex digits of its SHA-256.
+func (p *payload) digest() string {
+	sum := sha256.Sum256(p.body)
+	return hex.EncodeToString(sum[:16])
+}
+
+// said collects what a payload says.
+type said struct {
+	events  *codec.Events
+	decoder *codec.Decoder
+	payload *payload
+	// unplaced are the reasons why something that has a rule has become no fact.
+	unplaced []string
+}
+
+// say adds a fact or an observation of our type `to` (without prefix). Data is
+// what encoding/json makes an object of; empty strings, lists and nulls should
+// be left out of it. What the type's rules refuse is not added: the reason goes
+// to unplaced, and with it to the original's attributes.
+func (s *said) say(e event.Event, to string, data any) {
+	raw, err := json.Marshal(data)
+	if err == nil {
+		e.Type = event.Prefix + to
+		err = s.decoder.Say(s.events, s.payload.from, e, raw)
+	}
+	if err != nil {
+		s.unplaced = append(s.unplaced, to+": "+err.Error())
+	}
+}
+
+// original keeps the body as it is under its own type, `com.github.push`, with
+// what could not be placed of it as the extension attribute `unplaced`. Every
+// webhook calls it once, after its rules: what they leave out of a fact is
+// still there. The id, where it is empty, is a digest of the body, so that a
+// payload delivered again is the same event.
+func (s *said) original(name, from, id string, at time.Time) error {
+	if s.payload.backfilled() && len(s.unplaced) == 0 {
+		return nil
+	}
+	if id == "" {
+		id = s.payload.digest()
+	}
+	e := event.Event{Type: name, Source: from, ID: id, Time: s.payload.received}
+	if !at.IsZero() {
+		e.Time = event.MillisOf(at)
+	}
+	if len(s.unplaced) > 0 {
+		e.Extensions = []event.Pair{{Key: "unplaced", Value: strings.Join(s.unplaced, "; ")}}
+	}
+	return s.decoder.Keep(s.events, s.payload.from, e, s.payload.body)
+}
+
+// malformed is the fault of a body that is not what its source sends.
+func malformed(err error) error {
+	var syntax *json.SyntaxError
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return &codec.Fault{Reason: codec.Malformed, Detail: fmt.Sprintf("at byte %d: %v", syntax.Offset, err)}
+	case errors.As(err, &wrong):
+		return &codec.Fault{Reason: codec.WrongType, Detail: fmt.Sprintf("%s: must be %s, is %s", wrong.Field, wrong.Type, wrong.Value)}
+	}
+	return &codec.Fault{Reason: codec.Malformed, Detail: err.Error()}
+}
+
+// checked refuses what no source may send: a body that is no JSON, or nested
+// beyond the limit. Libraries that read it afterwards recurse and don't check.
+func (p *payload) checked(doc *value.Doc) error {
+	if err := doc.ParseJSON(p.body); err != nil {
+		return codec.Unreadable("body", err)
+	}
+	return nil
+}
