@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -66,13 +67,12 @@ func (q query) run(ctx context.Context, c clickHouseFlags, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := greeted(ctx, request.URL); err != nil {
+		return err
+	}
 	reply, err := http.DefaultClient.Do(request)
 	if err != nil {
-		var wrapped *url.Error // its text has the whole URL
-		if errors.As(err, &wrapped) {
-			err = wrapped.Err
-		}
-		return &pipeline.Error{Err: fmt.Errorf("clickhouse at %s: %w", request.URL.Host, err), Hint: "name it with --clickhouse URL, or start one: whence up"}
+		return unanswered(request.URL, err)
 	}
 	defer reply.Body.Close()
 	if reply.StatusCode != http.StatusOK {
@@ -89,6 +89,36 @@ func (q query) run(ctx context.Context, c clickHouseFlags, w io.Writer) error {
 		return fmt.Errorf("the result broke off: %w", err)
 	}
 	return nil
+}
+
+// greeted returns once whoever listens there answers HTTP at all. The statement
+// itself may take as long as it likes, so no time limit can tell a slow answer
+// from a port that is not ClickHouse's.
+func greeted(ctx context.Context, at *url.URL) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	ping := *at
+	ping.Path, ping.RawQuery = "/ping", ""
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, ping.String(), nil)
+	if err != nil {
+		return err
+	}
+	reply, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return unanswered(at, err)
+	}
+	return reply.Body.Close()
+}
+
+func unanswered(at *url.URL, err error) error {
+	var wrapped *url.Error // its text has the whole URL
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errors.New("no answer within 10 s: is it ClickHouse's HTTP port?")
+	}
+	return &pipeline.Error{Err: fmt.Errorf("clickhouse at %s: %w", at.Host, err), Hint: "name it with --clickhouse URL, or start one: whence up"}
 }
 
 func refused(text string) error {

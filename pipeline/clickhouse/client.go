@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -125,9 +126,18 @@ func (c *Client) Close() error {
 	return c.db.Close()
 }
 
+// pingTime is how long an answer to Ping may take. What is no ClickHouse (a
+// broker's port) takes the request and never answers.
+const pingTime = 10 * time.Second
+
 // Ping asks whether ClickHouse takes statements with these credentials.
 func (c *Client) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, pingTime, fmt.Errorf("no answer within %s: is it ClickHouse's HTTP port?", pingTime))
+	defer cancel()
 	_, err := c.post(ctx, url.Values{"query": {"SELECT 1"}}, nil)
+	if cause := context.Cause(ctx); err != nil && errors.Is(err, context.DeadlineExceeded) && cause != nil {
+		err = unreachable(cause)
+	}
 	if err != nil {
 		return fmt.Errorf("clickhouse at %s: %w", c.endpoint.Host, err)
 	}
