@@ -66,7 +66,7 @@ func argocdReader() reader {
 		operation := m.Status.Operation
 		apply(s, rules, "Application", "argocd", m)
 		return s.original(kindOf("io.argoproj.application", first(operation.Phase, "notification")), "argocd", "",
-			latest(moment(operation.Started), moment(operation.Finished), moment(m.Status.Health.Transition)))
+			latest(rfc3339(operation.Started), rfc3339(operation.Finished), rfc3339(m.Status.Health.Transition)))
 	}
 	return reader{source: "argocd", read: read, rows: rows(rules)}
 }
@@ -74,11 +74,11 @@ func argocdReader() reader {
 // place is the Application and the start of its sync operation. One sync is one
 // deployment: the same revision may be synced again.
 func (m argocdMessage) place() string {
-	started := moment(m.Status.Operation.Started)
+	started := rfc3339(m.Status.Operation.Started)
 	if started.IsZero() {
 		return ""
 	}
-	return place(m.Metadata, stamp(started))
+	return placeOf(m.Metadata, stamp(started))
 }
 
 // revision is the commit that was synced, or a chart's version. What was asked
@@ -106,20 +106,20 @@ func (m argocdMessage) serviceName() string {
 	return first(labelled(workloadService, m.Metadata.Labels), m.Metadata.Name)
 }
 
-func (m argocdMessage) finished() time.Time { return moment(m.Status.Operation.Finished) }
+func (m argocdMessage) finished() time.Time { return rfc3339(m.Status.Operation.Finished) }
 
 // healthy is when the Application was synced and healthy, as far as it says.
 func (m argocdMessage) healthy() time.Time {
-	return latest(m.finished(), moment(m.Status.Health.Transition))
+	return latest(m.finished(), rfc3339(m.Status.Health.Transition))
 }
 
 // degraded is when the Application degraded: Argo CD before 2.14 only says when
 // it last looked.
 func (m argocdMessage) degraded() time.Time {
-	if at := moment(m.Status.Health.Transition); !at.IsZero() {
+	if at := rfc3339(m.Status.Health.Transition); !at.IsZero() {
 		return at
 	}
-	return latest(moment(m.Status.Reconciled), m.finished())
+	return latest(rfc3339(m.Status.Reconciled), m.finished())
 }
 
 func argocdRules() []rule[argocdMessage] {
@@ -158,7 +158,7 @@ func argocdRules() []rule[argocdMessage] {
 	return []rule[m]{
 		{from: "Application", when: "has an `operationState`", is: func(m m) bool { return m.place() != "" }, to: "deployment.started",
 			id: id("started", func(m) string { return "started" }), fields: byRevision,
-			time: field[m]{doc: "`operationState.startedAt`", from: func(m m) any { return moment(m.Status.Operation.Started) }}},
+			time: field[m]{doc: "`operationState.startedAt`", from: func(m m) any { return rfc3339(m.Status.Operation.Started) }}},
 		{from: "Application", when: "`operationState.phase` is Succeeded", is: func(m m) bool { return m.place() != "" && phase(m) == "Succeeded" },
 			to: "deployment.progressed", id: id("synced", func(m) string { return "synced" }), time: finished, fields: with(byRevision,
 				field[m]{"reason", `"synced"`, func(m) any { return "synced" }})},

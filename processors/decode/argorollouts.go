@@ -6,13 +6,22 @@ import (
 	"time"
 )
 
-// rolloutMessage is what Argo Rollouts notifications sends with the template in
-// deploy/argocd, or any other that has the Rollout as `rollout`, or the Rollout
-// itself. These are the fields used (pkg/apis/rollouts/v1alpha1); the module
-// brings all of Kubernetes with it.
+// rolloutMessage is what Argo Rollouts notifications sends with the templates in
+// deploy/argocd, or any other that has the Rollout as `rollout`, or an event of a
+// watch of Rollouts, or the Rollout itself. These are the fields used
+// (pkg/apis/rollouts/v1alpha1); the module brings all of Kubernetes with it.
 type rolloutMessage struct {
 	*payload
 	argoRollout
+	rolloutNotice
+}
+
+// rolloutNotice is what happened, as our templates say it, and when they were
+// filled in. The controller notifies before it writes the status (argo-rollouts
+// issue 3535), so that the Rollout of a notification may be as it was before.
+type rolloutNotice struct {
+	Event string `json:"event"` // aborted, completed, ...
+	At    string `json:"at"`
 }
 
 type argoRollout struct {
@@ -61,15 +70,21 @@ func argoRolloutsReader() reader {
 	rules := argoRolloutsRules()
 	read := func(p *payload, s *said) error {
 		var body struct {
-			Rollout *argoRollout `json:"rollout"`
+			rolloutNotice
+			Rollout json.RawMessage `json:"rollout"`
+			Object  json.RawMessage `json:"object"`
 		}
 		if err := json.Unmarshal(p.body, &body); err != nil {
 			return malformed(err)
 		}
-		m := rolloutMessage{payload: p}
-		if body.Rollout != nil {
-			m.argoRollout = *body.Rollout
-		} else if err := json.Unmarshal(p.body, &m.argoRollout); err != nil {
+		m := rolloutMessage{payload: p, rolloutNotice: body.rolloutNotice}
+		rollout := p.body
+		for _, in := range []json.RawMessage{body.Object, body.Rollout} {
+			if len(in) > 0 {
+				rollout = in
+			}
+		}
+		if err := json.Unmarshal(rollout, &m.argoRollout); err != nil {
 			return malformed(err)
 		}
 		apply(s, rules, "Rollout", "argo-rollouts", m)
@@ -87,16 +102,16 @@ func (m rolloutMessage) revision() string {
 	return first(m.Metadata.Annotations["rollout.argoproj.io/revision"], m.Status.Hash)
 }
 
-func (m rolloutMessage) place() string { return place(m.Metadata, m.revision()) }
+func (m rolloutMessage) place() string { return placeOf(m.Metadata, m.revision()) }
 
 // changed is the last time that the status states.
 func (m rolloutMessage) changed() time.Time {
-	at := moment(m.Status.AbortedAt)
+	at := rfc3339(m.Status.AbortedAt)
 	for _, c := range m.Status.Conditions {
 		at = latest(at, c.at())
 	}
 	for _, p := range m.Status.Pauses {
-		at = latest(at, moment(p.Started))
+		at = latest(at, rfc3339(p.Started))
 	}
 	return at
 }
@@ -146,13 +161,26 @@ func (m rolloutMessage) phase() string {
 	return ""
 }
 
-// completed is when the new version became the stable one.
+// completes tells whether the new version has become the stable one.
+func (m rolloutMessage) completes() bool {
+	return !m.Status.Abort && m.Status.Phase == "Healthy" && m.Status.Hash != "" && m.Status.Hash == m.Status.Stable
+}
+
+// completed is when it did.
 func (m rolloutMessage) completed() time.Time {
+	if !m.completes() {
+		return rfc3339(m.At)
+	}
 	if c := conditionOf("Completed", m.Status.Conditions); c.Status == "True" {
 		return c.at()
 	}
 	return latest(conditionOf("Healthy", m.Status.Conditions).at(), conditionOf("Progressing", m.Status.Conditions).at())
 }
+
+// aborts tells whether the rollout was given up, and abortedAt when.
+func (m rolloutMessage) aborts() bool { return m.Status.Abort || m.Event == "aborted" }
+
+func (m rolloutMessage) abortedAt() time.Time { return rfc3339(first(m.Status.AbortedAt, m.At)) }
 
 func (m rolloutMessage) progressing() condition {
 	return conditionOf("Progressing", m.Status.Conditions)
@@ -183,10 +211,8 @@ func argoRolloutsRules() []rule[rolloutMessage] {
 		return field[m]{doc: "rollout/namespace/name/uid/revision/" + doc, from: func(m m) any { return "rollout/" + m.place() + "/" + of(m) }}
 	}
 	known := func(m m) bool { return m.revision() != "" }
-	aborted := field[m]{doc: "`status.abortedAt`", from: func(m m) any { return moment(m.Status.AbortedAt) }}
-	completes := func(m m) bool {
-		return known(m) && !m.Status.Abort && m.Status.Phase == "Healthy" && m.Status.Hash != "" && m.Status.Hash == m.Status.Stable
-	}
+	aborts := func(m m) bool { return known(m) && m.aborts() }
+	aborted := field[m]{doc: "`status.abortedAt`, else `at`", from: func(m m) any { return m.abortedAt() }}
 	return []rule[m]{
 		{from: "Rollout", when: "the condition Progressing has reason NewReplicaSetCreated", to: "deployment.started",
 			is: func(m m) bool { return known(m) && m.progressing().Reason == "NewReplicaSetCreated" },
@@ -194,7 +220,7 @@ func argoRolloutsRules() []rule[rolloutMessage] {
 			time: field[m]{doc: "`lastUpdateTime` of that condition", from: func(m m) any { return m.progressing().at() }}},
 		{from: "Rollout", when: "`status.phase` is Progressing or Paused, not aborted", to: "deployment.progressed",
 			is: func(m m) bool {
-				return known(m) && !m.Status.Abort && (m.Status.Phase == "Progressing" || m.Status.Phase == "Paused")
+				return known(m) && !m.aborts() && (m.Status.Phase == "Progressing" || m.Status.Phase == "Paused")
 			},
 			id: id("progressed/time/step/percent/phase", func(m m) string {
 				return "progressed/" + stamp(m.changed()) + "/" + number(m.step()) + "/" + number(m.percent()) + "/" + m.phase()
@@ -203,23 +229,24 @@ func argoRolloutsRules() []rule[rolloutMessage] {
 			fields: with(fields,
 				field[m]{"percent", "`status.canary.weights.canary.weight`, else the last `setWeight` done; blue and green: 100 once active; no steps: updated of all pods", func(m m) any { return m.percent() }},
 				field[m]{"phase", `"promoted" where ` + "`status.promoteFull`" + `, "paused" where ` + "`status.pauseConditions`", func(m m) any { return m.phase() }})},
-		{from: "Rollout", when: "`status.abort`", to: "deployment.progressed", is: func(m m) bool { return known(m) && m.Status.Abort },
-			id: id("aborted/`abortedAt`", func(m m) string { return "aborted/" + m.Status.AbortedAt }), time: aborted, fields: with(fields,
+		{from: "Rollout", when: "`status.abort`, or `event` is aborted", to: "deployment.progressed", is: aborts,
+			id: id("aborted/`abortedAt`", func(m m) string { return "aborted/" + stamp(m.abortedAt()) }), time: aborted, fields: with(fields,
 				field[m]{"phase", `"rolling_back"`, func(m) any { return "rolling_back" }})},
 		// The controller takes the traffic away at once, and need not say another word.
-		{from: "Rollout", when: "`status.abort`", to: "deployment.finished", is: func(m m) bool { return known(m) && m.Status.Abort },
-			id: id("rolled_back/`abortedAt`", func(m m) string { return "rolled_back/" + m.Status.AbortedAt }), time: aborted, fields: with(fields,
+		{from: "Rollout", when: "`status.abort`, or `event` is aborted", to: "deployment.finished", is: aborts,
+			id: id("rolled_back/`abortedAt`", func(m m) string { return "rolled_back/" + stamp(m.abortedAt()) }), time: aborted, fields: with(fields,
 				field[m]{"outcome", `"rolled_back"`, func(m) any { return "rolled_back" }},
 				field[m]{"reason", `"aborted"`, func(m) any { return "aborted" }})},
-		{from: "Rollout", when: "`status.phase` is Healthy and `status.stableRS` is `status.currentPodHash`", to: "deployment.finished", is: completes,
+		{from: "Rollout", when: "`status.phase` is Healthy and `status.stableRS` is `status.currentPodHash`, or `event` is completed", to: "deployment.finished",
+			is:   func(m m) bool { return known(m) && (m.completes() || m.Event == "completed") },
 			id:   id("finished/time", func(m m) string { return "finished/" + stamp(m.completed()) }),
-			time: field[m]{doc: "when the condition Completed came true, else the later of Healthy and Progressing", from: func(m m) any { return m.completed() }},
+			time: field[m]{doc: "when the condition Completed came true, else the later of Healthy and Progressing; `at` where the Rollout doesn't say yet that it is", from: func(m m) any { return m.completed() }},
 			fields: with(fields,
 				field[m]{"percent", "100", func(m) any { return 100 }},
 				field[m]{"outcome", `"success"`, func(m) any { return "success" }})},
 		{from: "Rollout", when: "`status.phase` is Degraded, not aborted, and Progressing has reason ProgressDeadlineExceeded", to: "deployment.finished",
 			is: func(m m) bool {
-				return known(m) && !m.Status.Abort && m.Status.Phase == "Degraded" && m.progressing().Reason == "ProgressDeadlineExceeded"
+				return known(m) && !m.aborts() && m.Status.Phase == "Degraded" && m.progressing().Reason == "ProgressDeadlineExceeded"
 			},
 			id:   id("failed/`lastUpdateTime`", func(m m) string { return "failed/" + stamp(m.progressing().at()) }),
 			time: field[m]{doc: "`lastUpdateTime` of that condition", from: func(m m) any { return m.progressing().at() }},

@@ -39,7 +39,7 @@ func fluxReader() reader {
 	return reader{source: "flux", read: read, rows: rows(rules)}
 }
 
-func (m fluxMessage) at() time.Time { return moment(m.Timestamp) }
+func (m fluxMessage) at() time.Time { return rfc3339(m.Timestamp) }
 
 // stated is a field of metadata, with or without the prefix of the object's API
 // group, which the notification controller takes off.

@@ -55,7 +55,7 @@ type condition struct {
 }
 
 // at is when the condition came to be as it is.
-func (c condition) at() time.Time { return latest(moment(c.Updated), moment(c.Transition)) }
+func (c condition) at() time.Time { return latest(rfc3339(c.Updated), rfc3339(c.Transition)) }
 
 // workload is a Deployment.
 type workload struct {
@@ -195,16 +195,16 @@ func (t podTemplate) sourceRevisions() []string {
 	return nil
 }
 
-// place is the object and its revision: what a deployment is named after. The
+// placeOf is the object and its revision: what a deployment is named after. The
 // uid tells clusters apart, and an object made again under its name.
-func place(meta objectMeta, revision string) string {
+func placeOf(meta objectMeta, revision string) string {
 	if revision == "" {
 		return ""
 	}
 	return meta.Namespace + "/" + meta.Name + "/" + meta.UID + "/" + revision
 }
 
-func (m watchMessage) place() string { return place(m.object.Metadata, m.object.revision()) }
+func (m watchMessage) place() string { return placeOf(m.object.Metadata, m.object.revision()) }
 
 // rolling tells whether a rollout of this revision is known to be on its way.
 func (m watchMessage) rolling(reasons ...string) bool {
@@ -311,7 +311,7 @@ func (p pod) version() string {
 // it was.
 func (p pod) crash() (container string, restarts int64, end containerState) {
 	for _, c := range p.Status.Containers {
-		if c.Restarts > 0 && moment(c.Last.Terminated.Finished).After(moment(end.Terminated.Finished)) {
+		if c.Restarts > 0 && rfc3339(c.Last.Terminated.Finished).After(rfc3339(end.Terminated.Finished)) {
 			container, restarts, end = c.Name, c.Restarts, c.Last
 		}
 	}
@@ -322,10 +322,10 @@ func (p pod) crash() (container string, restarts int64, end containerState) {
 func (p pod) ended() time.Time {
 	var end time.Time
 	for _, c := range p.Status.Containers {
-		end = latest(end, moment(c.State.Terminated.Finished))
+		end = latest(end, rfc3339(c.State.Terminated.Finished))
 	}
 	if end.IsZero() {
-		return moment(p.Metadata.Deleted)
+		return rfc3339(p.Metadata.Deleted)
 	}
 	return end
 }
@@ -350,14 +350,14 @@ func podRules() []rule[watchMessage] {
 	}
 	id := func(doc string, of func(m) string) field[m] {
 		return field[m]{doc: "pod/namespace/name/uid/" + doc, from: func(m m) any {
-			return "pod/" + place(m.pod.Metadata, of(m))
+			return "pod/" + placeOf(m.pod.Metadata, of(m))
 		}}
 	}
 	return []rule[m]{
 		{from: "Pod", when: "has a `status.startTime`", to: "instance.started",
 			is: func(m m) bool { return m.pod.owner() != "" && m.pod.Status.Started != "" },
 			id: id("started", func(m) string { return "started" }), fields: fields,
-			time: field[m]{doc: "`status.startTime`", from: func(m m) any { return moment(m.pod.Status.Started) }}},
+			time: field[m]{doc: "`status.startTime`", from: func(m m) any { return rfc3339(m.pod.Status.Started) }}},
 		{from: "Pod", when: "the condition Ready is true", to: "instance.ready",
 			is: func(m m) bool { return m.pod.owner() != "" && !m.pod.ready().at().IsZero() },
 			id: id("ready/`lastTransitionTime`", func(m m) string { return "ready/" + stamp(m.pod.ready().at()) }), fields: fields,
@@ -368,7 +368,7 @@ func podRules() []rule[watchMessage] {
 				container, restarts, _ := m.pod.crash()
 				return "restarted/" + container + "/" + number(restarts)
 			}), fields: with(fields, field[m]{"reason", "`lastState.terminated.reason`", func(m m) any { _, _, end := m.pod.crash(); return end.Terminated.Reason }}),
-			time: field[m]{doc: "`lastState.terminated.finishedAt`", from: func(m m) any { _, _, end := m.pod.crash(); return moment(end.Terminated.Finished) }}},
+			time: field[m]{doc: "`lastState.terminated.finishedAt`", from: func(m m) any { _, _, end := m.pod.crash(); return rfc3339(end.Terminated.Finished) }}},
 		{from: "Pod", when: "DELETED, or its phase is Succeeded or Failed", to: "instance.stopped",
 			is: func(m m) bool {
 				return m.pod.owner() != "" && (m.Type == "DELETED" || m.pod.Status.Phase == "Succeeded" || m.pod.Status.Phase == "Failed")

@@ -68,8 +68,8 @@ func severityOf(word string) string {
 	return word
 }
 
-// moment reads an RFC 3339 time; the zero time where s is none.
-func moment(s string) time.Time {
+// rfc3339 reads an RFC 3339 time; the zero time where s is none.
+func rfc3339(s string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
 		return time.Time{}

@@ -68,7 +68,7 @@ func (m *pagerdutyMessage) readIncident() error {
 
 // at is when it happened, to the second: webhooks have milliseconds, the log
 // entries that a back-fill reads do not, and both must say the same.
-func (m pagerdutyMessage) at() time.Time { return moment(m.event.OccurredAt).Truncate(time.Second) }
+func (m pagerdutyMessage) at() time.Time { return rfc3339(m.event.OccurredAt).Truncate(time.Second) }
 
 // merged is the incident it was resolved into, empty where it was just resolved.
 func (m pagerdutyMessage) merged() string {
@@ -111,7 +111,7 @@ func pagerdutyRules() []rule[pagerdutyMessage] {
 	}
 	whole := func(m m) bool { return m.incident.Service.Summary != "" }
 	at := field[m]{doc: "`occurred_at`, to the second", from: func(m m) any { return m.at() }}
-	created := field[m]{doc: "`data.created_at`", from: func(m m) any { return moment(m.incident.CreatedAt) }}
+	created := field[m]{doc: "`data.created_at`", from: func(m m) any { return rfc3339(m.incident.CreatedAt) }}
 	once := func(what string) field[m] {
 		return field[m]{doc: "incident/`data.id`/" + what, from: func(m m) any { return "incident/" + m.incident.ID + "/" + what }}
 	}
@@ -123,7 +123,7 @@ func pagerdutyRules() []rule[pagerdutyMessage] {
 	rules := []rule[m]{
 		{from: "incident.triggered", to: "incident.opened", id: once("opened"), time: created, fields: with(about,
 			field[m]{"title", "`data.title`", func(m m) any { return m.incident.Title }},
-			field[m]{"started_at", "`data.created_at`", func(m m) any { return moment(m.incident.CreatedAt).UTC() }})},
+			field[m]{"started_at", "`data.created_at`", func(m m) any { return rfc3339(m.incident.CreatedAt).UTC() }})},
 		// Priority and urgency change, and the API knows only the last: they are a
 		// fact of their own, which a back-fill doesn't state for the opening.
 		{from: "incident.triggered", when: "not from a back-fill", is: func(m m) bool { return !m.backfilled() && m.severity() != "" },

@@ -70,7 +70,7 @@ type sentryEvent struct {
 	Release     text     `json:"release"`
 	Environment string   `json:"environment"`
 	Hashes      []string `json:"hashes"`
-	Tags        [][]text `json:"tags"` // pairs
+	Tags        tags     `json:"tags"`
 	User        struct {
 		ID text `json:"id"`
 	} `json:"user"`
@@ -161,15 +161,30 @@ func (m sentryMessage) sent() time.Time {
 	return epoch(n)
 }
 
-// tags are the event's.
-func (e sentryEvent) tags() map[string]string {
-	tags := map[string]string{}
-	for _, pair := range e.Tags {
-		if len(pair) == 2 {
-			tags[string(pair[0])] = string(pair[1])
+// tags come as pairs in webhooks and as objects in the API. What is neither is
+// left out.
+type tags map[string]string
+
+// UnmarshalJSON never fails on what is JSON.
+func (t *tags) UnmarshalJSON(raw []byte) error {
+	var list []json.RawMessage
+	*t = tags{}
+	if json.Unmarshal(raw, &list) != nil {
+		return nil
+	}
+	for _, each := range list {
+		var pair []text
+		var object struct {
+			Key   text `json:"key"`
+			Value text `json:"value"`
+		}
+		if json.Unmarshal(each, &pair) == nil && len(pair) == 2 {
+			(*t)[string(pair[0])] = string(pair[1])
+		} else if json.Unmarshal(each, &object) == nil && object.Key != "" {
+			(*t)[string(object.Key)] = string(object.Value)
 		}
 	}
-	return tags
+	return nil
 }
 
 // project is the slug in the event's address: .../projects/organization/slug/events/...
@@ -181,7 +196,7 @@ func (e sentryEvent) project() string {
 	return ""
 }
 
-func (e sentryEvent) service() string { return labelled([]string{"service", "service.name"}, e.tags()) }
+func (e sentryEvent) service() string { return labelled([]string{"service", "service.name"}, e.Tags) }
 
 // version is what stands behind the package in a release, payments@4.2.0, or all of it.
 func (e sentryEvent) version() string {
@@ -225,24 +240,24 @@ func sentryIssueRules() []rule[sentryMessage] {
 	return []rule[m]{
 		{from: "issue.created", to: "alert.fired", fields: issue,
 			id:   field[m]{doc: "issue/`issue.id`/created", from: func(m m) any { return "issue/" + string(m.issue.ID) + "/created" }},
-			time: field[m]{doc: "`issue.firstSeen`", from: func(m m) any { return moment(m.issue.FirstSeen) }}},
+			time: field[m]{doc: "`issue.firstSeen`", from: func(m m) any { return rfc3339(m.issue.FirstSeen) }}},
 		changed("unresolved", "alert.fired"),
 		changed("resolved", "alert.resolved"),
 		changed("archived", "alert.resolved"),
 		changed("ignored", "alert.resolved"),
 		{from: "event_alert.triggered", to: "alert.fired",
 			id:   field[m]{doc: "event/`event.event_id`/rule/`triggered_rule`", from: func(m m) any { return "event/" + m.event.ID + "/rule/" + m.rule }},
-			time: field[m]{doc: "`event.datetime`", from: func(m m) any { return moment(m.event.At) }},
+			time: field[m]{doc: "`event.datetime`", from: func(m m) any { return rfc3339(m.event.At) }},
 			fields: []field[m]{
 				{"alert_id", "sentry/issue/`event.issue_id`", func(m m) any { return "sentry/issue/" + string(m.event.Issue) }},
 				{"fingerprint", "`event.issue_id`", func(m m) any { return string(m.event.Issue) }},
 				{"service", "the project's slug in `event.url`, else the hint", func(m m) any { return m.service(m.event.project()) }},
 				{"environment", "`event.environment`, else its tag, else the hint, else the default", func(m m) any {
-					return m.environment(m.event.Environment, m.event.tags()["environment"])
+					return m.environment(m.event.Environment, m.event.Tags["environment"])
 				}},
 				{"severity", "of `event.level`: " + severityDoc, func(m m) any { return severityOf(m.event.Level) }},
 				{"summary", "`event.title`", func(m m) any { return m.event.Title }},
-				{"labels", "`event.tags`", func(m m) any { return m.event.tags() }},
+				{"labels", "`event.tags`", func(m m) any { return m.event.Tags }},
 			}},
 	}
 }
@@ -265,14 +280,14 @@ func sentryMetricRules() []rule[sentryMessage] {
 	}
 	fired := func(action string) rule[m] {
 		return rule[m]{from: "metric_alert." + action, to: "alert.fired", id: id(action),
-			time:   field[m]{doc: "`metric_alert.date_started`", from: func(m m) any { return moment(m.metric.Started) }},
+			time:   field[m]{doc: "`metric_alert.date_started`", from: func(m m) any { return rfc3339(m.metric.Started) }},
 			fields: with(fields, field[m]{"severity", `"` + severityOf(action) + `"`, func(m) any { return severityOf(action) }})}
 	}
 	return []rule[m]{
 		fired("critical"), fired("warning"),
 		{from: "metric_alert.resolved", to: "alert.resolved", id: id("resolved"), fields: fields,
 			time: field[m]{doc: "`metric_alert.date_closed`, else `sentry-hook-timestamp`", from: func(m m) any {
-				if closed := moment(m.metric.Closed); !closed.IsZero() {
+				if closed := rfc3339(m.metric.Closed); !closed.IsZero() {
 					return closed
 				}
 				return m.sent()
@@ -285,7 +300,7 @@ func sentryErrorRules() []rule[sentryMessage] {
 	return []rule[m]{{
 		from: "error.created", to: "error.occurred",
 		id:   field[m]{doc: "event/`error.event_id`", from: func(m m) any { return "event/" + m.event.ID }},
-		time: field[m]{doc: "`error.datetime`", from: func(m m) any { return moment(m.event.At) }},
+		time: field[m]{doc: "`error.datetime`", from: func(m m) any { return rfc3339(m.event.At) }},
 		fields: []field[m]{
 			{"fingerprint", "`error.issue_id`, else the first of `error.hashes`", func(m m) any {
 				return first(append([]string{string(m.event.Issue)}, m.event.Hashes...)...)
@@ -294,10 +309,10 @@ func sentryErrorRules() []rule[sentryMessage] {
 				return m.service(m.event.service(), m.event.project())
 			}},
 			{"environment", "`error.environment`, else its tag, else the hint, else the default", func(m m) any {
-				return m.environment(m.event.Environment, m.event.tags()["environment"])
+				return m.environment(m.event.Environment, m.event.Tags["environment"])
 			}},
 			{"version", "`error.release`, what stands behind its last @", func(m m) any { return m.event.version() }},
-			{"instance", "the tag `server_name`", func(m m) any { return m.event.tags()["server_name"] }},
+			{"instance", "the tag `server_name`", func(m m) any { return m.event.Tags["server_name"] }},
 			{"user", "`error.user.id`, never name or address", func(m m) any { return string(m.event.User.ID) }},
 			{"message", "`error.title`", func(m m) any { return m.event.Title }},
 			{"frames", "function, module, file and line of at most 50 of the last exception's frames", func(m m) any { return m.event.frames() }},

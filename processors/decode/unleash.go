@@ -55,7 +55,7 @@ func unleashReader() reader {
 		if m.ID != 0 {
 			id = "event/" + number(m.ID)
 		}
-		return s.original(kindOf("io.getunleash", first(m.Type, "webhook")), "unleash", id, moment(m.CreatedAt))
+		return s.original(kindOf("io.getunleash", first(m.Type, "webhook")), "unleash", id, rfc3339(m.CreatedAt))
 	}
 	return reader{source: "unleash", read: read, rows: rows(rules)}
 }
@@ -162,7 +162,7 @@ func unleashRules() []rule[unleashMessage] {
 	changed := func(kind string, more ...field[m]) rule[m] {
 		return rule[m]{from: kind, to: "flag.changed", fields: with(fields, more...),
 			id:   field[m]{doc: "event/`id`", from: func(m m) any { return "event/" + number(m.ID) }},
-			time: field[m]{doc: "`createdAt`", from: func(m m) any { return moment(m.CreatedAt) }}}
+			time: field[m]{doc: "`createdAt`", from: func(m m) any { return rfc3339(m.CreatedAt) }}}
 	}
 	of := func(name, path string, raw func(m) json.RawMessage) field[m] {
 		return field[m]{name, "of the strategy in `" + path + "`: its variants, or `enabled`, to the percent; where it has constraints or segments to words with them; else its name",
