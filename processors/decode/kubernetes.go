@@ -286,13 +286,14 @@ type containerState struct {
 // owner is the workload behind the pod: its ReplicaSet's name without the hash,
 // else the name of what owns it directly (StatefulSet, DaemonSet, Job).
 func (p pod) owner() string {
-	for _, o := range p.Metadata.Owners {
-		if hash := p.Metadata.Labels["pod-template-hash"]; o.Kind == "ReplicaSet" && hash != "" {
-			return strings.TrimSuffix(o.Name, "-"+hash)
-		}
-		return o.Name
+	if len(p.Metadata.Owners) == 0 {
+		return ""
 	}
-	return ""
+	owner := p.Metadata.Owners[0]
+	if hash := p.Metadata.Labels["pod-template-hash"]; owner.Kind == "ReplicaSet" && hash != "" {
+		return strings.TrimSuffix(owner.Name, "-"+hash)
+	}
+	return owner.Name
 }
 
 // service is empty for a pod that no workload owns.
