@@ -23,6 +23,7 @@ type fluxEvent struct {
 	} `json:"involvedObject"`
 	Timestamp string            `json:"timestamp"`
 	Reason    string            `json:"reason"`
+	Message   string            `json:"message"`
 	Metadata  map[string]string `json:"metadata"` // the Alert's eventMetadata too
 }
 
@@ -108,21 +109,33 @@ func fluxRules() []rule[fluxMessage] {
 	id := field[m]{doc: "kind/namespace/name/uid/`metadata.revision`/`reason`/`timestamp`", from: func(m m) any {
 		return m.place() + "/" + m.Reason + "/" + stamp(m.at())
 	}}
-	finished := func(kind, reason, outcome string) rule[m] {
-		return rule[m]{from: kind + " " + reason, to: "deployment.finished", id: id, time: at, fields: with(fields,
+	finished := func(kind, reason, outcome, message string) rule[m] {
+		r := rule[m]{from: kind + " " + reason, to: "deployment.finished", id: id, time: at, fields: with(fields,
 			field[m]{"outcome", `"` + outcome + `"`, func(m) any { return outcome }})}
+		if message != "" {
+			r.when, r.is = "`message` begins with "+message, func(m m) bool { return strings.HasPrefix(m.Message, message) }
+		}
+		return r
 	}
+	// The kustomize controller has one reason for all that it says on its way.
+	const passed, superseded = "Health check passed", "New revision detected"
 	rules := []rule[m]{
-		finished("Kustomization", "ReconciliationSucceeded", "success"),
-		finished("HelmRelease", "InstallSucceeded", "success"),
-		finished("HelmRelease", "UpgradeSucceeded", "success"),
-		finished("HelmRelease", "InstallFailed", "failure"),
-		finished("HelmRelease", "UpgradeFailed", "failure"),
+		finished("Kustomization", "ReconciliationSucceeded", "success", ""),
+		finished("Kustomization", "Progressing", "success", passed),
+		finished("Kustomization", "Progressing", "cancelled", superseded),
+		finished("HelmRelease", "InstallSucceeded", "success", ""),
+		finished("HelmRelease", "UpgradeSucceeded", "success", ""),
+		finished("HelmRelease", "InstallFailed", "failure", ""),
+		finished("HelmRelease", "UpgradeFailed", "failure", ""),
 	}
 	// No ends: Flux tries again, and a deployment that has failed is over for good.
-	for _, reason := range []string{"Progressing", "ReconciliationFailed", "HealthCheckFailed", "BuildFailed"} {
+	for _, reason := range []string{"ReconciliationFailed", "HealthCheckFailed", "BuildFailed", "Progressing"} {
 		rules = append(rules, rule[m]{from: "Kustomization " + reason, to: "deployment.progressed", id: id, time: at, fields: with(fields,
 			field[m]{"reason", "`reason`", func(m m) any { return m.Reason }})})
+	}
+	last := &rules[len(rules)-1]
+	last.when, last.is = "`message` begins with neither", func(m m) bool {
+		return !strings.HasPrefix(m.Message, passed) && !strings.HasPrefix(m.Message, superseded)
 	}
 	return rules
 }

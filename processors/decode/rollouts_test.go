@@ -361,6 +361,18 @@ func TestARevisionThatFluxAppliesIsOneDeployment(t *testing.T) {
 	}
 }
 
+func TestARevisionThatFluxFindsHealthyIsDeployedAndASupersededOneIsCancelled(t *testing.T) {
+	for message, want := range map[string]string{
+		"Health check passed in 12.3s": `"outcome":"success"`, "New revision detected during health check, cancelling": `"outcome":"cancelled"`,
+		"Deployment/shop/cart configured": `"reason":"Progressing"`,
+	} {
+		body := strings.Replace(fluxLife()[0].body, `"message":"said"`, `"message":"`+message+`"`, 1)
+		if lines := saidBy(t, "flux", []byte(body)); len(lines) != 2 || !strings.Contains(lines[0], want) {
+			t.Errorf("%s: %q", message, lines)
+		}
+	}
+}
+
 func TestAnUpgradeByFluxsHelmIsADeploymentOfItsOwn(t *testing.T) {
 	line := saidBy(t, "flux", []byte(fluxed("HelmRelease", "cart", "UpgradeSucceeded", "2026-03-12T10:00:00Z", `"helm.toolkit.fluxcd.io/revision":"2.3.0","helm.toolkit.fluxcd.io/app-version":"5.1.0"`).body))[0]
 	if !strings.Contains(line, `"deployment_id":"flux/HelmRelease/shop/cart/31fe/2.3.0/2026-03-12T10:00:00Z"`) || !strings.Contains(line, `"version":"5.1.0"`) {
