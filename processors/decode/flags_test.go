@@ -131,3 +131,31 @@ func TestAStrategyOfUnleashThatIsNoneIsKeptWithTheReason(t *testing.T) {
 }
 
 func FuzzUnleash(f *testing.F) { fuzzReader(f, "unleash", "whence-service", unleashLife()) }
+
+func TestALongRuleOfLaunchDarklyIsCutShortInEachVariantThatItGives(t *testing.T) {
+	var variations, shares strings.Builder
+	for i := range 2000 {
+		fmt.Fprintf(&variations, `{"value":%d},`, i)
+		fmt.Fprintf(&shares, `{"variation":%d,"weight":50},`, i)
+	}
+	rule := `{"description":"` + strings.Repeat("ä", 100_000) + `","rollout":{"variations":[` + strings.TrimSuffix(shares.String(), ",") + `]}}`
+	body := audited("1", 1773309600000, `,"currentVersion":{"key":"new-checkout","variations":[`+strings.TrimSuffix(variations.String(), ",")+`],"environments":{"production":{"on":true,"rules":[`+rule+`]}}}`).body
+	b := sent("launchdarkly", []byte(body))
+	if err := New(Config{}).Process(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Facts) != 1 || len(b.Facts[0].Data) > 1<<20 {
+		t.Fatalf("%d facts, %d dead letters", len(b.Facts), len(b.Dead))
+	}
+}
+
+func TestAnEntryOfLaunchDarklyChangesAHundredEnvironmentsAtMost(t *testing.T) {
+	var accesses strings.Builder
+	for i := range 150 {
+		fmt.Fprintf(&accesses, `,{"action":"updateOn","resource":"proj/shop:env/e%d:flag/f"}`, i)
+	}
+	lines := saidBy(t, "launchdarkly", []byte(`{"_id":"1","date":1773309600000,"kind":"flag","titleVerb":"turned on the flag","accesses":[`+accesses.String()[1:]+`]}`))
+	if len(lines) != 101 || !strings.Contains(lines[100], "unplaced=flag.changed: more than 100 environments") {
+		t.Errorf("%d lines, the last %s", len(lines), lines[len(lines)-1])
+	}
+}

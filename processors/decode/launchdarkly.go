@@ -2,8 +2,8 @@ package decode
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -92,7 +92,11 @@ func launchdarklyReader() reader {
 		if err := entry.readFlag(); err != nil {
 			return malformed(err)
 		}
-		for _, environment := range entry.environments() {
+		environments, all := entry.environments()
+		if !all {
+			s.unplaced = append(s.unplaced, fmt.Sprintf("flag.changed: more than %d environments", mostEnvironments))
+		}
+		for _, environment := range environments {
 			apply(s, rules, entry.Kind, "https://app.launchdarkly.com", launchdarklyMessage{p, entry, environment})
 		}
 		return s.original(kindOf("com.launchdarkly", first(entry.Kind, "webhook")), "https://app.launchdarkly.com", entry.ID, epoch(entry.Date))
@@ -118,19 +122,29 @@ func (e *launchdarklyEntry) readFlag() error {
 	return nil
 }
 
-// environments are those that the entry's accesses name, in their order.
-func (e launchdarklyEntry) environments() []string {
-	var all []string
+// mostEnvironments is how many environments one entry may change: each is a fact
+// with all that the entry says of itself.
+const mostEnvironments = 100
+
+// environments are those that the entry's accesses name, in their order, and
+// whether that is all of them.
+func (e launchdarklyEntry) environments() (names []string, all bool) {
+	seen := map[string]bool{"": true, "*": true}
 	for _, a := range e.Accesses {
 		for _, part := range strings.Split(a.Resource, ":") {
 			name, ok := strings.CutPrefix(part, "env/")
 			name, _, _ = strings.Cut(name, ";")
-			if ok && name != "" && name != "*" && !slices.Contains(all, name) {
-				all = append(all, name)
+			if !ok || seen[name] {
+				continue
 			}
+			if len(names) == mostEnvironments {
+				return names, false
+			}
+			seen[name] = true
+			names = append(names, name)
 		}
 	}
-	return all
+	return names, true
 }
 
 // flag is the key, of the flag or of what was accessed.
@@ -172,33 +186,25 @@ func (f *launchdarklyFlag) rules(environment string) map[string]any {
 	if !ok {
 		return nil
 	}
-	rules := map[string]any{}
 	if !e.On {
-		rules["off"] = 100
-		if name := f.variant(e.Off); name != "" {
-			rules = map[string]any{name: 100}
-		}
-		return rules
+		return map[string]any{first(f.variant(e.Off), "off"): 100}
+	}
+	segments := map[string][]string{}
+	give := func(serve launchdarklyServe, whom string) {
+		f.shares(serve, func(variant string, _ float64) { segments[variant] = append(segments[variant], whom) })
 	}
 	for _, t := range e.Targets {
-		f.segment(rules, launchdarklyServe{Variation: t.Variation}, strconv.Itoa(len(t.Values))+" targets")
+		give(launchdarklyServe{Variation: t.Variation}, strconv.Itoa(len(t.Values))+" targets")
 	}
 	for _, r := range e.Rules {
-		f.segment(rules, r.launchdarklyServe, r.words())
+		give(r.launchdarklyServe, r.words())
+	}
+	rules := map[string]any{}
+	for variant, whom := range segments {
+		rules[variant] = brief(strings.Join(whom, "; "))
 	}
 	f.shares(e.Fallthrough, func(variant string, percent float64) { rules[variant] = percent })
 	return rules
-}
-
-// segment adds who to the variants that serve names.
-func (f *launchdarklyFlag) segment(rules map[string]any, serve launchdarklyServe, who string) {
-	f.shares(serve, func(variant string, _ float64) {
-		if before, ok := rules[variant].(string); ok {
-			rules[variant] = before + "; " + who
-		} else {
-			rules[variant] = who
-		}
-	})
 }
 
 // shares yields the variants and percents that serve gives anything to.
@@ -232,7 +238,7 @@ func (f *launchdarklyFlag) variant(index *int) string {
 // words say whom a rule is for: its description, else its clauses.
 func (r launchdarklyRule) words() string {
 	if r.Description != "" {
-		return r.Description
+		return brief(r.Description)
 	}
 	var all []string
 	for _, c := range r.Clauses {
@@ -246,7 +252,7 @@ func (r launchdarklyRule) words() string {
 		}
 		all = append(all, strings.TrimSpace(c.Attribute+" "+op+" "+strings.Join(values, ", ")))
 	}
-	return first(strings.Join(all, " and "), "a rule")
+	return first(brief(strings.Join(all, " and ")), "a rule")
 }
 
 func launchdarklyRules() []rule[launchdarklyMessage] {

@@ -103,7 +103,12 @@ func pagerdutyRules() []rule[pagerdutyMessage] {
 		{"incident_id", "pagerduty/`data.id`", func(m m) any { return pagerdutyIncident(m.incident.ID) }},
 		{"service", "`data.service.summary`, else the hint", func(m m) any { return m.service(m.incident.Service.Summary) }},
 		{"environment", "the hint, else the default", func(m m) any { return m.environment() }},
-		{"by", "`agent.summary`", func(m m) any { return m.event.Agent.Summary }},
+		{"by", "`agent.summary`, where that is a user", func(m m) any {
+			if strings.HasPrefix(m.event.Agent.Type, "user") {
+				return m.event.Agent.Summary
+			}
+			return ""
+		}},
 	}
 	rated := []field[m]{
 		{"priority", "`data.priority.summary`", func(m m) any { return m.priority() }},

@@ -93,7 +93,7 @@ func (s unleashStrategy) whom() string {
 	for _, id := range s.Segments {
 		all = append(all, "segment "+number(id))
 	}
-	return strings.Join(all, " and ")
+	return brief(strings.Join(all, " and "))
 }
 
 // rules are what the strategy alone gives: variants, or just "enabled", to the
