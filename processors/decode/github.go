@@ -684,8 +684,8 @@ func githubIssueRules() []rule[message[githubIssue]] {
 	const isOne = "a label or the type is one of `incidents` in the configuration"
 	opened := field[m]{doc: "issue/`issue.number`/opened", from: func(i m) any { return named("issue", i.said.Issue.GetNumber(), "opened") }}
 	return []rule[m]{
-		{when: "`action` is `opened`, `closed` or, with the label that makes it one, `labeled`; " + isOne, to: "incident.opened", id: opened, time: created, fields: fields(),
-			is: func(i m) bool { return incident("opened", "closed")(i) || labelled(i) }},
+		{when: "`action` is `opened` or, with the label that makes it one, `labeled`; " + isOne, to: "incident.opened", id: opened, time: created, fields: fields(),
+			is: func(i m) bool { return incident("opened")(i) || labelled(i) }},
 		{when: "`action` is `labeled` with a severity; " + isOne, to: "incident.updated", id: id("labeled", updated), time: updated, fields: fields(),
 			is: func(i m) bool {
 				return incident("labeled")(i) && !labelled(i) && labelledSeverity([]string{i.said.Label.GetName()}) != ""
