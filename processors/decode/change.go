@@ -14,41 +14,51 @@ type commit struct {
 	paths                     []string
 }
 
+// merge is what a commit's message says of a pull request that it merges.
+type merge struct {
+	number int    // the pull request's; 0: it merges none
+	brings bool   // it is a merge commit, and brings the commits before it; else a squash, and the whole of its pull request
+	title  string // the pull request's
+}
+
 // work is what a push brings to a branch that is one change: the commits of a
 // pull request, or those that were pushed directly. Oldest first.
 type work struct {
-	pull    int  // the pull request's number; 0: pushed directly
-	merge   bool // its last commit is a merge commit
+	merge
 	commits []commit
 }
-
-// pullOf reads from a commit's message which pull request it is the merge of:
-// 0 where it is none. A merge commit brings the commits before it; anything
-// else (a squash) is the whole of its pull request.
-type pullOf func(message string) (number int, merge bool)
 
 // works divides a push into changes. A host makes a push of its own for each
 // pull request it merges, but a queue of merges or a person's may bring several
 // at once.
-func works(commits []commit, of pullOf) []work {
+func works(commits []commit, mergeOf func(message string) merge) []work {
 	var all []work
 	var waiting []commit // for the merge that brings them, if one does
 	for _, c := range commits {
-		number, merge := of(c.message)
+		m := mergeOf(c.message)
 		switch {
-		case number == 0:
+		case m.number == 0:
 			waiting = append(waiting, c)
-		case merge:
-			all = append(all, work{number, true, append(waiting, c)})
+		case m.brings:
+			all = append(all, work{m, append(waiting, c)})
 			waiting = nil
 		default:
-			all = append(all, work{number, false, []commit{c}})
+			all = append(all, work{m, []commit{c}})
 		}
 	}
 	if len(waiting) > 0 {
-		all = append(all, work{commits: waiting})
+		title, _, _ := strings.Cut(waiting[len(waiting)-1].message, "\n")
+		all = append(all, work{merge{title: strings.TrimSpace(title)}, waiting})
 	}
 	return all
+}
+
+// subjectAndTitle divides a message into its first line and the first line of
+// its body, where hosts put the title of what a merge commit merges.
+func subjectAndTitle(message string) (subject, title string) {
+	subject, body, _ := strings.Cut(message, "\n")
+	title, _, _ = strings.Cut(strings.TrimSpace(body), "\n")
+	return strings.TrimSpace(subject), strings.TrimSpace(title)
 }
 
 func (w work) last() commit { return w.commits[len(w.commits)-1] }
@@ -86,22 +96,10 @@ func (w work) paths() []string {
 // author of what was pushed: that of the last commit, which a merge commit's
 // is not.
 func (w work) author() string {
-	if w.merge {
+	if w.brings {
 		return ""
 	}
 	return w.last().author
-}
-
-// title is the first line of the last commit's message without the number a
-// host puts behind it; of a merge commit the first line of its body, where
-// hosts put the pull request's title.
-func (w work) title() string {
-	subject, body, _ := strings.Cut(w.last().message, "\n")
-	if w.merge {
-		body, _, _ = strings.Cut(strings.TrimSpace(body), "\n")
-		return strings.TrimSpace(body)
-	}
-	return strings.TrimSpace(numbered.ReplaceAllString(subject, ""))
 }
 
 // numbered is what GitHub puts behind the subject of a squash.

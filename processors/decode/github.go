@@ -112,7 +112,7 @@ func githubWorks(m message[github.PushEvent]) []githubWork {
 		commits = append(commits, one)
 	}
 	var all []githubWork
-	for _, w := range works(commits, githubPullOf) {
+	for _, w := range works(commits, githubMergeOf) {
 		all = append(all, githubWork{m, w})
 	}
 	return all
@@ -120,17 +120,19 @@ func githubWorks(m message[github.PushEvent]) []githubWork {
 
 var githubMerge = regexp.MustCompile(`^Merge pull request #(\d+) from `)
 
-// githubPullOf reads the messages GitHub proposes for merges and squashes.
-func githubPullOf(message string) (number int, merge bool) {
-	subject, _, _ := strings.Cut(message, "\n")
-	if m := githubMerge.FindStringSubmatch(subject); m != nil {
-		number, _ = strconv.Atoi(m[1])
-		return number, true
+// githubMergeOf reads the messages GitHub proposes for merges and squashes.
+func githubMergeOf(message string) (m merge) {
+	subject, title := subjectAndTitle(message)
+	if found := githubMerge.FindStringSubmatch(subject); found != nil {
+		m.number, _ = strconv.Atoi(found[1])
+		m.brings, m.title = true, title
+		return m
 	}
-	if m := numbered.FindStringSubmatch(subject); m != nil {
-		number, _ = strconv.Atoi(m[1])
+	if found := numbered.FindStringSubmatch(subject); found != nil {
+		m.number, _ = strconv.Atoi(found[1])
+		m.title = numbered.ReplaceAllString(subject, "")
 	}
-	return number, false
+	return m
 }
 
 func githubPushRules() []rule[githubWork] {
@@ -139,16 +141,16 @@ func githubPushRules() []rule[githubWork] {
 		when: "to the default branch: the commits of each pull request, told by `Merge pull request #7 from` and `(#7)` in their messages, and those of none",
 		to:   "change.merged",
 		id: field[githubWork]{doc: "push/" + last + ", and /pull/7 of a pull request", from: func(w githubWork) any {
-			if w.pull != 0 {
-				return named("push", w.last().revision, "pull", w.pull)
+			if w.number != 0 {
+				return named("push", w.last().revision, "pull", w.number)
 			}
 			return named("push", w.last().revision)
 		}},
 		time: field[githubWork]{doc: "`timestamp` of the last commit", from: func(w githubWork) any { return w.last().at }},
 		fields: []field[githubWork]{
 			{"change_id", "github/`repository.full_name`/pull/7 of a pull request, else github/`repository.full_name`/push/" + last, func(w githubWork) any {
-				if w.pull != 0 {
-					return w.entity("pull", w.pull)
+				if w.number != 0 {
+					return w.entity("pull", w.number)
 				}
 				return w.entity("push", w.last().revision)
 			}},
@@ -156,7 +158,7 @@ func githubPushRules() []rule[githubWork] {
 			{"revision", last, func(w githubWork) any { return w.last().revision }},
 			{"commits", "`id`, `timestamp`, `author.username` or `author.name` of each", func(w githubWork) any { return w.work.data() }},
 			{"merged_at", "`timestamp` of the last commit", func(w githubWork) any { return w.last().at }},
-			{"title", "the first line of the last commit's message without `(#7)`, of a merge commit's body", func(w githubWork) any { return w.work.title() }},
+			{"title", "the first line of the last commit's message without `(#7)`, of a merge commit's body", func(w githubWork) any { return w.title }},
 			{"author", "that of the last commit, nobody where it is a merge commit", func(w githubWork) any { return w.work.author() }},
 			{"paths", "`added`, `modified`, `removed` of all commits", func(w githubWork) any { return w.work.paths() }},
 			{"reverts", "what the last commit's message says it reverts", func(w githubWork) any { return githubReverts(w.place, w.last().message) }},

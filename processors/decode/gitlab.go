@@ -128,11 +128,19 @@ func gitlabWorks(m message[gitlab.PushEvent]) []gitlabWork {
 var gitlabSee = regexp.MustCompile(`(?m)^See merge request [\w./-]*!(\d+)\s*$`)
 
 // gitlabMergeOf reads the message of GitLab's template for merge commits.
-func gitlabMergeOf(message string) (number int, merge bool) {
-	if m := gitlabSee.FindStringSubmatch(message); m != nil {
-		number, _ = strconv.Atoi(m[1])
+func gitlabMergeOf(message string) (m merge) {
+	found := gitlabSee.FindStringSubmatch(message)
+	if found == nil {
+		return m
 	}
-	return number, strings.HasPrefix(message, "Merge ")
+	m.number, _ = strconv.Atoi(found[1])
+	subject, title := subjectAndTitle(message)
+	if m.brings = strings.HasPrefix(subject, "Merge "); m.brings {
+		m.title = title
+	} else {
+		m.title = subject
+	}
+	return m
 }
 
 func gitlabPushRules() []rule[gitlabWork] {
@@ -141,16 +149,16 @@ func gitlabPushRules() []rule[gitlabWork] {
 		when: "to the default branch: the commits of each merge request, told by `See merge request shop!7` in their messages, and those of none",
 		to:   "change.merged",
 		id: field[gitlabWork]{doc: "push/" + last + ", and /merge_request/7 of a merge request", from: func(w gitlabWork) any {
-			if w.pull != 0 {
-				return named("push", w.last().revision, "merge_request", w.pull)
+			if w.number != 0 {
+				return named("push", w.last().revision, "merge_request", w.number)
 			}
 			return named("push", w.last().revision)
 		}},
 		time: field[gitlabWork]{doc: "`timestamp` of the last commit", from: func(w gitlabWork) any { return w.last().at }},
 		fields: []field[gitlabWork]{
 			{"change_id", "gitlab/`project.path_with_namespace`/merge_request/7 of a merge request, else gitlab/`project.path_with_namespace`/push/" + last, func(w gitlabWork) any {
-				if w.pull != 0 {
-					return w.entity("merge_request", w.pull)
+				if w.number != 0 {
+					return w.entity("merge_request", w.number)
 				}
 				return w.entity("push", w.last().revision)
 			}},
@@ -158,7 +166,7 @@ func gitlabPushRules() []rule[gitlabWork] {
 			{"revision", last, func(w gitlabWork) any { return w.last().revision }},
 			{"commits", "`id`, `timestamp`, `author.name` of each", func(w gitlabWork) any { return w.work.data() }},
 			{"merged_at", "`timestamp` of the last commit", func(w gitlabWork) any { return w.last().at }},
-			{"title", "the first line of the last commit's message, of a merge commit's body", func(w gitlabWork) any { return w.work.title() }},
+			{"title", "the first line of the last commit's message, of a merge commit's body", func(w gitlabWork) any { return w.title }},
 			{"author", "that of the last commit, nobody where it is a merge commit", func(w gitlabWork) any { return w.work.author() }},
 			{"paths", "`added`, `modified`, `removed` of all commits", func(w gitlabWork) any { return w.work.paths() }},
 			{"reverts", "what the last commit's message says it reverts", func(w gitlabWork) any { return gitlabReverts(w.place, w.last().message) }},
