@@ -16,12 +16,12 @@ import (
 
 func azureReader() reader {
 	all := kinds{
-		kindOfMany("git.push", azureWorks, azurePushRules()...),
-		kindOf("git.pullrequest.updated", azurePullRules()...),
-		kindOf("git.pullrequest.merged", azurePullRules()...),
-		kindOf("build.complete", azureBuildRules()...),
-		kindOf("ms.vss-release.deployment-started-event", azureStage("deployment.started", "started")),
-		kindOf("ms.vss-release.deployment-completed-event", azureStage("deployment.finished", "completed")),
+		ofKindEach("git.push", azureWorks, azurePushRules()...),
+		ofKind("git.pullrequest.updated", azurePullRules()...),
+		ofKind("git.pullrequest.merged", azurePullRules()...),
+		ofKind("build.complete", azureBuildRules()...),
+		ofKind("ms.vss-release.deployment-started-event", azureStage("deployment.started", "started")),
+		ofKind("ms.vss-release.deployment-completed-event", azureStage("deployment.finished", "completed")),
 	}
 	read := func(p *payload, s *said) error {
 		var envelope struct {
@@ -118,11 +118,11 @@ type azurePush struct {
 
 // azureWork is one change of a push.
 type azureWork struct {
-	message[azurePush]
+	hook[azurePush]
 	work
 }
 
-func azureWorks(m message[azurePush]) []azureWork {
+func azureWorks(m hook[azurePush]) []azureWork {
 	push := &m.said.Resource
 	if len(push.Updates) != 1 || push.Repository.DefaultBranch == "" || push.Updates[0].Name != push.Repository.DefaultBranch {
 		return nil
@@ -208,8 +208,8 @@ type azurePull struct {
 	} `json:"resource"`
 }
 
-func azurePullRules() []rule[message[azurePull]] {
-	type m = message[azurePull]
+func azurePullRules() []rule[hook[azurePull]] {
+	type m = hook[azurePull]
 	// merged is sent for an attempt to merge too.
 	completed := func(p m) bool { return p.said.Resource.Status == "completed" }
 	closed := field[m]{"merged_at", "`resource.closedDate`", func(p m) any { return p.said.Resource.Closed.Time }}
@@ -277,8 +277,8 @@ var azureOutcomes = map[string]string{
 
 const azureOutcomeDoc = ": success of `succeeded`, failure of `failed` and `partiallySucceeded`, cancelled of `canceled` and `stopped`"
 
-func azureBuildRules() []rule[message[azureBuild]] {
-	type m = message[azureBuild]
+func azureBuildRules() []rule[hook[azureBuild]] {
+	type m = hook[azureBuild]
 	outcome := func(b m) string { return azureOutcomes[first(b.said.Resource.Result, b.said.Resource.Status)] }
 	name := func(b m) string { return b.said.Resource.Definition.Name }
 	finished := field[m]{doc: "`resource.finishTime`", from: func(b m) any { return b.said.Resource.Finish.Time }}
@@ -399,8 +399,8 @@ func (d *azureDeployment) attempt() int64 {
 	return max(d.Resource.Attempt, d.Resource.Deployment.Attempt, 1)
 }
 
-func azureStage(to, what string) rule[message[azureDeployment]] {
-	type m = message[azureDeployment]
+func azureStage(to, what string) rule[hook[azureDeployment]] {
+	type m = hook[azureDeployment]
 	at := field[m]{doc: "`resource.deployment.startedOn`, `createdDate`", from: func(d m) any {
 		if started := d.said.Resource.Deployment.Started.Time; !started.IsZero() {
 			return started

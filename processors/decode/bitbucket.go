@@ -17,11 +17,11 @@ import (
 
 func bitbucketReader() reader {
 	all := kinds{
-		kindOfMany("repo:push", bitbucketWorks, bitbucketPushRules()...),
-		kindOf("pullrequest:fulfilled", bitbucketPullRules()...),
-		kindOf("repo:commit_status_created", bitbucketStatusRules()...),
-		kindOf("repo:commit_status_updated", bitbucketStatusRules()...),
-		kindOf("pr:merged", bitbucketServerRules()...),
+		ofKindEach("repo:push", bitbucketWorks, bitbucketPushRules()...),
+		ofKind("pullrequest:fulfilled", bitbucketPullRules()...),
+		ofKind("repo:commit_status_created", bitbucketStatusRules()...),
+		ofKind("repo:commit_status_updated", bitbucketStatusRules()...),
+		ofKind("pr:merged", bitbucketServerRules()...),
 	}
 	read := func(p *payload, s *said) error {
 		var envelope struct {
@@ -128,13 +128,13 @@ type bitbucketPush struct {
 
 // bitbucketWork is one change of a push; at is when its last commit was made.
 type bitbucketWork struct {
-	message[bitbucketPush]
+	hook[bitbucketPush]
 	work
 }
 
 // bitbucketWorks are the changes that a push brings to the main branch, which
 // old webhooks don't name.
-func bitbucketWorks(m message[bitbucketPush]) []bitbucketWork {
+func bitbucketWorks(m hook[bitbucketPush]) []bitbucketWork {
 	mains := []string{"main", "master"}
 	if main := m.said.Repository.Main.Name; main != "" {
 		mains = []string{main}
@@ -235,8 +235,8 @@ func (p *bitbucketPull) revision() string {
 	return p.Pull.Merge.Hash
 }
 
-func bitbucketPullRules() []rule[message[bitbucketPull]] {
-	type m = message[bitbucketPull]
+func bitbucketPullRules() []rule[hook[bitbucketPull]] {
+	type m = hook[bitbucketPull]
 	merged := field[m]{"merged_at", "`pullrequest.updated_on`", func(p m) any { return bitbucketTime(p.said.Pull.Updated) }}
 	id := func(what string) field[m] {
 		return field[m]{doc: "pull/`pullrequest.id`/" + what, from: func(p m) any { return named("pull", p.said.Pull.ID, what) }}
@@ -292,8 +292,8 @@ func (s *bitbucketStatus) revision() string {
 
 var bitbucketOutcomes = map[string]string{"SUCCESSFUL": "success", "FAILED": "failure", "STOPPED": "cancelled"}
 
-func bitbucketStatusRules() []rule[message[bitbucketStatus]] {
-	type m = message[bitbucketStatus]
+func bitbucketStatusRules() []rule[hook[bitbucketStatus]] {
+	type m = hook[bitbucketStatus]
 	name := func(s m) string { return first(s.said.Status.Name, s.said.Status.Key) }
 	outcome := func(s m) string { return bitbucketOutcomes[s.said.Status.State] }
 	updated := field[m]{doc: "`commit_status.updated_on`", from: func(s m) any { return bitbucketTime(s.said.Status.Updated) }}
@@ -347,8 +347,8 @@ type bitbucketServerPull struct {
 	} `json:"pullRequest"`
 }
 
-func bitbucketServerRules() []rule[message[bitbucketServerPull]] {
-	type m = message[bitbucketServerPull]
+func bitbucketServerRules() []rule[hook[bitbucketServerPull]] {
+	type m = hook[bitbucketServerPull]
 	merged := field[m]{"merged_at", "`pullRequest.closedDate`", func(p m) any {
 		if p.said.Pull.Closed == 0 {
 			return nil

@@ -75,7 +75,7 @@ func (w work) data() []commitData {
 	for _, c := range w.commits {
 		d := commitData{Revision: c.revision, Author: c.author}
 		if !c.at.IsZero() {
-			at := moment(c.at)
+			at := instant(c.at)
 			d.AuthoredAt = &at
 		}
 		all = append(all, d)
@@ -120,9 +120,9 @@ func revertedCommit(message string) string {
 // versioned ends like a version of three numbers: v1.2.3, shop@1.2.3-rc.1.
 var versioned = regexp.MustCompile(`(^|[-@/_])v?\d+\.\d+\.\d+([-+.][0-9A-Za-z.+-]*)?$`)
 
-// versionOf a ref that is a tag, or looks like one: hosts mostly give the short
+// versionOfRef a ref that is a tag, or looks like one: hosts mostly give the short
 // name, which doesn't tell main from v1.2.3. Empty where it is none.
-func versionOf(ref string) string {
+func versionOfRef(ref string) string {
 	if tag, ok := strings.CutPrefix(ref, "refs/tags/"); ok {
 		return tag
 	}

@@ -68,29 +68,29 @@ func githubTime(name string, body []byte) time.Time {
 
 func githubDelivery() kinds {
 	return kinds{
-		kindOfMany("push", githubWorks, githubPushRules()...),
-		kindOf("pull_request", githubPullRules()...),
-		kindOf("pull_request_review", githubReviewRules()...),
-		kindOf("deployment", githubStarted()),
-		kindOf("deployment_status", githubStatusRules()...),
-		kindOf("workflow_run", githubRunRules()...),
-		kindOf("workflow_job", githubJobRules()...),
-		kindOf("check_run", githubCheckRules()...),
-		kindOf("check_suite", githubSuiteRules()...),
-		kindOf("status", githubCommitStatusRules()...),
-		kindOf("release", githubReleaseRules()...),
-		kindOf("issues", githubIssueRules()...),
+		ofKindEach("push", githubWorks, githubPushRules()...),
+		ofKind("pull_request", githubPullRules()...),
+		ofKind("pull_request_review", githubReviewRules()...),
+		ofKind("deployment", githubStarted()),
+		ofKind("deployment_status", githubStatusRules()...),
+		ofKind("workflow_run", githubRunRules()...),
+		ofKind("workflow_job", githubJobRules()...),
+		ofKind("check_run", githubCheckRules()...),
+		ofKind("check_suite", githubSuiteRules()...),
+		ofKind("status", githubCommitStatusRules()...),
+		ofKind("release", githubReleaseRules()...),
+		ofKind("issues", githubIssueRules()...),
 	}
 }
 
 // githubWork is one change of a push.
 type githubWork struct {
-	message[github.PushEvent]
+	hook[github.PushEvent]
 	work
 }
 
 // githubWorks are the changes that a push brings to the default branch.
-func githubWorks(m message[github.PushEvent]) []githubWork {
+func githubWorks(m hook[github.PushEvent]) []githubWork {
 	push := &m.said
 	branch := first(push.GetRepo().GetDefaultBranch(), push.GetRepo().GetMasterBranch())
 	if branch == "" || push.GetRef() != "refs/heads/"+branch || push.GetDeleted() {
@@ -198,8 +198,8 @@ type githubPull struct {
 	Files   []*github.CommitFile       `json:"files"`
 }
 
-func githubPullRules() []rule[message[githubPull]] {
-	type m = message[githubPull]
+func githubPullRules() []rule[hook[githubPull]] {
+	type m = hook[githubPull]
 	merged := func(p m) bool {
 		return p.said.Action == "closed" && !p.said.PullRequest.GetMergedAt().IsZero()
 	}
@@ -283,8 +283,8 @@ func githubPaths(files []*github.CommitFile) []string {
 	return work{commits: []commit{c}}.paths()
 }
 
-func githubReviewRules() []rule[message[github.PullRequestReviewEvent]] {
-	type m = message[github.PullRequestReviewEvent]
+func githubReviewRules() []rule[hook[github.PullRequestReviewEvent]] {
+	type m = hook[github.PullRequestReviewEvent]
 	decided := func(state, to string) rule[m] {
 		submitted := field[m]{doc: "`review.submitted_at`", from: func(r m) any { return r.said.GetReview().GetSubmittedAt().Time }}
 		return rule[m]{
@@ -366,8 +366,8 @@ func githubTaskService(task string) string {
 
 // githubDeploymentFields are those that all stages have. The environment is a
 // stage's own.
-func githubDeploymentFields(more ...field[message[githubDeployment]]) []field[message[githubDeployment]] {
-	type m = message[githubDeployment]
+func githubDeploymentFields(more ...field[hook[githubDeployment]]) []field[hook[githubDeployment]] {
+	type m = hook[githubDeployment]
 	said := func(d m) deploymentPayload { return readDeploymentPayload(d.said.Deployment.Payload) }
 	return append([]field[m]{
 		{"deployment_id", "github/`repository.full_name`/deployment/`deployment.id`", func(d m) any { return d.entity("deployment", d.said.Deployment.GetID()) }},
@@ -376,7 +376,7 @@ func githubDeploymentFields(more ...field[message[githubDeployment]]) []field[me
 			return first(d.service(p.Service, p.App, p.Name), githubTaskService(d.said.Deployment.GetTask()), d.name)
 		}},
 		{"version", "`deployment.payload.version`, `deployment.ref` where it is a tag or ends like 1.2.3, `deployment.sha`", func(d m) any {
-			return first(said(d).Version, versionOf(d.said.Deployment.GetRef()), d.said.Deployment.GetSHA())
+			return first(said(d).Version, versionOfRef(d.said.Deployment.GetRef()), d.said.Deployment.GetSHA())
 		}},
 		{"previous_version", "`deployment.payload.previous_version`", func(d m) any { return said(d).PreviousVersion }},
 		{"revisions", "`deployment.sha`", func(d m) any {
@@ -392,8 +392,8 @@ func githubDeploymentFields(more ...field[message[githubDeployment]]) []field[me
 	}, more...)
 }
 
-func githubStarted() rule[message[githubDeployment]] {
-	type m = message[githubDeployment]
+func githubStarted() rule[hook[githubDeployment]] {
+	type m = hook[githubDeployment]
 	return rule[m]{
 		to:   "deployment.started",
 		id:   field[m]{doc: "deployment/`deployment.id`", from: func(d m) any { return named("deployment", d.said.Deployment.GetID()) }},
@@ -407,8 +407,8 @@ func githubStarted() rule[message[githubDeployment]] {
 	}
 }
 
-func githubStatusRules() []rule[message[githubDeployment]] {
-	type m = message[githubDeployment]
+func githubStatusRules() []rule[hook[githubDeployment]] {
+	type m = hook[githubDeployment]
 	stage := func(to string, outcome string, states ...string) rule[m] {
 		r := rule[m]{
 			when: "`deployment_status.state` is `" + strings.Join(states, "`, `") + "`", to: to,
@@ -489,8 +489,8 @@ func (g githubRan[P]) rules(startedDoc string) []rule[P] {
 
 const githubCompleted = "`action` is `completed`"
 
-func githubRunRules() []rule[message[github.WorkflowRunEvent]] {
-	type m = message[github.WorkflowRunEvent]
+func githubRunRules() []rule[hook[github.WorkflowRunEvent]] {
+	type m = hook[github.WorkflowRunEvent]
 	run := func(r m) *github.WorkflowRun { return r.said.GetWorkflowRun() }
 	return githubRan[m]{
 		when: githubCompleted,
@@ -523,8 +523,8 @@ func githubRunRules() []rule[message[github.WorkflowRunEvent]] {
 
 // A job of a workflow is a check run of the same number, name and times: hooks
 // for both say one fact.
-func githubJobRules() []rule[message[github.WorkflowJobEvent]] {
-	type m = message[github.WorkflowJobEvent]
+func githubJobRules() []rule[hook[github.WorkflowJobEvent]] {
+	type m = hook[github.WorkflowJobEvent]
 	job := func(j m) *github.WorkflowJob { return j.said.GetWorkflowJob() }
 	return githubRan[m]{
 		when: githubCompleted,
@@ -547,8 +547,8 @@ func githubJobRules() []rule[message[github.WorkflowJobEvent]] {
 	}.rules("`workflow_job.started_at`")
 }
 
-func githubCheckRules() []rule[message[github.CheckRunEvent]] {
-	type m = message[github.CheckRunEvent]
+func githubCheckRules() []rule[hook[github.CheckRunEvent]] {
+	type m = hook[github.CheckRunEvent]
 	run := func(c m) *github.CheckRun { return c.said.GetCheckRun() }
 	return githubRan[m]{
 		when: githubCompleted,
@@ -571,8 +571,8 @@ func githubCheckRules() []rule[message[github.CheckRunEvent]] {
 	}.rules("`check_run.started_at`")
 }
 
-func githubSuiteRules() []rule[message[github.CheckSuiteEvent]] {
-	type m = message[github.CheckSuiteEvent]
+func githubSuiteRules() []rule[hook[github.CheckSuiteEvent]] {
+	type m = hook[github.CheckSuiteEvent]
 	suite := func(c m) *github.CheckSuite { return c.said.GetCheckSuite() }
 	return githubRan[m]{
 		when: githubCompleted + ", `check_suite.app.slug` is not `github-actions` (workflow_run is the same with its times)",
@@ -596,8 +596,8 @@ func githubSuiteRules() []rule[message[github.CheckSuiteEvent]] {
 	}.rules("")
 }
 
-func githubCommitStatusRules() []rule[message[github.StatusEvent]] {
-	type m = message[github.StatusEvent]
+func githubCommitStatusRules() []rule[hook[github.StatusEvent]] {
+	type m = hook[github.StatusEvent]
 	return githubRan[m]{
 		when: "`state` is not `pending`",
 		id:   field[m]{doc: "status/`id`", from: func(s m) any { return named("status", s.said.GetID()) }},
@@ -613,8 +613,8 @@ func githubCommitStatusRules() []rule[message[github.StatusEvent]] {
 	}.rules("")
 }
 
-func githubReleaseRules() []rule[message[github.ReleaseEvent]] {
-	type m = message[github.ReleaseEvent]
+func githubReleaseRules() []rule[hook[github.ReleaseEvent]] {
+	type m = hook[github.ReleaseEvent]
 	actions := []string{"published", "released", "prereleased"}
 	return []rule[m]{{
 		when: "`action` is `published`, `released` or `prereleased`", to: "artifact.published",
@@ -642,7 +642,7 @@ type githubIssue struct {
 	Label  *github.Label `json:"label"`
 }
 
-func githubLabels(i message[githubIssue]) []string {
+func githubLabels(i hook[githubIssue]) []string {
 	var names []string
 	for _, l := range i.said.Issue.Labels {
 		names = append(names, l.GetName())
@@ -650,8 +650,8 @@ func githubLabels(i message[githubIssue]) []string {
 	return names
 }
 
-func githubIssueRules() []rule[message[githubIssue]] {
-	type m = message[githubIssue]
+func githubIssueRules() []rule[hook[githubIssue]] {
+	type m = hook[githubIssue]
 	incident := func(actions ...string) func(m) bool {
 		return func(i m) bool {
 			issue := i.said.Issue

@@ -29,7 +29,7 @@ type githubAlerts[E any] struct {
 	opens, reopens, remediates, accepts string // when
 	rule, severity, artifact            string
 	remediatedAt, acceptedAt            string
-	read                                func(m message[E]) githubAlert
+	read                                func(m hook[E]) githubAlert
 }
 
 func (k githubAlerts[E]) of() kind {
@@ -69,7 +69,7 @@ func (k githubAlerts[E]) of() kind {
 	remediated := func(a m) time.Time { return a.remediatedAt }
 	accepted := func(a m) time.Time { return a.acceptedAt }
 	opened := field[m]{doc: k.path + "/`alert.number`/opened", from: func(a m) any { return named(a.path, a.number, "opened") }}
-	return kindOfMany(k.name, func(e message[E]) []m { return []m{k.read(e)} },
+	return ofKindEach(k.name, func(e hook[E]) []m { return []m{k.read(e)} },
 		rule[m]{when: k.opens, is: func(a m) bool { return a.opens }, to: "finding.opened", id: opened, time: at("`alert.created_at`", created), fields: fields},
 		rule[m]{when: k.reopens, is: func(a m) bool { return a.reopens }, to: "finding.opened", id: id("opened", "updated_at", updated), time: taken("updated_at", updated), fields: fields},
 		rule[m]{when: k.remediates, is: func(a m) bool { return a.remediated }, to: "finding.remediated", id: id("remediated", k.remediatedAt, remediated), time: taken(k.remediatedAt, remediated), fields: fields},
@@ -78,7 +78,7 @@ func (k githubAlerts[E]) of() kind {
 }
 
 // alertOf has what all messages with alerts have.
-func alertOf[E any](m message[E], path string, number int) githubAlert {
+func alertOf[E any](m hook[E], path string, number int) githubAlert {
 	return githubAlert{place: m.place, path: path, number: number, received: m.received.Time()}
 }
 
@@ -94,13 +94,13 @@ func githubCodeScanning() githubAlerts[github.CodeScanningAlertEvent] {
 		rule:         "`alert.rule.id`",
 		severity:     "`alert.rule.security_severity_level`, else `alert.rule.severity`: high of `error`, medium of `warning`, low of `note`, info of `none`",
 		remediatedAt: "fixed_at", acceptedAt: "dismissed_at",
-		read: func(m message[github.CodeScanningAlertEvent]) githubAlert {
+		read: func(m hook[github.CodeScanningAlertEvent]) githubAlert {
 			alert, action := m.said.GetAlert(), m.said.GetAction()
 			a := alertOf(m, "code-scanning", alert.GetNumber())
 			a.opens, a.reopens = action == "created", action == "reopened" || action == "reopened_by_user"
 			a.remediated, a.accepted = action == "fixed", action == "closed_by_user"
 			a.rule, a.url = first(alert.GetRule().GetID(), alert.GetRuleID()), alert.GetHTMLURL()
-			a.severity = severityOf(first(alert.GetRule().GetSecuritySeverityLevel(), alert.GetRule().GetSeverity(), alert.GetRuleSeverity()))
+			a.severity = hostSeverity(first(alert.GetRule().GetSecuritySeverityLevel(), alert.GetRule().GetSeverity(), alert.GetRuleSeverity()))
 			a.created, a.updated = alert.GetCreatedAt().Time, alert.GetUpdatedAt().Time
 			a.remediatedAt, a.acceptedAt = alert.GetFixedAt().Time, alert.GetDismissedAt().Time
 			return a
@@ -117,14 +117,14 @@ func githubDependabot() githubAlerts[github.DependabotAlertEvent] {
 		severity:     "`alert.security_vulnerability.severity`, else that of the advisory",
 		artifact:     "the package URL of `alert.dependency.package`, without a version: none is stated",
 		remediatedAt: "fixed_at", acceptedAt: "dismissed_at`, `auto_dismissed_at",
-		read: func(m message[github.DependabotAlertEvent]) githubAlert {
+		read: func(m hook[github.DependabotAlertEvent]) githubAlert {
 			alert, action := m.said.GetAlert(), m.said.GetAction()
 			a := alertOf(m, "dependabot", alert.GetNumber())
 			a.opens, a.reopens = action == "created", has([]string{"reopened", "auto_reopened", "reintroduced"}, action)
 			a.remediated, a.accepted = action == "fixed", action == "dismissed" || action == "auto_dismissed"
 			advisory := alert.GetSecurityAdvisory()
 			a.rule, a.url = first(advisory.GetCVEID(), advisory.GetGHSAID()), alert.GetHTMLURL()
-			a.severity = severityOf(first(alert.GetSecurityVulnerability().GetSeverity(), advisory.GetSeverity()))
+			a.severity = hostSeverity(first(alert.GetSecurityVulnerability().GetSeverity(), advisory.GetSeverity()))
 			dependency := alert.GetDependency().GetPackage()
 			a.artifact = githubPackage(dependency.GetEcosystem(), dependency.GetName())
 			a.created, a.updated = alert.GetCreatedAt().Time, alert.GetUpdatedAt().Time
@@ -164,7 +164,7 @@ func githubSecrets() githubAlerts[github.SecretScanningAlertEvent] {
 		remediates: "`action` is `resolved`, `alert.resolution` is `revoked`", accepts: "`action` is `resolved`, `alert.resolution` is anything else",
 		rule: "`alert.secret_type`", severity: "\"high\": none is stated",
 		remediatedAt: "resolved_at", acceptedAt: "resolved_at",
-		read: func(m message[github.SecretScanningAlertEvent]) githubAlert {
+		read: func(m hook[github.SecretScanningAlertEvent]) githubAlert {
 			alert, action := m.said.GetAlert(), m.said.GetAction()
 			a := alertOf(m, "secret-scanning", alert.GetNumber())
 			a.opens, a.reopens = action == "created", action == "reopened"
@@ -195,14 +195,14 @@ func githubVulnerabilities() githubAlerts[githubVulnerability] {
 		opens: "`action` is `create`", reopens: "`action` is `reopen`", remediates: "`action` is `resolve`", accepts: "`action` is `dismiss`",
 		rule: "`alert.external_identifier`, else `ghsa_id`", severity: "`alert.severity`",
 		remediatedAt: "fixed_at", acceptedAt: "dismissed_at",
-		read: func(m message[githubVulnerability]) githubAlert {
+		read: func(m hook[githubVulnerability]) githubAlert {
 			alert, action := &m.said.Alert, m.said.Action
 			a := alertOf(m, "dependabot", alert.Number)
 			if alert.Number == 0 {
 				a.path, a.number = "vulnerability-alert", alert.GetID()
 			}
 			a.opens, a.reopens, a.remediated, a.accepted = action == "create", action == "reopen", action == "resolve", action == "dismiss"
-			a.rule, a.severity = first(alert.GetExternalIdentifier(), alert.GetGitHubSecurityAdvisoryID()), severityOf(alert.GetSeverity())
+			a.rule, a.severity = first(alert.GetExternalIdentifier(), alert.GetGitHubSecurityAdvisoryID()), hostSeverity(alert.GetSeverity())
 			a.created, a.remediatedAt, a.acceptedAt = alert.GetCreatedAt().Time, alert.FixedAt.Time, alert.GetDismissedAt().Time
 			return a
 		},

@@ -84,25 +84,25 @@ func gitlabTime(texts ...string) time.Time {
 
 func gitlabKinds() kinds {
 	return kinds{
-		kindOfMany("push", gitlabWorks, gitlabPushRules()...),
-		kindOf("merge_request", gitlabMergeRules()...),
-		kindOf("pipeline", gitlabPipelineRules()...),
-		kindOf("build", gitlabJobRules()...),
-		kindOf("deployment", gitlabDeploymentRules()...),
-		kindOf("release", gitlabReleaseRules()...),
-		kindOf("feature_flag", gitlabFlagRules()...),
-		kindOf("issue", gitlabIssueRules()...),
-		kindOf("vulnerability", gitlabVulnerabilityRules()...),
+		ofKindEach("push", gitlabWorks, gitlabPushRules()...),
+		ofKind("merge_request", gitlabMergeRules()...),
+		ofKind("pipeline", gitlabPipelineRules()...),
+		ofKind("build", gitlabJobRules()...),
+		ofKind("deployment", gitlabDeploymentRules()...),
+		ofKind("release", gitlabReleaseRules()...),
+		ofKind("feature_flag", gitlabFlagRules()...),
+		ofKind("issue", gitlabIssueRules()...),
+		ofKind("vulnerability", gitlabVulnerabilityRules()...),
 	}
 }
 
 // gitlabWork is one change of a push.
 type gitlabWork struct {
-	message[gitlab.PushEvent]
+	hook[gitlab.PushEvent]
 	work
 }
 
-func gitlabWorks(m message[gitlab.PushEvent]) []gitlabWork {
+func gitlabWorks(m hook[gitlab.PushEvent]) []gitlabWork {
 	branch := m.said.Project.DefaultBranch
 	if branch == "" || m.said.Ref != "refs/heads/"+branch {
 		return nil
@@ -198,8 +198,8 @@ type gitlabMerge struct {
 	} `json:"object_attributes"`
 }
 
-func gitlabMergeRules() []rule[message[gitlabMerge]] {
-	type m = message[gitlabMerge]
+func gitlabMergeRules() []rule[hook[gitlabMerge]] {
+	type m = hook[gitlabMerge]
 	merged := func(r m) bool {
 		return r.said.ObjectAttributes.Action == "merge" && r.said.ObjectAttributes.State == "merged"
 	}
@@ -265,8 +265,8 @@ var gitlabOutcomes = map[string]string{"success": "success", "failed": "failure"
 
 const gitlabOutcomeDoc = ": `success`, failure of `failed`, cancelled of `canceled`"
 
-func gitlabPipelineRules() []rule[message[gitlab.PipelineEvent]] {
-	type m = message[gitlab.PipelineEvent]
+func gitlabPipelineRules() []rule[hook[gitlab.PipelineEvent]] {
+	type m = hook[gitlab.PipelineEvent]
 	outcome := func(p m) string { return gitlabOutcomes[p.said.ObjectAttributes.Status] }
 	finished := field[m]{doc: "`object_attributes.finished_at`", from: func(p m) any { return gitlabTime(p.said.ObjectAttributes.FinishedAt) }}
 	return []rule[m]{{
@@ -290,8 +290,8 @@ func gitlabPipelineRules() []rule[message[gitlab.PipelineEvent]] {
 	}}
 }
 
-func gitlabJobRules() []rule[message[gitlab.JobEvent]] {
-	type m = message[gitlab.JobEvent]
+func gitlabJobRules() []rule[hook[gitlab.JobEvent]] {
+	type m = hook[gitlab.JobEvent]
 	outcome := func(j m) string { return gitlabOutcomes[j.said.BuildStatus] }
 	started := func(j m) time.Time { return gitlabTime(j.said.BuildStartedAt) }
 	finished := field[m]{doc: "`build_finished_at`", from: func(j m) any { return gitlabTime(j.said.BuildFinishedAt) }}
@@ -319,8 +319,8 @@ func gitlabJobRules() []rule[message[gitlab.JobEvent]] {
 	}
 }
 
-func gitlabDeploymentRules() []rule[message[gitlab.DeploymentEvent]] {
-	type m = message[gitlab.DeploymentEvent]
+func gitlabDeploymentRules() []rule[hook[gitlab.DeploymentEvent]] {
+	type m = hook[gitlab.DeploymentEvent]
 	sha := func(d m) string {
 		url := d.said.CommitURL
 		if last := url[strings.LastIndexByte(url, '/')+1:]; isGitHash(last) {
@@ -334,7 +334,7 @@ func gitlabDeploymentRules() []rule[message[gitlab.DeploymentEvent]] {
 		{"service", "the hint, the last part of `project.path_with_namespace`", func(d m) any { return first(d.service(), d.name) }},
 		{"environment", "`environment`", func(d m) any { return d.environment(d.said.Environment) }},
 		{"version", "`ref` where it ends like 1.2.3, the commit in `commit_url`, `short_sha`", func(d m) any {
-			return first(versionOf(d.said.Ref), sha(d), d.said.ShortSHA)
+			return first(versionOfRef(d.said.Ref), sha(d), d.said.ShortSHA)
 		}},
 		{"revisions", "the commit in `commit_url`", func(d m) any {
 			if sha := sha(d); sha != "" {
@@ -366,8 +366,8 @@ func gitlabDeploymentRules() []rule[message[gitlab.DeploymentEvent]] {
 	}
 }
 
-func gitlabReleaseRules() []rule[message[gitlab.ReleaseEvent]] {
-	type m = message[gitlab.ReleaseEvent]
+func gitlabReleaseRules() []rule[hook[gitlab.ReleaseEvent]] {
+	type m = hook[gitlab.ReleaseEvent]
 	return []rule[m]{{
 		when: "`action` is `create` or `update`", is: func(r m) bool { return r.said.Action == "create" || r.said.Action == "update" },
 		to:   "artifact.published",
@@ -382,8 +382,8 @@ func gitlabReleaseRules() []rule[message[gitlab.ReleaseEvent]] {
 
 // A feature flag's message has no time and nothing that tells one switching on
 // from the next: the sender's own id of the message has to.
-func gitlabFlagRules() []rule[message[gitlab.FeatureFlagEvent]] {
-	type m = message[gitlab.FeatureFlagEvent]
+func gitlabFlagRules() []rule[hook[gitlab.FeatureFlagEvent]] {
+	type m = hook[gitlab.FeatureFlagEvent]
 	return []rule[m]{{
 		to: "flag.changed",
 		id: field[m]{doc: "feature_flag/`object_attributes.id`/the header idempotency-key, x-gitlab-event-uuid or a digest of the body", from: func(f m) any {
@@ -443,8 +443,8 @@ func (i *gitlabIssue) labels() []string {
 	return titles
 }
 
-func gitlabIssueRules() []rule[message[gitlabIssue]] {
-	type m = message[gitlabIssue]
+func gitlabIssueRules() []rule[hook[gitlabIssue]] {
+	type m = hook[gitlabIssue]
 	incident := func(i m) bool { return i.isIncident(append(i.said.labels(), i.said.ObjectAttributes.Type)...) }
 	action := func(i m) string { return i.said.ObjectAttributes.Action }
 	// turned: a label has made it an incident just now.
@@ -477,7 +477,7 @@ func gitlabIssueRules() []rule[message[gitlabIssue]] {
 			return i.environment(scopedLabel("environment", i.said.labels()), scopedLabel("env", i.said.labels()))
 		}},
 		{"severity", "`object_attributes.severity` where it is known, " + severityLabelDoc, func(i m) any {
-			return first(severityOf(i.said.ObjectAttributes.Severity), labelledSeverity(i.said.labels()))
+			return first(hostSeverity(i.said.ObjectAttributes.Severity), labelledSeverity(i.said.labels()))
 		}},
 		{"title", "`object_attributes.title`", func(i m) any { return i.said.ObjectAttributes.Title }},
 	}
@@ -495,8 +495,8 @@ func gitlabIssueRules() []rule[message[gitlabIssue]] {
 	}
 }
 
-func gitlabVulnerabilityRules() []rule[message[gitlab.VulnerabilityEvent]] {
-	type m = message[gitlab.VulnerabilityEvent]
+func gitlabVulnerabilityRules() []rule[hook[gitlab.VulnerabilityEvent]] {
+	type m = hook[gitlab.VulnerabilityEvent]
 	fields := []field[m]{
 		{"finding_id", "gitlab/vulnerability/`object_attributes.id`", func(v m) any { return named("gitlab", "vulnerability", v.said.ObjectAttributes.ID) }},
 		{"kind", "secret where `object_attributes.report_type` is `secret_detection`, else vulnerability", func(v m) any {
@@ -506,7 +506,7 @@ func gitlabVulnerabilityRules() []rule[message[gitlab.VulnerabilityEvent]] {
 			return "vulnerability"
 		}},
 		{"rule", "`object_attributes.identifiers`: the CVE, else the first", func(v m) any { return gitlabIdentifier(v.said.ObjectAttributes.Identifiers) }},
-		{"severity", "`object_attributes.severity`; info where it is unknown", func(v m) any { return first(severityOf(v.said.ObjectAttributes.Severity), "info") }},
+		{"severity", "`object_attributes.severity`; info where it is unknown", func(v m) any { return first(hostSeverity(v.said.ObjectAttributes.Severity), "info") }},
 		{"repository", "the path in `object_attributes.url` before /-/", func(v m) any {
 			path, _, _ := strings.Cut(pathOf(v.said.ObjectAttributes.URL), "/-/")
 			return path

@@ -15,7 +15,7 @@ import (
 // The structs are of the plugins' sources; there is no Go library for them.
 
 func jenkinsReader() reader {
-	all := kindOf("build", jenkinsRules()...)
+	all := ofKind("build", jenkinsRules()...)
 	read := func(p *payload, s *said) error {
 		var build jenkinsBuild
 		if err := json.Unmarshal(p.body, &build); err != nil {
@@ -242,8 +242,8 @@ func (b *jenkinsBuild) parameter(names ...string) string {
 
 var jenkinsOutcomes = map[string]string{"SUCCESS": "success", "FAILURE": "failure", "UNSTABLE": "failure", "ABORTED": "cancelled"}
 
-func jenkinsRules() []rule[message[jenkinsBuild]] {
-	type m = message[jenkinsBuild]
+func jenkinsRules() []rule[hook[jenkinsBuild]] {
+	type m = hook[jenkinsBuild]
 	outcome := func(b m) string {
 		if !b.said.ended() {
 			return ""

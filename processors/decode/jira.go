@@ -13,7 +13,7 @@ import (
 // and the rest are kept as they are.
 
 func jiraReader() reader {
-	all := kinds{kindOf("jira:issue_created", jiraRules()...), kindOf("jira:issue_updated", jiraRules()...)}
+	all := kinds{ofKind("jira:issue_created", jiraRules()...), ofKind("jira:issue_updated", jiraRules()...)}
 	read := func(p *payload, s *said) error {
 		var envelope struct {
 			Event string `json:"webhookEvent"`
@@ -125,8 +125,8 @@ func (j *jiraMessage) resolution() (resolved, reopened bool) {
 // before it, but not of what category that was.
 var jiraDone = []string{"done", "closed", "resolved", "completed", "canceled", "cancelled", "fixed"}
 
-func jiraRules() []rule[message[jiraMessage]] {
-	type m = message[jiraMessage]
+func jiraRules() []rule[hook[jiraMessage]] {
+	type m = hook[jiraMessage]
 	fieldsOf := func(i m) []string {
 		return append(i.said.Issue.Fields.Labels[:len(i.said.Issue.Fields.Labels):len(i.said.Issue.Fields.Labels)], i.said.Issue.Fields.Type.Name)
 	}
@@ -178,7 +178,7 @@ func jiraRules() []rule[message[jiraMessage]] {
 			return i.environment(scopedLabel("environment", i.said.Issue.Fields.Labels), scopedLabel("env", i.said.Issue.Fields.Labels))
 		}},
 		{"severity", "`issue.fields.priority.name`: critical of Highest, Critical, Blocker, P0, P1; high of High, Major, P2; medium of Medium, P3; low of Low, Lowest, Minor, Trivial, P4", func(i m) any {
-			return severityOf(i.said.Issue.Fields.Priority.Name)
+			return hostSeverity(i.said.Issue.Fields.Priority.Name)
 		}},
 		{"priority", "`issue.fields.priority.name`", func(i m) any { return i.said.Issue.Fields.Priority.Name }},
 		{"title", "`issue.fields.summary`", func(i m) any { return i.said.Issue.Fields.Summary }},

@@ -46,7 +46,7 @@ func apply[P any](s *said, rules []rule[P], from, origin string, p P) bool {
 		for _, f := range r.fields {
 			v := f.from(p)
 			if at, ok := v.(time.Time); ok && !at.IsZero() {
-				v = moment(at)
+				v = instant(at)
 			}
 			if !empty(v) {
 				data[f.name] = v
@@ -59,9 +59,9 @@ func apply[P any](s *said, rules []rule[P], from, origin string, p P) bool {
 	return fits
 }
 
-// moment is t as facts have it: a webhook and an API may write one moment in
+// instant is t as facts have it: a webhook and an API may write one moment in
 // two zones, and would be two contents of one fact.
-func moment(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+func instant(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
 // fixed fills a field with the same text always.
 func fixed[P any](name, text string) field[P] {

@@ -3,12 +3,13 @@ package decode
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
 
-// message is a payload read as E, what the source's library makes of it.
-type message[E any] struct {
+// hook is a payload read as E, what the source's library makes of it.
+type hook[E any] struct {
 	*payload
 	place
 	said E
@@ -48,6 +49,8 @@ func named(parts ...any) string {
 	return strings.Join(texts, "/")
 }
 
+func has(list []string, s string) bool { return slices.Contains(list, s) }
+
 // kind is one kind of a source's messages, and its rules.
 type kind struct {
 	name string // the source's name for it
@@ -55,21 +58,21 @@ type kind struct {
 	rows []row
 }
 
-// kindOf is a kind that each of the rules is asked about.
-func kindOf[E any](name string, rules ...rule[message[E]]) kind {
-	return kindOfMany(name, func(m message[E]) []message[E] { return []message[E]{m} }, rules...)
+// ofKind is a kind that each of the rules is asked about.
+func ofKind[E any](name string, rules ...rule[hook[E]]) kind {
+	return ofKindEach(name, func(m hook[E]) []hook[E] { return []hook[E]{m} }, rules...)
 }
 
-// kindOfMany is a kind whose messages each hold several things, and the rules
+// ofKindEach is a kind whose messages each hold several things, and the rules
 // are asked about each of them.
-func kindOfMany[E, P any](name string, each func(message[E]) []P, rules ...rule[P]) kind {
+func ofKindEach[E, P any](name string, each func(hook[E]) []P, rules ...rule[P]) kind {
 	own := make([]rule[P], len(rules)) // rules may serve two kinds
 	for i, r := range rules {
 		r.from = name
 		own[i] = r
 	}
 	say := func(s *said, from place) error {
-		m := message[E]{payload: s.payload, place: from}
+		m := hook[E]{payload: s.payload, place: from}
 		if err := json.Unmarshal(s.payload.body, &m.said); err != nil {
 			return malformed(err)
 		}

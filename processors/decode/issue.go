@@ -1,12 +1,9 @@
 package decode
 
-import (
-	"net/url"
-	"slices"
-	"strings"
-)
+import "strings"
 
-func has(list []string, s string) bool { return slices.Contains(list, s) }
+// What people say with the labels of an issue, and how bad trackers and
+// scanners of code hosts say things are.
 
 // scopedLabel is x of the first label name:x (or name::x, as GitLab scopes
 // labels), in any case; empty where there is none.
@@ -20,8 +17,8 @@ func scopedLabel(name string, labels []string) string {
 	return ""
 }
 
-// severities are the ranks of what tools call them.
-var severities = map[string]string{
+// hostSeverities are the ranks of what tools call them.
+var hostSeverities = map[string]string{
 	"critical": "critical", "blocker": "critical", "highest": "critical", "sev0": "critical", "sev1": "critical", "sev-0": "critical", "sev-1": "critical", "1": "critical",
 	"s1": "critical", "p0": "critical", "p1": "critical",
 	"high": "high", "major": "high", "error": "high", "sev2": "high", "sev-2": "high", "2": "high", "s2": "high", "p2": "high",
@@ -30,38 +27,22 @@ var severities = map[string]string{
 	"info": "info", "none": "info", "sev5": "info", "sev-5": "info", "5": "info", "p5": "info",
 }
 
-// severityOf is the rank of a tool's word, empty where it is no word for one.
-func severityOf(word string) string { return severities[strings.ToLower(strings.TrimSpace(word))] }
+// hostSeverity is the rank of a tool's word, empty where it is no word for one.
+func hostSeverity(word string) string {
+	return hostSeverities[strings.ToLower(strings.TrimSpace(word))]
+}
 
 const severityLabelDoc = "a label such as sev1 or severity:high"
 
 // labelledSeverity is the severity that labels state.
 func labelledSeverity(labels []string) string {
-	if s := severityOf(first(scopedLabel("severity", labels), scopedLabel("sev", labels))); s != "" {
+	if s := hostSeverity(first(scopedLabel("severity", labels), scopedLabel("sev", labels))); s != "" {
 		return s
 	}
 	for _, label := range labels {
-		if l := strings.ToLower(label); strings.HasPrefix(l, "sev") && severities[l] != "" {
-			return severities[l]
+		if l := strings.ToLower(label); strings.HasPrefix(l, "sev") && hostSeverities[l] != "" {
+			return hostSeverities[l]
 		}
 	}
 	return ""
-}
-
-// packageURL is a package URL (package-url/purl-spec) of a name, whose parts
-// are between slashes, and a version; empty without a name.
-func packageURL(kind, name, version string) string {
-	if name == "" {
-		return ""
-	}
-	parts := strings.Split(name, "/")
-	for i := range parts {
-		parts[i] = url.PathEscape(parts[i])
-		parts[i] = strings.ReplaceAll(parts[i], "@", "%40")
-	}
-	purl := "pkg:" + kind + "/" + strings.Join(parts, "/")
-	if version != "" {
-		purl += "@" + url.QueryEscape(version)
-	}
-	return purl
 }
