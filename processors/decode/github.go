@@ -37,7 +37,11 @@ func githubReader() reader {
 		if envelope.Action != "" {
 			typ += "." + envelope.Action
 		}
-		return s.original(typ, from.origin, "", githubTime(name, p.body))
+		var at time.Time
+		if s.latest == 0 { // no fact tells the time
+			at = githubTime(name, p.body)
+		}
+		return s.original(typ, from.origin, "", at)
 	}
 	return reader{source: "github", read: read, rows: all.rows()}
 }
