@@ -72,7 +72,7 @@ func githubTime(name string, body []byte) time.Time {
 
 func githubDelivery() kinds {
 	return kinds{
-		ofKindEach("push", githubWorks, githubPushRules()...),
+		ofKindEach("push", githubWorks, githubPushes()),
 		ofKind("pull_request", githubPullRules()...),
 		ofKind("pull_request_review", githubReviewRules()...),
 		ofKind("deployment", githubStarted()),
@@ -87,14 +87,8 @@ func githubDelivery() kinds {
 	}
 }
 
-// githubWork is one change of a push.
-type githubWork struct {
-	hook[github.PushEvent]
-	work
-}
-
 // githubWorks are the changes that a push brings to the default branch.
-func githubWorks(m hook[github.PushEvent]) []githubWork {
+func githubWorks(m hook[github.PushEvent]) []pushed {
 	push := &m.said
 	branch := first(push.GetRepo().GetDefaultBranch(), push.GetRepo().GetMasterBranch())
 	if branch == "" || push.GetRef() != "refs/heads/"+branch || push.GetDeleted() {
@@ -115,11 +109,7 @@ func githubWorks(m hook[github.PushEvent]) []githubWork {
 		}
 		commits = append(commits, one)
 	}
-	var all []githubWork
-	for _, w := range works(commits, githubMergeOf) {
-		all = append(all, githubWork{m, w})
-	}
-	return all
+	return pushesOf(m.place, commits, githubMergeOf)
 }
 
 var githubMerge = regexp.MustCompile(`^Merge pull request #(\d+) from `)
@@ -139,35 +129,14 @@ func githubMergeOf(message string) (m merge) {
 	return m
 }
 
-func githubPushRules() []rule[githubWork] {
-	const last = "`id` of the last commit"
-	return []rule[githubWork]{{
-		when: "to the default branch: the commits of each pull request, told by `Merge pull request #7 from` and `(#7)` in their messages, and those of none",
-		to:   "change.merged",
-		id: field[githubWork]{doc: "push/" + last + ", and /pull/7 of a pull request", from: func(w githubWork) any {
-			if w.number != 0 {
-				return named("push", w.last().revision, "pull", w.number)
-			}
-			return named("push", w.last().revision)
-		}},
-		time: field[githubWork]{doc: "`timestamp` of the last commit", from: func(w githubWork) any { return w.last().at }},
-		fields: []field[githubWork]{
-			{"change_id", "github/`repository.full_name`/pull/7 of a pull request, else github/`repository.full_name`/push/" + last, func(w githubWork) any {
-				if w.number != 0 {
-					return w.entity("pull", w.number)
-				}
-				return w.entity("push", w.last().revision)
-			}},
-			{"repository", "`repository.full_name`", func(w githubWork) any { return w.repository }},
-			{"revision", last, func(w githubWork) any { return w.last().revision }},
-			{"commits", "`id`, `timestamp`, `author.username` or `author.name` of each", func(w githubWork) any { return w.work.data() }},
-			{"merged_at", "`timestamp` of the last commit", func(w githubWork) any { return w.last().at }},
-			{"title", "the first line of the last commit's message without `(#7)`, of a merge commit's body", func(w githubWork) any { return w.title }},
-			{"author", "that of the last commit, nobody where it is a merge commit", func(w githubWork) any { return w.work.author() }},
-			{"paths", "`added`, `modified`, `removed` of all commits", func(w githubWork) any { return w.work.paths() }},
-			{"reverts", "what the last commit's message says it reverts", func(w githubWork) any { return githubReverts(w.place, w.last().message) }},
-		},
-	}}
+func githubPushes() rule[pushed] {
+	return pushes{
+		tool: "github", repository: "`repository.full_name`", request: "pull",
+		when:     "to the default branch: the commits of each pull request, told by `Merge pull request #7 from` and `(#7)` in their messages, and those of none",
+		revision: "`id`", at: "`timestamp`", author: "`author.username` or `author.name`", paths: "`added`, `modified`, `removed`",
+		title:   "the first line of the last commit's message without `(#7)`, of a merge commit's body",
+		reverts: func(from place, message string) string { return githubReverts(from, message) },
+	}.rule()
 }
 
 // GitHub's button writes `Reverts octo/shop#7` into the new pull request.
@@ -222,12 +191,7 @@ func githubPullRules() []rule[hook[githubPull]] {
 	const when = "`action` is `closed` and `pull_request.merged_at` is stated"
 	return []rule[m]{
 		{when: when, is: merged, to: "change.merged", id: id("merged"), time: mergedAt, fields: change(
-			field[m]{"commits", "`pull_request.head.sha`", func(p m) any {
-				if sha := p.said.PullRequest.GetHead().GetSHA(); sha != "" {
-					return []commitData{{Revision: sha}}
-				}
-				return nil
-			}},
+			field[m]{"commits", "`pull_request.head.sha`", func(p m) any { return tip(p.said.PullRequest.GetHead().GetSHA()) }},
 			field[m]{"author", "`pull_request.user.login`", func(p m) any { return p.said.PullRequest.GetUser().GetLogin() }},
 			field[m]{"title", "`pull_request.title`", func(p m) any { return p.said.PullRequest.GetTitle() }},
 			field[m]{"reverts", "what `body` and `title` say: `Reverts octo/shop#7`, `This reverts commit 1a2b...`, `Revert \"... (#7)\"`", func(p m) any {
@@ -249,16 +213,7 @@ func githubPullRules() []rule[hook[githubPull]] {
 			fields: change(field[m]{"paths", "`filename` and `previous_filename` of each", func(p m) any { return githubPaths(p.said.Files) }})},
 		{ // A rebase, or a message of somebody's own, says nothing of a pull request.
 			when: when + ": the push that merged it is no change of its own", is: merged, to: "fact.retracted", id: id("push"), time: mergedAt,
-			fields: []field[m]{
-				{"retracts", "id push/`pull_request.merge_commit_sha`", func(p m) any {
-					push := named("push", p.said.PullRequest.GetMergeCommitSHA())
-					if push == "" {
-						return nil
-					}
-					return map[string]string{"source": p.origin, "id": push}
-				}},
-				fixed[m]("reason", "the push merges a pull request"),
-			}},
+			fields: unsays("`pull_request.merge_commit_sha`", func(p m) string { return p.said.PullRequest.GetMergeCommitSHA() })},
 	}
 }
 
