@@ -19,7 +19,7 @@ func azureReader() reader {
 		ofKindEach("git.push", azureWorks, azurePushes()),
 		ofKind("git.pullrequest.updated", azurePullRules()...),
 		ofKind("git.pullrequest.merged", azurePullRules()...),
-		ofKind("build.complete", azureBuildRules()...),
+		azureBuilds(),
 		ofKind("ms.vss-release.deployment-started-event", azureStage("deployment.started", "started")),
 		ofKind("ms.vss-release.deployment-completed-event", azureStage("deployment.finished", "completed")),
 	}
@@ -232,41 +232,25 @@ var azureOutcomes = map[string]string{
 	"succeeded": "success", "partiallySucceeded": "failure", "failed": "failure", "canceled": "cancelled", "stopped": "cancelled",
 }
 
-const azureOutcomeDoc = ": success of `succeeded`, failure of `failed` and `partiallySucceeded`, cancelled of `canceled` and `stopped`"
-
-func azureBuildRules() []rule[hook[azureBuild]] {
-	type m = hook[azureBuild]
-	outcome := func(b m) string { return azureOutcomes[first(b.said.Resource.Result, b.said.Resource.Status)] }
-	name := func(b m) string { return b.said.Resource.Definition.Name }
-	finished := field[m]{doc: "`resource.finishTime`", from: func(b m) any { return b.said.Resource.Finish.Time }}
-	id := field[m]{doc: "build/`resource.id`", from: func(b m) any { return named("build", b.said.Resource.ID) }}
-	// The organisation numbers its builds; old hooks name no project.
-	entity := func(name string) field[m] {
-		return field[m]{name, "the organisation's URL/build/`resource.id`", func(b m) any { return named(b.origin, "build", b.said.Resource.ID) }}
-	}
-	both := []field[m]{
-		{"revision", "`resource.sourceVersion`, the commit in `resource.sourceGetVersion`", func(b m) any { return b.said.revision() }},
-		{"outcome", "`resource.result`, `resource.status`" + azureOutcomeDoc, func(b m) any { return outcome(b) }},
-		{"duration_ms", "from `resource.startTime` to `resource.finishTime`", func(b m) any {
-			return between(b.said.Resource.Start.Time, b.said.Resource.Finish.Time)
-		}},
-	}
-	const when = "it has ended"
-	return []rule[m]{
-		{when: when + ", and it is no test", to: "build.finished", id: id, time: finished,
-			is: func(b m) bool { return outcome(b) != "" && !isTest(name(b)) },
-			fields: append([]field[m]{entity("build_id"),
-				{"repository", "`resource.repository.id` where it is owner/name, else `project.name`/`resource.repository.name`", func(b m) any {
-					if id := b.said.Resource.Repository.ID; strings.Contains(id, "/") {
-						return id
-					}
-					return named(b.said.Resource.Project.Name, b.said.Resource.Repository.Name)
-				}},
-				{"started_at", "`resource.startTime`", func(b m) any { return b.said.Resource.Start.Time }}}, both...)},
-		{when: when + ", and " + testDoc, to: "test.finished", id: id, time: finished,
-			is:     func(b m) bool { return outcome(b) != "" && isTest(name(b)) },
-			fields: append([]field[m]{entity("run_id"), {"suite", "`resource.definition.name`", func(b m) any { return name(b) }}}, both...)},
-	}
+func azureBuilds() kind {
+	return ofRuns("build.complete", runs{
+		when: "it has ended", id: "build/`resource.id`", entity: "the organisation's URL/build/`resource.id`", name: "`resource.definition.name`",
+		revision:   "`resource.sourceVersion`, the commit in `resource.sourceGetVersion`",
+		repository: "`resource.repository.id` where it is owner/name, else `project.name`/`resource.repository.name`",
+		outcome:    "`resource.result`, `resource.status`: success of `succeeded`, failure of `failed` and `partiallySucceeded`, cancelled of `canceled` and `stopped`",
+		started:    "`resource.startTime`", ended: "`resource.finishTime`",
+	}, func(m hook[azureBuild]) run {
+		b := &m.said.Resource
+		r := run{
+			// The organisation numbers its builds; old hooks name no project.
+			id: named("build", b.ID), entity: named(m.origin, "build", b.ID), name: b.Definition.Name, revision: m.said.revision(),
+			outcome: azureOutcomes[first(b.Result, b.Status)], started: b.Start.Time, ended: b.Finish.Time,
+		}
+		if r.repository = b.Repository.ID; !strings.Contains(r.repository, "/") {
+			r.repository = named(b.Project.Name, b.Repository.Name)
+		}
+		return r
+	})
 }
 
 // azureRelease is one release, in as many places as the hooks have it.

@@ -19,8 +19,8 @@ func bitbucketReader() reader {
 	all := kinds{
 		ofKindEach("repo:push", bitbucketWorks, bitbucketPushes()),
 		ofKind("pullrequest:fulfilled", bitbucketPullRules()...),
-		ofKind("repo:commit_status_created", bitbucketStatusRules()...),
-		ofKind("repo:commit_status_updated", bitbucketStatusRules()...),
+		bitbucketStatuses("repo:commit_status_created"),
+		bitbucketStatuses("repo:commit_status_updated"),
 		ofKind("pr:merged", bitbucketServerRules()...),
 	}
 	read := func(p *payload, s *said) error {
@@ -245,36 +245,21 @@ func (s *bitbucketStatus) revision() string {
 
 var bitbucketOutcomes = map[string]string{"SUCCESSFUL": "success", "FAILED": "failure", "STOPPED": "cancelled"}
 
-func bitbucketStatusRules() []rule[hook[bitbucketStatus]] {
-	type m = hook[bitbucketStatus]
-	name := func(s m) string { return first(s.said.Status.Name, s.said.Status.Key) }
-	outcome := func(s m) string { return bitbucketOutcomes[s.said.Status.State] }
-	updated := field[m]{doc: "`commit_status.updated_on`", from: func(s m) any { return bitbucketTime(s.said.Status.Updated) }}
-	id := field[m]{doc: "status/the commit/`commit_status.key`/`commit_status.updated_on`", from: func(s m) any {
-		return named("status", s.said.revision(), s.said.Status.Key, updated.from(s))
-	}}
-	entity := func(name string) field[m] {
-		return field[m]{name, "bitbucket/`repository.full_name`/status/the commit/`commit_status.key`", func(s m) any {
-			return s.entity("status", s.said.revision(), s.said.Status.Key)
-		}}
-	}
-	both := []field[m]{
-		{"revision", "`commit_status.commit.hash`, the commit in `commit_status.links.commit.href`", func(s m) any { return s.said.revision() }},
-		{"outcome", "`commit_status.state`: success of `SUCCESSFUL`, failure of `FAILED`, cancelled of `STOPPED`", func(s m) any { return outcome(s) }},
-		{"duration_ms", "from `commit_status.created_on` to `commit_status.updated_on`", func(s m) any {
-			return between(bitbucketTime(s.said.Status.Created), bitbucketTime(s.said.Status.Updated))
-		}},
-	}
-	const when = "`commit_status.state` is not `INPROGRESS`"
-	return []rule[m]{
-		{when: when + ", and it is no test", to: "build.finished", id: id, time: updated,
-			is: func(s m) bool { return outcome(s) != "" && !isTest(name(s)) },
-			fields: append([]field[m]{entity("build_id"), {"repository", "`repository.full_name`", func(s m) any { return s.repository }},
-				{"started_at", "`commit_status.created_on`", func(s m) any { return bitbucketTime(s.said.Status.Created) }}}, both...)},
-		{when: when + ", and " + testDoc, to: "test.finished", id: id, time: updated,
-			is:     func(s m) bool { return outcome(s) != "" && isTest(name(s)) },
-			fields: append([]field[m]{entity("run_id"), {"suite", "`commit_status.name`, `commit_status.key`", func(s m) any { return name(s) }}}, both...)},
-	}
+func bitbucketStatuses(name string) kind {
+	return ofRuns(name, runs{
+		when: "`commit_status.state` is not `INPROGRESS`", id: "status/the commit/`commit_status.key`/`commit_status.updated_on`",
+		entity: "bitbucket/`repository.full_name`/status/the commit/`commit_status.key`", name: "`commit_status.name`, `commit_status.key`",
+		revision:   "`commit_status.commit.hash`, the commit in `commit_status.links.commit.href`",
+		repository: "`repository.full_name`", outcome: "`commit_status.state`: success of `SUCCESSFUL`, failure of `FAILED`, cancelled of `STOPPED`",
+		started: "`commit_status.created_on`", ended: "`commit_status.updated_on`",
+	}, func(m hook[bitbucketStatus]) run {
+		s := &m.said.Status
+		updated := bitbucketTime(s.Updated)
+		return run{
+			id: named("status", m.said.revision(), s.Key, updated), entity: m.entity("status", m.said.revision(), s.Key), name: first(s.Name, s.Key),
+			revision: m.said.revision(), repository: m.repository, outcome: bitbucketOutcomes[s.State], started: bitbucketTime(s.Created), ended: updated,
+		}
+	})
 }
 
 // bitbucketServerPull is a merged pull request of Data Center.

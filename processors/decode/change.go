@@ -222,22 +222,3 @@ func versionOfRef(ref string) string {
 	}
 	return ref
 }
-
-// Words that say that a run is of tests, and those that say it is more than
-// that. A run that only might be tests is a build.
-var (
-	testWords = []string{"test", "tests", "testing", "pytest", "unittest", "unittests", "e2e", "spec", "specs", "rspec", "junit", "jest"}
-	moreWords = []string{"build", "builds", "compile", "deploy", "deployment", "release", "publish", "package", "lint"}
-	wordEnds  = regexp.MustCompile(`[^0-9a-z]+`)
-)
-
-// isTest tells by its name whether what ran was tests and nothing else.
-func isTest(name string) bool {
-	words := wordEnds.Split(strings.ToLower(name), -1)
-	has := func(list []string) bool {
-		return slices.ContainsFunc(words, func(w string) bool { return slices.Contains(list, w) })
-	}
-	return has(testWords) && !has(moreWords)
-}
-
-const testDoc = "its name has a word such as test, e2e or spec and none such as build, deploy or lint"

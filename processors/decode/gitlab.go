@@ -86,8 +86,8 @@ func gitlabKinds() kinds {
 	return kinds{
 		ofKindEach("push", gitlabWorks, gitlabPushes()),
 		ofKind("merge_request", gitlabMergeRules()...),
-		ofKind("pipeline", gitlabPipelineRules()...),
-		ofKind("build", gitlabJobRules()...),
+		gitlabPipelines(),
+		gitlabJobs(),
 		ofKind("deployment", gitlabDeploymentRules()...),
 		ofKind("release", gitlabReleaseRules()...),
 		ofKind("feature_flag", gitlabFlagRules()...),
@@ -219,58 +219,34 @@ var gitlabOutcomes = map[string]string{"success": "success", "failed": "failure"
 
 const gitlabOutcomeDoc = ": `success`, failure of `failed`, cancelled of `canceled`"
 
-func gitlabPipelineRules() []rule[hook[gitlab.PipelineEvent]] {
-	type m = hook[gitlab.PipelineEvent]
-	outcome := func(p m) string { return gitlabOutcomes[p.said.ObjectAttributes.Status] }
-	finished := field[m]{doc: "`object_attributes.finished_at`", from: func(p m) any { return gitlabTime(p.said.ObjectAttributes.FinishedAt) }}
-	return []rule[m]{{
-		when: "`object_attributes.status` is `success`, `failed` or `canceled`", is: func(p m) bool { return outcome(p) != "" },
-		to: "build.finished", time: finished,
-		id: field[m]{doc: "pipeline/`object_attributes.id`/`object_attributes.finished_at`", from: func(p m) any {
-			return named("pipeline", p.said.ObjectAttributes.ID, finished.from(p))
-		}},
-		fields: []field[m]{
-			{"build_id", "gitlab/`project.path_with_namespace`/pipeline/`object_attributes.id`", func(p m) any { return p.entity("pipeline", p.said.ObjectAttributes.ID) }},
-			{"repository", "`project.path_with_namespace`", func(p m) any { return p.repository }},
-			{"revision", "`object_attributes.sha`", func(p m) any { return p.said.ObjectAttributes.SHA }},
-			{"outcome", "`object_attributes.status`" + gitlabOutcomeDoc, func(p m) any { return outcome(p) }},
-			{"duration_ms", "`object_attributes.duration` seconds", func(p m) any {
-				if seconds := p.said.ObjectAttributes.Duration; seconds > 0 {
-					return seconds * 1000
-				}
-				return nil
-			}},
-		},
-	}}
+func gitlabPipelines() kind {
+	return ofRuns("pipeline", runs{
+		when: "`object_attributes.status` is `success`, `failed` or `canceled`", id: "pipeline/`object_attributes.id`/`object_attributes.finished_at`",
+		entity: "gitlab/`project.path_with_namespace`/pipeline/`object_attributes.id`", name: "`object_attributes.name`", revision: "`object_attributes.sha`",
+		repository: "`project.path_with_namespace`", outcome: "`object_attributes.status`" + gitlabOutcomeDoc, ended: "`object_attributes.finished_at`",
+		duration: "`object_attributes.duration` seconds",
+	}, func(m hook[gitlab.PipelineEvent]) run {
+		p := &m.said.ObjectAttributes
+		finished := gitlabTime(p.FinishedAt)
+		return run{
+			id: named("pipeline", p.ID, finished), entity: m.entity("pipeline", p.ID), name: p.Name, revision: p.SHA, repository: m.repository,
+			outcome: gitlabOutcomes[p.Status], ended: finished, duration: time.Duration(p.Duration) * time.Second,
+		}
+	})
 }
 
-func gitlabJobRules() []rule[hook[gitlab.JobEvent]] {
-	type m = hook[gitlab.JobEvent]
-	outcome := func(j m) string { return gitlabOutcomes[j.said.BuildStatus] }
-	started := func(j m) time.Time { return gitlabTime(j.said.BuildStartedAt) }
-	finished := field[m]{doc: "`build_finished_at`", from: func(j m) any { return gitlabTime(j.said.BuildFinishedAt) }}
-	id := field[m]{doc: "job/`build_id`", from: func(j m) any { return named("job", j.said.BuildID) }}
-	entity := func(name string) field[m] {
-		return field[m]{name, "gitlab/`project.path_with_namespace`/job/`build_id`", func(j m) any { return j.entity("job", j.said.BuildID) }}
-	}
-	both := []field[m]{
-		{"revision", "`sha`", func(j m) any { return j.said.SHA }},
-		{"outcome", "`build_status`" + gitlabOutcomeDoc, func(j m) any { return outcome(j) }},
-		{"duration_ms", "from `build_started_at` to `build_finished_at`", func(j m) any {
-			return between(started(j), gitlabTime(j.said.BuildFinishedAt))
-		}},
-	}
-	const when = "`build_status` is `success`, `failed` or `canceled`"
-	return []rule[m]{
-		{when: when + ", and it is no test", to: "build.finished", id: id, time: finished,
-			is: func(j m) bool { return outcome(j) != "" && !isTest(j.said.BuildName) },
-			fields: append([]field[m]{entity("build_id"),
-				{"repository", "`project.path_with_namespace`, the path of `repository.homepage`", func(j m) any { return j.repository }},
-				{"started_at", "`build_started_at`", func(j m) any { return started(j) }}}, both...)},
-		{when: when + ", and " + testDoc, to: "test.finished", id: id, time: finished,
-			is:     func(j m) bool { return outcome(j) != "" && isTest(j.said.BuildName) },
-			fields: append([]field[m]{entity("run_id"), {"suite", "`build_name`", func(j m) any { return j.said.BuildName }}}, both...)},
-	}
+func gitlabJobs() kind {
+	return ofRuns("build", runs{
+		when: "`build_status` is `success`, `failed` or `canceled`", id: "job/`build_id`", entity: "gitlab/`project.path_with_namespace`/job/`build_id`",
+		name: "`build_name`", revision: "`sha`", repository: "`project.path_with_namespace`, the path of `repository.homepage`",
+		outcome: "`build_status`" + gitlabOutcomeDoc, started: "`build_started_at`", ended: "`build_finished_at`",
+	}, func(m hook[gitlab.JobEvent]) run {
+		j := &m.said
+		return run{
+			id: named("job", j.BuildID), entity: m.entity("job", j.BuildID), name: j.BuildName, revision: j.SHA, repository: m.repository,
+			outcome: gitlabOutcomes[j.BuildStatus], started: gitlabTime(j.BuildStartedAt), ended: gitlabTime(j.BuildFinishedAt),
+		}
+	})
 }
 
 func gitlabDeploymentRules() []rule[hook[gitlab.DeploymentEvent]] {
