@@ -59,7 +59,7 @@ func githubTime(name string, body []byte) time.Time {
 	case "pull_request_review":
 		object = "review"
 	case "status":
-		return timeIn(body, "updated_at", "created_at")
+		return objectTime(body, "updated_at", "created_at")
 	}
 	if strings.HasSuffix(name, "_alert") {
 		object = "alert"
@@ -68,7 +68,7 @@ func githubTime(name string, body []byte) time.Time {
 	if json.Unmarshal(body, &objects) != nil {
 		return time.Time{}
 	}
-	return timeIn(objects[object], "updated_at", "submitted_at", "completed_at", "published_at", "created_at")
+	return objectTime(objects[object], "updated_at", "submitted_at", "completed_at", "published_at", "created_at")
 }
 
 func githubDelivery() kinds {
