@@ -8,6 +8,7 @@ import (
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/processors/decode"
 	"github.com/whencehq/whence/processors/enrich"
+	"github.com/whencehq/whence/processors/rules"
 	"github.com/whencehq/whence/processors/store"
 	"github.com/whencehq/whence/processors/timeline"
 	"github.com/whencehq/whence/processors/validate"
@@ -18,6 +19,7 @@ import (
 // Dependencies is what the stages need of the world around them.
 type Dependencies struct {
 	MaxEventBytes, MaxDepth int
+	Rules                   *rules.Set // nil: none
 
 	Timeline   *timeline.Timeline
 	ContextLog timeline.Log
@@ -30,13 +32,20 @@ type Dependencies struct {
 
 // Events is the chain of the input topics.
 func Events(d Dependencies) []pipeline.Processor {
-	return []pipeline.Processor{
-		decode.New(decode.Config{MaxEventBytes: d.MaxEventBytes, MaxDepth: d.MaxDepth}),
-		validate.New(validate.Config{}),
+	return append(Reading(d),
 		&timeline.Processor{Log: d.ContextLog, Timeline: d.Timeline},
 		&enrich.Processor{Timeline: d.Timeline},
 		&store.Events{Sink: d.Sink, Graveyard: d.Graveyard, Replay: d.Replay},
-	}
+	)
+}
+
+// Reading is the beginning of that chain, which needs nothing of the world: from
+// records to events that are held to be true, and dead letters.
+func Reading(d Dependencies) []pipeline.Processor {
+	return d.Rules.Around(
+		decode.New(decode.Config{MaxEventBytes: d.MaxEventBytes, MaxDepth: d.MaxDepth}),
+		validate.New(validate.Config{}),
+	)
 }
 
 // Facts is the chain of the context log's writer.

@@ -63,7 +63,7 @@ func (c *DeadLetters) Append(d *DeadLetter) {
 }
 
 // Batch is a row of whence_state.batches: what became of the records
-// [From, To) of a partition. Stored + Dead = Records; the last three count
+// [From, To) of a partition. Stored + Dead + Dropped = Records; the last three count
 // events, of which a record may bring several.
 type Batch struct {
 	Topic                       string
@@ -72,6 +72,7 @@ type Batch struct {
 	From, To                    int64  // To is exclusive
 	Records                     uint64 // that were there: a log may have gaps
 	Stored, Dead                uint64 // records that brought events, records buried
+	Dropped                     uint64 // records that the operator's rules don't want
 	Facts, Observations, Others uint64
 	Hash                        uint64 // of the records' raw bytes
 	Revision                    uint64 // that the enrichment was computed at
@@ -85,6 +86,7 @@ type Batches struct {
 	partition                   fixed
 	from, to                    fixed
 	records, stored, dead       fixed
+	dropped                     fixed
 	facts, observations, others fixed
 	hash, revision              fixed
 }
@@ -93,7 +95,7 @@ type Batches struct {
 func NewBatches() *Batches {
 	c := &Batches{topicID: uuids(), partition: signed32(), from: signed(), to: signed()}
 	for _, f := range []*fixed{
-		&c.records, &c.stored, &c.dead, &c.facts, &c.observations, &c.others, &c.hash, &c.revision,
+		&c.records, &c.stored, &c.dead, &c.dropped, &c.facts, &c.observations, &c.others, &c.hash, &c.revision,
 	} {
 		*f = unsigned()
 	}
@@ -101,7 +103,7 @@ func NewBatches() *Batches {
 	c.columns = []named{
 		{"topic", &c.topic}, {"topic_id", &c.topicID}, {"partition", &c.partition},
 		{"from_offset", &c.from}, {"to_offset", &c.to},
-		{"records", &c.records}, {"stored", &c.stored}, {"dead", &c.dead},
+		{"records", &c.records}, {"stored", &c.stored}, {"dead", &c.dead}, {"dropped", &c.dropped},
 		{"facts", &c.facts}, {"observations", &c.observations}, {"others", &c.others},
 		{"hash", &c.hash}, {"revision", &c.revision},
 	}
@@ -119,6 +121,7 @@ func (c *Batches) Append(b *Batch) {
 	c.records.Append64(b.Records)
 	c.stored.Append64(b.Stored)
 	c.dead.Append64(b.Dead)
+	c.dropped.Append64(b.Dropped)
 	c.facts.Append64(b.Facts)
 	c.observations.Append64(b.Observations)
 	c.others.Append64(b.Others)
