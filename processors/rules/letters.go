@@ -132,6 +132,11 @@ func (l *letter) withhold(r *rule) {
 	l.record.Value, l.record.Headers = nil, l.Headers
 }
 
+const withheld = "its bytes are withheld by rule "
+
+// Withheld tells by a letter's detail that its bytes are: nothing can be made of it.
+func Withheld(detail string) bool { return strings.Contains(detail, "("+withheld) }
+
 // scrub takes out of a letter what says in other words what the rule hides: a
 // key is made of anything, and details quote values.
 func (l *letter) scrub(r *rule) {
@@ -139,7 +144,7 @@ func (l *letter) scrub(r *rule) {
 	l.record.Key = nil
 	about := "what it says is hidden by rule " + r.name
 	if l.withheld {
-		about = "its bytes are withheld by rule " + r.name
+		about = withheld + r.name
 	}
 	if strings.HasSuffix(l.Detail, ")") && strings.Contains(l.Detail, " by rule ") {
 		return

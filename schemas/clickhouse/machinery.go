@@ -128,3 +128,57 @@ func (c *Batches) Append(b *Batch) {
 	c.hash.Append64(b.Hash)
 	c.revision.Append64(b.Revision)
 }
+
+// LetterReplay is a row of whence.dead_letter_replays: what became of a dead
+// letter that was taken through the pipeline again.
+type LetterReplay struct {
+	Topic      string
+	TopicID    [16]byte
+	Partition  int32
+	Offset     int64
+	Outcome    string // LetterStored, LetterDropped, LetterDead
+	Reason     string // where it is dead
+	Detail     string
+	ReplayedAt event.Millis
+}
+
+// The outcomes of a replay.
+const (
+	LetterStored  = "stored"
+	LetterDropped = "dropped"
+	LetterDead    = "dead"
+)
+
+// LetterReplays is rows of whence.dead_letter_replays.
+type LetterReplays struct {
+	block
+	topic, outcome, reason words
+	topicID                fixed
+	partition              fixed
+	offset, replayedAt     fixed
+	detail                 text
+}
+
+// NewLetterReplays makes an empty block.
+func NewLetterReplays() *LetterReplays {
+	c := &LetterReplays{topicID: uuids(), partition: signed32(), offset: signed(), replayedAt: moments()}
+	c.table = "whence.dead_letter_replays"
+	c.columns = []named{
+		{"topic", &c.topic}, {"topic_id", &c.topicID}, {"partition", &c.partition}, {"offset", &c.offset},
+		{"outcome", &c.outcome}, {"reason", &c.reason}, {"detail", &c.detail}, {"replayed_at", &c.replayedAt},
+	}
+	return c
+}
+
+// Append adds what became of a letter.
+func (c *LetterReplays) Append(r *LetterReplay) {
+	c.rows++
+	c.topic.Append(r.Topic)
+	c.topicID.AppendUUID(r.TopicID)
+	c.partition.Append32(uint32(r.Partition))
+	c.offset.Append64(uint64(r.Offset))
+	c.outcome.Append(r.Outcome)
+	c.reason.Append(r.Reason)
+	c.detail.Append(r.Detail)
+	c.replayedAt.AppendTime(r.ReplayedAt)
+}
