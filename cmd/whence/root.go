@@ -33,7 +33,7 @@ func newRoot() *cobra.Command {
 	)
 	for group, commands := range map[string][]*cobra.Command{
 		"run":     {newUp(), newWorker(), newEngine(), newDemo()},
-		"use":     {newPublish(), newQuery(), newWhy(), newConfirm(), newLearn()},
+		"use":     {newPublish(), newQuery(), newWhy(), newConfirm(), newLearn(), newSchema()},
 		"operate": {newTopics(), newMigrate(), newValidate(), newTest(), newReconcile(), newRebuild(), newReplay(), newDeadLetters(), newVerify(), newNotify()},
 	} {
 		for _, c := range commands {

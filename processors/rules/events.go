@@ -201,7 +201,7 @@ func (w *round) change(r *rule, in *input) error {
 	}
 	for _, h := range r.hides {
 		var content any
-		if h.at[1] == "data" {
+		if h.at[1] == "data" || shared(h.at[1]) {
 			content = e.content(&w.doc)
 		}
 		if r.hideEvent(h, e, content) {
@@ -225,6 +225,9 @@ func (a *assignment) compute(in *input) (any, error) {
 func (e *said) set(at path, v any, w *round) error {
 	switch at[1] {
 	case "data":
+		if s, isText := v.(string); isText && len(at) == 3 && shared(at[2]) {
+			*e.field(at[2]) = s
+		}
 		data, err := put(e.content(&w.doc), at[2:], v)
 		if err == nil {
 			e.data = data

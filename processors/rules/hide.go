@@ -82,6 +82,9 @@ func (r *rule) hideEvent(h hide, e *said, content any) bool {
 		if found {
 			e.data = data
 		}
+		if len(h.at) == 3 && shared(h.at[2]) && r.hideField(h, e, h.at[2]) {
+			found = true
+		}
 		return found
 	case "extensions":
 		for _, p := range e.Extensions {
@@ -92,7 +95,24 @@ func (r *rule) hideEvent(h hide, e *said, content any) bool {
 		}
 		return false
 	}
-	field := e.field(h.at[1])
+	found := r.hideField(h, e, h.at[1])
+	if shared(h.at[1]) {
+		if data, there := alter(content, path{h.at[1]}, func(v any) any { return r.hidden(h, v) }); there {
+			e.data, found = data, true
+		}
+	}
+	return found
+}
+
+// shared tells whether a field is one that any event may carry. An event may
+// state it as an attribute and in data: whichever of them a rule names, it is hidden
+// in both.
+func shared(name string) bool {
+	return slices.ContainsFunc(event.Shared(), func(f event.Field) bool { return f.Name == name })
+}
+
+func (r *rule) hideField(h hide, e *said, name string) bool {
+	field := e.field(name)
 	before := *field
 	*field = r.hideText(h, before)
 	return before != ""

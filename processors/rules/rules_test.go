@@ -162,6 +162,24 @@ rules:
 	}
 }
 
+func TestWhatAnyEventMayCarryIsHiddenWhereverItStands(t *testing.T) {
+	for _, field := range []string{"event.tenant", "event.data.tenant"} {
+		set := parsed(t, `rules: [{name: tenants, hash: [`+field+`]}]`)
+		opened := `{"specversion":"1.0","id":"1","source":"/x","type":"io.whence.incident.opened","time":"2026-03-12T10:00:00Z",TENANT
+			"data":{"incident_id":"i","service":"s","environment":"e","tenant":"acme"}}`
+		b := ran(t, set, structured(strings.Replace(clicked, `"name"`, `"tenant":"acme","name"`, 1)),
+			structured(strings.Replace(opened, "TENANT", "", 1)), structured(strings.Replace(opened, "TENANT", `"tenant":"acme",`, 1)))
+		if len(b.Observations) != 1 || len(b.Facts) != 2 {
+			t.Fatalf("%s: %+v", field, b.Dead)
+		}
+		for _, said := range []string{b.Observations[0].Tenant, b.Facts[0].Tenant, b.Facts[1].Tenant, b.Facts[0].Data, b.Facts[1].Data} {
+			if strings.Contains(said, "acme") || !strings.Contains(said, "hmac-sha256:") {
+				t.Errorf("%s: %s", field, said)
+			}
+		}
+	}
+}
+
 func TestHidingTwiceIsHidingOnce(t *testing.T) {
 	set := parsed(t, `rules: [{name: people, on: record, hash: [body.data.user], redact: [body.data.attributes.*]}]`)
 	once := ran(t, set, structured(clicked))
