@@ -34,7 +34,7 @@ type Dependencies struct {
 func Events(d Dependencies) []pipeline.Processor {
 	return append(Reading(d),
 		&timeline.Processor{Log: d.ContextLog, Timeline: d.Timeline},
-		&enrich.Processor{Timeline: d.Timeline},
+		Enriching(d.Timeline),
 		&store.Events{Sink: d.Sink, Graveyard: d.Graveyard, Replay: d.Replay},
 	)
 }
@@ -47,6 +47,9 @@ func Reading(d Dependencies) []pipeline.Processor {
 		validate.New(validate.Config{}),
 	)
 }
+
+// Enriching is the stage that says what is known of observations.
+func Enriching(t *timeline.Timeline) pipeline.Processor { return &enrich.Processor{Timeline: t} }
 
 // Facts is the chain of the context log's writer.
 func Facts(d Dependencies) []pipeline.Processor {

@@ -33,7 +33,7 @@ func newRoot() *cobra.Command {
 	)
 	for group, commands := range map[string][]*cobra.Command{
 		"run":     {newUp(), newWorker(), newEngine(), newDemo()},
-		"use":     {newPublish(), newQuery(), newWhy(), newConfirm(), newLearn(), newSchema()},
+		"use":     {newPublish(), newQuery(), newWhy(), newConfirm(), newLearn(), newTap(), newSchema()},
 		"operate": {newTopics(), newMigrate(), newValidate(), newTest(), newReconcile(), newRebuild(), newReplay(), newDeadLetters(), newVerify(), newNotify()},
 	} {
 		for _, c := range commands {
