@@ -100,7 +100,12 @@ func (w *round) guarded(rules []*rule, e *said) (changed bool, err error) {
 func (w *round) apply(rules []*rule, e *said) (changed bool, err error) {
 	in := &input{topic: e.from.Topic, record: w.record(e.from.Offset), doc: &w.doc, event: e}
 	for _, r := range rules {
-		if !w.set.fits(r, in) {
+		held := w.set.holds(r, in)
+		if held == no {
+			continue
+		}
+		if held == unsure {
+			w.hide(r, in)
 			continue
 		}
 		if err := w.change(r, in); err != nil {
@@ -199,6 +204,13 @@ func (w *round) change(r *rule, in *input) error {
 	if r.rename != "" {
 		e.Type, e.dirty = r.rename, true
 	}
+	w.hide(r, in)
+	return nil
+}
+
+// hide does what the rule hides.
+func (w *round) hide(r *rule, in *input) {
+	e := in.event
 	for _, h := range r.hides {
 		var content any
 		if h.at[1] == "data" || shared(h.at[1]) {
@@ -208,7 +220,6 @@ func (w *round) change(r *rule, in *input) error {
 			e.dirty = true
 		}
 	}
-	return nil
 }
 
 // compute gives what the field wants: a moment, text, or anything.

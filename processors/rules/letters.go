@@ -64,7 +64,7 @@ func (l *letter) hide(s *Set, r *rule, w *worker) (concerned bool) {
 	}()
 	in := &input{topic: l.Topic, record: &l.record, doc: &w.doc}
 	if r.on == OnRecord {
-		if !s.fits(r, in) {
+		if !s.mayHold(r, in) {
 			return false
 		}
 		if in.content() == nil && len(l.record.Value) > 0 && slices.ContainsFunc(r.hides, func(h hide) bool { return h.at[0] == "body" }) {
@@ -87,7 +87,7 @@ func (l *letter) hide(s *Set, r *rule, w *worker) (concerned bool) {
 		}
 		return l.withheld
 	}
-	if in.event = e; e.Type != "" && !r.ofType(e.Type) || !s.fits(r, in) {
+	if in.event = e; e.Type != "" && !r.ofType(e.Type) || !s.mayHold(r, in) {
 		return false
 	}
 	for _, h := range r.hides {

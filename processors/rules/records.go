@@ -61,7 +61,14 @@ func (p Records) record(w *worker, out *codec.Events, b *pipeline.Batch, i int) 
 	}
 	in := &input{topic: b.Topic, record: r, doc: &w.doc}
 	for _, rule := range p.set.records {
-		if !p.set.fits(rule, in) {
+		held := p.set.holds(rule, in)
+		if held == no {
+			continue
+		}
+		if held == unsure {
+			if _, err := rule.hideRecord(in, w); err != nil {
+				return rule.fault("", err)
+			}
 			continue
 		}
 		if err := rule.changeRecord(in, w); err != nil {

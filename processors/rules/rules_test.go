@@ -254,18 +254,35 @@ func TestAConditionThatCanNotBeComputedHidesAndDoesNothingElse(t *testing.T) {
 	failed := map[string]int{}
 	set, err := rules.Parse("own.yaml", []byte(`
 rules:
-  - {name: hides, when: 'event.data.country == "DE"', hash: [event.data.user]}
-  - {name: drops, when: 'event.data.country == "DE"', drop: true}
+  - {name: hides, when: 'event.data.name > 3', hash: [event.data.user], set: {event.subject: '"set"'}}
+  - {name: drops, when: 'event.data.name > 3', drop: true}
 `), rules.Options{Key: key, Failed: func(rule string) { failed[rule]++ }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := ran(t, set, structured(clicked)).Observations
-	if len(o) != 1 || !strings.HasPrefix(o[0].User, "hmac-sha256:") {
+	if len(o) != 1 || !strings.HasPrefix(o[0].User, "hmac-sha256:") || o[0].Subject != "" {
 		t.Fatalf("%+v", o)
 	}
 	if diff := cmp.Diff(map[string]int{"hides": 1, "drops": 1}, failed); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAConditionOnWhatIsNotThereIsNotMet(t *testing.T) {
+	set, err := rules.Parse("own.yaml", []byte(`
+rules:
+  - {name: a header, on: record, when: 'headers["x-country"] == "DE"', drop: true, hash: [body.data.user]}
+  - {name: a field of the body, on: record, when: 'body.country.code == "DE"', hash: [body.data.user], drop: true}
+  - {name: a field, when: 'event.data.country.code == "DE"', hash: [event.data.user]}
+  - {name: an extension, when: 'event.extensions["country"] == "DE"', hash: [event.data.user]}
+`), rules.Options{Key: key, Failed: func(rule string) { t.Errorf("%s has failed", rule) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := ran(t, set, structured(clicked), pipeline.Record{Value: []byte("no JSON")}, structured(`{"specversion":"1.0","id":"1","source":"/x","type":"com.acme.x","time":"2026-03-12T10:00:00Z"}`))
+	if len(b.Observations) != 1 || b.Observations[0].User != "ada@example.com" || len(b.Others) != 1 || len(b.Dropped) != 0 {
+		t.Fatalf("%+v", b)
 	}
 }
 

@@ -159,20 +159,56 @@ func (r *rule) ofType(name string) bool {
 	})
 }
 
-// fits tells whether the rule holds for in. A condition that can't be computed
-// (a field that isn't there) is not met; that of a rule which hides something
-// is: rather too much hidden than too little.
-func (s *Set) fits(r *rule, in *input) bool {
+// answer is whether a rule holds.
+type answer uint8
+
+const (
+	no     answer = iota
+	yes           // do what it says
+	unsure        // hide what it says is to be hidden, and nothing else
+)
+
+// holds tells whether the rule holds for in. A condition on something that isn't
+// there is not met. One that can't be computed for another reason (it costs too
+// much, a text is a number) isn't either; but what the rule would hide is hidden:
+// rather too much than too little.
+func (s *Set) holds(r *rule, in *input) answer {
 	if !r.ofTopic(in.topic) {
-		return false
+		return no
 	}
 	if r.when == nil {
-		return true
+		return yes
 	}
 	met, err := r.when.truth(in)
-	if err != nil {
+	switch {
+	case err != nil && !in.absent(err):
 		s.failed(r)
-		return len(r.hides) > 0
+		if len(r.hides) > 0 {
+			return unsure
+		}
+		return no
+	case err != nil || !met:
+		return no
 	}
-	return met
+	return yes
+}
+
+// mayHold is holds for a dead letter: what isn't there may have been lost.
+func (s *Set) mayHold(r *rule, in *input) bool {
+	if !r.ofTopic(in.topic) || r.when == nil {
+		return r.ofTopic(in.topic)
+	}
+	met, err := r.when.truth(in)
+	return met || err != nil
+}
+
+// absent tells whether an expression failed because something is not there.
+func (in *input) absent(err error) bool {
+	if strings.Contains(err.Error(), "no such key") {
+		return true
+	}
+	if in.event != nil {
+		return in.event.read && in.event.data == nil
+	}
+	return in.read && in.body == nil
 }
