@@ -17,6 +17,9 @@ type Record struct {
 	Headers    []Header
 	Timestamp  event.Millis // log-append time
 	Offset     int64
+	// Settled: a rule has said what becomes of the record before it was decoded.
+	// Events, Dead or Dropped has it.
+	Settled bool
 }
 
 // Header is one Kafka record header.
@@ -29,9 +32,10 @@ type Header struct {
 // made of them so far. It is the only thing that flows through a chain: a
 // stage takes it, moves events on, and hands it back. At the end
 //
-//	every record is in exactly one of: an event's provenance, or Dead
+//	every record is in exactly one of: an event's provenance, Dead, or Dropped
 //
-// (a record may bring several events).
+// (a record may bring several events, and those of one that are dropped leave
+// the others).
 type Batch struct {
 	Topic     string
 	TopicID   [16]byte
@@ -45,6 +49,7 @@ type Batch struct {
 	Enrichments  []event.Enrichment // parallel to Observations, filled by enrich
 	Others       []event.Other
 	Dead         []DeadLetter
+	Dropped      []Drop
 
 	// Revision is the context revision that Enrichments were computed at.
 	Revision uint64
@@ -100,9 +105,16 @@ func (b *Batch) Provenance(i int) event.Provenance {
 	return event.Provenance{ReceivedAt: r.Timestamp, Topic: b.Topic, Partition: b.Partition, Offset: r.Offset}
 }
 
-// Census counts the records that brought at least one event, and those that
-// are dead letters.
-func (b *Batch) Census() (stored, dead int) {
+// Drop is something that the operator's own rule does not want: a record, or an
+// event of one.
+type Drop struct {
+	Offset int64
+	Rule   string
+}
+
+// Census counts the records that brought at least one event, those that are
+// dead letters, and those of which rules have left nothing.
+func (b *Batch) Census() (stored, dead, dropped int) {
 	alive := make(map[int64]struct{}, len(b.Records))
 	for i := range b.Facts {
 		alive[b.Facts[i].Offset] = struct{}{}
@@ -113,7 +125,21 @@ func (b *Batch) Census() (stored, dead int) {
 	for i := range b.Others {
 		alive[b.Others[i].Offset] = struct{}{}
 	}
-	return len(alive), len(b.Dead)
+	if len(b.Dropped) == 0 {
+		return len(alive), len(b.Dead), 0
+	}
+	taken := make(map[int64]struct{}, len(b.Dropped))
+	for i := range b.Dead {
+		taken[b.Dead[i].Offset] = struct{}{}
+	}
+	for _, d := range b.Dropped {
+		_, living := alive[d.Offset]
+		if _, counted := taken[d.Offset]; !living && !counted {
+			taken[d.Offset] = struct{}{}
+			dropped++
+		}
+	}
+	return len(alive), len(b.Dead), dropped
 }
 
 // DeadLetter is a record that could not be taken, whole, with the reason.
@@ -147,7 +173,16 @@ const (
 	ReasonInvalid     Reason = "invalid_value" // a field's value is outside what is allowed
 	ReasonTime        Reason = "time"          // no time, none that parses, or outside 2000 to 2100
 	ReasonUnknownType Reason = "unknown_type"  // an io.whence. type that does not exist
+	ReasonRule        Reason = "rule"          // a rule of the operator says so, or could not be computed
 )
+
+// Reasons are all of them.
+func Reasons() []Reason {
+	return []Reason{
+		ReasonEmpty, ReasonTooLarge, ReasonTooDeep, ReasonMalformed, ReasonInvalidUTF8, ReasonContentType, ReasonSpecVersion,
+		ReasonMissing, ReasonWrongType, ReasonInvalid, ReasonTime, ReasonUnknownType, ReasonRule,
+	}
+}
 
 // Processor is one stage of a chain. Process changes the batch in place; it
 // returns an error only for what hurts the whole batch (a sink that is away),

@@ -8,6 +8,7 @@ import (
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/processors/decode"
 	"github.com/whencehq/whence/processors/enrich"
+	"github.com/whencehq/whence/processors/rules"
 	"github.com/whencehq/whence/processors/store"
 	"github.com/whencehq/whence/processors/timeline"
 	"github.com/whencehq/whence/processors/validate"
@@ -18,6 +19,7 @@ import (
 // Dependencies is what the stages need of the world around them.
 type Dependencies struct {
 	MaxEventBytes, MaxDepth int
+	Rules                   *rules.Set // nil: none
 
 	Timeline   *timeline.Timeline
 	ContextLog timeline.Log
@@ -30,14 +32,24 @@ type Dependencies struct {
 
 // Events is the chain of the input topics.
 func Events(d Dependencies) []pipeline.Processor {
-	return []pipeline.Processor{
+	return append(Reading(d),
+		&timeline.Processor{Log: d.ContextLog, Timeline: d.Timeline},
+		Enriching(d.Timeline),
+		&store.Events{Sink: d.Sink, Graveyard: d.Graveyard, Replay: d.Replay},
+	)
+}
+
+// Reading is the beginning of that chain, which needs nothing of the world: from
+// records to events that are held to be true, and dead letters.
+func Reading(d Dependencies) []pipeline.Processor {
+	return d.Rules.Around(
 		decode.New(decode.Config{MaxEventBytes: d.MaxEventBytes, MaxDepth: d.MaxDepth}),
 		validate.New(validate.Config{}),
-		&timeline.Processor{Log: d.ContextLog, Timeline: d.Timeline},
-		&enrich.Processor{Timeline: d.Timeline},
-		&store.Events{Sink: d.Sink, Graveyard: d.Graveyard, Replay: d.Replay},
-	}
+	)
 }
+
+// Enriching is the stage that says what is known of observations.
+func Enriching(t *timeline.Timeline) pipeline.Processor { return &enrich.Processor{Timeline: t} }
 
 // Facts is the chain of the context log's writer.
 func Facts(d Dependencies) []pipeline.Processor {

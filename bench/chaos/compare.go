@@ -42,7 +42,7 @@ func (s *system) counts() differences {
 		{"observations, one an identity", "SELECT count() FROM whence.observations FINAL", r.contents()},
 		{"facts, one an identity", "SELECT count() FROM whence.facts FINAL", len(identities(r.facts))},
 		{"other events", "SELECT count() FROM whence.other_events FINAL", len(r.others)},
-		{"sums in the ledger that are wrong", "SELECT count() FROM whence_state.batches FINAL WHERE records != stored + dead OR to_offset - from_offset != records", 0},
+		{"sums in the ledger that are wrong", "SELECT count() FROM whence_state.batches FINAL WHERE records != stored + dead + dropped OR to_offset - from_offset != records", 0},
 		{"observations in the ledger", "SELECT toUInt64(sum(observations)) FROM whence_state.batches FINAL", r.observations},
 		{"dead letters in the ledger", "SELECT toUInt64(sum(dead)) FROM whence_state.batches FINAL", len(r.dead)},
 	} {

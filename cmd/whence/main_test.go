@@ -57,7 +57,7 @@ func TestCommands(t *testing.T) {
 			}
 			return setEngine(env)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"answers": answers, "gives": gives, "runs": runs},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"answers": answers, "gives": gives, "produces": produces, "runs": runs},
 		Condition: func(name string) (bool, error) {
 			if name == "engine" {
 				_, err := engine.FindLibrary()

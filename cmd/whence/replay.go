@@ -70,7 +70,11 @@ It may run while workers do: it joins no group and moves no offset.`,
 			if err := serversAnswer(cmd, cfg, flags, k.timeout); err != nil {
 				return err
 			}
-			w := &worker{cfg: cfg, log: log, metrics: observe.NewMetrics(), health: observe.NewHealth(), timeline: timeline.New()}
+			own, err := configuredRules(cfg.Rules, nil)
+			if err != nil {
+				return err
+			}
+			w := &worker{cfg: cfg, log: log, metrics: observe.NewMetrics(), health: observe.NewHealth(), timeline: timeline.New(), rules: own}
 			return r.run(cmd.Context(), w, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
@@ -120,7 +124,7 @@ func (r replay) run(ctx context.Context, w *worker, stdout, stderr io.Writer) er
 		return nil
 	}
 	stages := processors.Events(processors.Dependencies{
-		MaxEventBytes: int(w.cfg.Limits.MaxEventBytes), MaxDepth: w.cfg.Limits.MaxDepth,
+		MaxEventBytes: int(w.cfg.Limits.MaxEventBytes), MaxDepth: w.cfg.Limits.MaxDepth, Rules: w.rules,
 		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer,
 		Replay: time.Now().UTC().Format(time.RFC3339Nano),
 	})

@@ -33,8 +33,8 @@ func newRoot() *cobra.Command {
 	)
 	for group, commands := range map[string][]*cobra.Command{
 		"run":     {newUp(), newWorker(), newEngine(), newDemo()},
-		"use":     {newPublish(), newQuery(), newWhy(), newConfirm(), newLearn()},
-		"operate": {newTopics(), newMigrate(), newValidate(), newReconcile(), newRebuild(), newReplay(), newVerify(), newNotify()},
+		"use":     {newPublish(), newQuery(), newWhy(), newConfirm(), newLearn(), newTap(), newSchema()},
+		"operate": {newTopics(), newMigrate(), newValidate(), newTest(), newReconcile(), newRebuild(), newReplay(), newDeadLetters(), newVerify(), newNotify()},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

@@ -19,6 +19,7 @@ import (
 	"github.com/whencehq/whence/processors"
 	"github.com/whencehq/whence/processors/correlate"
 	"github.com/whencehq/whence/processors/notify"
+	"github.com/whencehq/whence/processors/rules"
 	"github.com/whencehq/whence/processors/timeline"
 	tables "github.com/whencehq/whence/schemas/clickhouse"
 	"github.com/whencehq/whence/schemas/event"
@@ -41,6 +42,7 @@ type worker struct {
 	// correlating ranks causes while this worker stores the facts; nil: never.
 	correlating *correlating
 	model       *correlate.Model // to rank with
+	rules       *rules.Set       // of the operator's
 	notifier    *notify.Notifier // tells people of its rankings
 }
 
@@ -52,7 +54,14 @@ func runWorker(ctx context.Context, cfg *config.Config, log *zap.Logger, metrics
 	if err != nil {
 		return err
 	}
-	w := &worker{cfg: cfg, log: log, metrics: metrics, health: health, timeline: timeline.New(), model: model}
+	own, err := configuredRules(cfg.Rules, metrics.RuleFailed)
+	if err != nil {
+		return err
+	}
+	if own.Len() > 0 {
+		log.Info("rules compiled", zap.Int("rules", own.Len()), zap.String("digest", own.Digest()))
+	}
+	w := &worker{cfg: cfg, log: log, metrics: metrics, health: health, timeline: timeline.New(), model: model, rules: own}
 	err = w.run(ctx, ready)
 	if ctx.Err() != nil && pipeline.ClassOf(err) != pipeline.Fatal {
 		return nil
@@ -295,7 +304,7 @@ func (w *worker) tail() *kafka.Tail {
 func (w *worker) events(state *readiness) *kafka.Consumer {
 	c := w.consumer("events", w.cfg.Kafka.Group, w.cfg.Kafka.Topics.InputNames(), state)
 	c.Stages = processors.Events(processors.Dependencies{
-		MaxEventBytes: int(w.cfg.Limits.MaxEventBytes), MaxDepth: w.cfg.Limits.MaxDepth,
+		MaxEventBytes: int(w.cfg.Limits.MaxEventBytes), MaxDepth: w.cfg.Limits.MaxDepth, Rules: w.rules,
 		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer,
 	})
 	c.Floor, c.Await = w.end.Revision, w.timeline.Wait

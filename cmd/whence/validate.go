@@ -18,7 +18,7 @@ func newValidate() *cobra.Command {
 		Short: "Check a configuration, or a file of events, without running anything",
 		Long: `validate checks a configuration file: each error with file:line:column, the
 key's path and where it helps a hint; the model that correlate.model names is
-read too. A file that ends in .jsonl or .jsonl.gz is
+read too, and the rules that rules.files names. A file that ends in .jsonl or .jsonl.gz is
 checked as events, one CloudEvent a line, as strictly as the pipeline will when
 whence publish sends them. It exits 78 if anything is wrong.`,
 		Example: `  whence validate deploy/compose/worker.yaml
@@ -34,6 +34,9 @@ whence publish sends them. It exits 78 if anything is wrong.`,
 				return err
 			}
 			if _, err := configuredModel(cfg.Correlate.Model); err != nil {
+				return err
+			}
+			if _, err := configuredRules(cfg.Rules, nil); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok\n", file)

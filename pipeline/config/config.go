@@ -34,6 +34,7 @@ type Config struct {
 	Seal      Seal      `yaml:"seal"`
 	Correlate Correlate `yaml:"correlate"`
 	Notify    Notify    `yaml:"notify"`
+	Rules     Rules     `yaml:"rules"`
 }
 
 // Kafka says where events come from and how.
@@ -229,6 +230,14 @@ type Correlate struct {
 	Model string `yaml:"model"`
 }
 
+// Rules is what the operator says becomes of records and events. Every worker
+// of an installation must have the same.
+type Rules struct {
+	// Files are patterns (rules/*.yaml), relative to where whence is started.
+	// Files that end in _test.yaml are examples, and left out.
+	Files []string `yaml:"files"`
+}
+
 // AllStages are the stages of a worker, in the order of the chain.
 func AllStages() []string { return []string{"decode", "validate", "timeline", "enrich", "store"} }
 
@@ -268,5 +277,6 @@ func Default() *Config {
 		Seal:      Seal{After: Duration(time.Minute)},
 		Correlate: Correlate{Enabled: true},
 		Notify:    defaultNotify(),
+		Rules:     Rules{Files: []string{}},
 	}
 }

@@ -62,17 +62,27 @@ func Load(file string) (*Config, error) {
 
 // Parse is Load for bytes; file is only for the messages.
 func Parse(file string, data []byte) (*Config, error) {
+	c := Default()
+	if err := Read(file, data, c, c.Validate); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Read reads YAML into a struct whose every field has a yaml tag, as strictly
+// as Load reads a configuration; file is only for the messages. Where that went
+// well it asks validate. The error is Problems.
+func Read(file string, data []byte, into any, validate func() []Violation) error {
 	r := reader{file: file, at: map[string]place{}}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return nil, Problems{syntaxProblem(file, err)}
+		return Problems{syntaxProblem(file, err)}
 	}
-	c := Default()
 	if len(doc.Content) > 0 {
-		r.read(doc.Content[0], reflect.ValueOf(c).Elem(), "")
+		r.read(doc.Content[0], reflect.ValueOf(into).Elem(), "")
 	}
-	if len(r.problems) == 0 { // a half-read config would be blamed for what it never said
-		for _, v := range c.Validate() {
+	if len(r.problems) == 0 { // what is half read would be blamed for what it never said
+		for _, v := range validate() {
 			r.blame(v)
 		}
 	}
@@ -80,9 +90,9 @@ func Parse(file string, data []byte) (*Config, error) {
 		slices.SortStableFunc(r.problems, func(a, b Problem) int {
 			return cmp.Or(a.Line-b.Line, a.Column-b.Column)
 		})
-		return nil, r.problems
+		return r.problems
 	}
-	return c, nil
+	return nil
 }
 
 // The library's syntax errors know the line only, inside their text.
@@ -125,6 +135,12 @@ func (r *reader) read(n *yaml.Node, v reflect.Value, path string) {
 		return
 	}
 	switch {
+	case v.Addr().Type().Implements(unmarshaler):
+		if n.Kind != yaml.ScalarNode && v.Kind() != reflect.Struct && v.Kind() != reflect.Slice {
+			r.problem(n, path, "", "want one value, have a %s", kindOf(n))
+		} else if err := v.Addr().Interface().(yaml.Unmarshaler).UnmarshalYAML(n); err != nil {
+			r.problem(n, path, "", "%v", err)
+		}
 	case v.Kind() == reflect.Struct:
 		r.readStruct(n, v, path)
 	case v.Kind() == reflect.Slice:
@@ -170,12 +186,6 @@ func (r *reader) readSlice(n *yaml.Node, v reflect.Value, path string) {
 }
 
 func (r *reader) readScalar(n *yaml.Node, v reflect.Value, path string) {
-	if v.Addr().Type().Implements(unmarshaler) {
-		if err := v.Addr().Interface().(yaml.Unmarshaler).UnmarshalYAML(n); err != nil {
-			r.problem(n, path, "", "%v", err)
-		}
-		return
-	}
 	if err := n.Decode(v.Addr().Interface()); err != nil {
 		r.problem(n, path, "", "want %s, have %q", nameOf(v), n.Value)
 	}

@@ -26,6 +26,8 @@ type Metrics struct {
 	eventsStored *prometheus.CounterVec
 	enriched     prometheus.Counter
 	deadLettered *prometheus.CounterVec
+	dropped      *prometheus.CounterVec
+	ruleFailures *prometheus.CounterVec
 	eventsAhead  prometheus.Counter
 	batchRecords prometheus.Histogram
 	batchSeconds prometheus.Histogram
@@ -98,6 +100,8 @@ func (m *Metrics) registerBatches() {
 	m.eventsStored = m.counters("events_stored_total", "Events in committed batches; those of the context topic are there a second time.", "topic", "kind")
 	m.enriched = m.counter("observations_enriched_total", "Observations stored with their context.")
 	m.deadLettered = m.counters("records_dead_lettered_total", "Records that could not be taken.", "reason")
+	m.dropped = m.counters("dropped_total", "Records and events that a rule of the operator's dropped.", "rule")
+	m.ruleFailures = m.counters("rule_failures_total", "Expressions of rules that could not be computed for a record or an event.", "rule")
 	m.eventsAhead = m.counter("events_ahead_total", "Observations whose time lies after their log-append time.")
 	m.batchRecords = m.histogram("batch_records", "Records in a committed batch.", prometheus.ExponentialBuckets(1, 4, 11))
 	m.batchSeconds = m.histogram("batch_seconds", "From a batch's intent to its acknowledged commit.", secondsBuckets)
@@ -232,8 +236,14 @@ func (m *Metrics) Stored(b *pipeline.Batch, took time.Duration) {
 	for i := range b.Dead {
 		m.deadLettered.WithLabelValues(string(b.Dead[i].Reason)).Inc()
 	}
+	for i := range b.Dropped {
+		m.dropped.WithLabelValues(b.Dropped[i].Rule).Inc()
+	}
 	m.observeDelay(b.Observations)
 }
+
+// RuleFailed counts an expression of a rule that could not be computed.
+func (m *Metrics) RuleFailed(rule string) { m.ruleFailures.WithLabelValues(rule).Inc() }
 
 // observeDelay takes the latest observation for its batch: the mean of a batch
 // says nothing about freshness, and one sample an observation would cost more

@@ -3,12 +3,13 @@ package oracle
 import "context"
 
 // Account is what the ledger says of a partition: Records in [First, Last),
-// each either stored or dead.
+// each stored, dead, or dropped by a rule of the operator's.
 type Account struct {
 	Topic                          string
 	Partition                      int32
 	First, Last                    int64
 	Batches, Records, Stored, Dead int
+	Dropped                        int
 }
 
 // Accounts sums the ledger up, one Account a partition.

@@ -59,6 +59,9 @@ func (p *Processor) Process(_ context.Context, b *pipeline.Batch) error {
 	defer p.workers.Put(w)
 	events := codec.Events{Facts: b.Facts, Observations: b.Observations, Others: b.Others}
 	for i := range b.Records {
+		if b.Records[i].Settled {
+			continue
+		}
 		if err := p.guarded(w, &events, b, i); err != nil {
 			bury(b, i, err)
 		}

@@ -62,8 +62,8 @@ func (s *Events) store(ctx context.Context, b *pipeline.Batch) error {
 		return err
 	}
 	pipeline.Failpoint("store/before-ledger")
-	stored, dead := b.Census()
-	return enter(ctx, s.Sink, b, stored, dead)
+	stored, dead, dropped := b.Census()
+	return enter(ctx, s.Sink, b, stored, dead, dropped)
 }
 
 // sink inserts a replay's blocks under tokens of its own: under the first ones
@@ -213,15 +213,15 @@ func bury(ctx context.Context, sink Sink, graveyard Graveyard, b *pipeline.Batch
 
 // enter writes the batch into the ledger, and refuses one that does not add
 // up: a record that is neither stored nor a dead letter would be lost unseen.
-func enter(ctx context.Context, sink Sink, b *pipeline.Batch, stored, dead int) error {
-	if total := stored + dead; total != len(b.Records) {
+func enter(ctx context.Context, sink Sink, b *pipeline.Batch, stored, dead, dropped int) error {
+	if total := stored + dead + dropped; total != len(b.Records) {
 		return pipeline.Fatalf("this is a bug: please report it with the records of that range",
-			"%s/%d [%d, %d): %d records, of which %d are stored and %d dead", b.Topic, b.Partition, b.From, b.To, len(b.Records), stored, dead)
+			"%s/%d [%d, %d): %d records, of which %d are stored, %d dead and %d dropped", b.Topic, b.Partition, b.From, b.To, len(b.Records), stored, dead, dropped)
 	}
 	block := tables.NewBatches()
 	block.Append(&tables.Batch{
 		Topic: b.Topic, TopicID: b.TopicID, Partition: b.Partition, From: b.From, To: b.To,
-		Records: uint64(len(b.Records)), Stored: uint64(stored), Dead: uint64(dead),
+		Records: uint64(len(b.Records)), Stored: uint64(stored), Dead: uint64(dead), Dropped: uint64(dropped),
 		Facts: uint64(len(b.Facts)), Observations: uint64(len(b.Observations)), Others: uint64(len(b.Others)),
 		Hash: b.Hash, Revision: b.Revision,
 	})
@@ -265,7 +265,7 @@ func (s *Facts) store(ctx context.Context, b *pipeline.Batch) error {
 	if err := bury(ctx, s.Sink, s.Graveyard, b); err != nil {
 		return err
 	}
-	return enter(ctx, s.Sink, b, len(b.Facts), len(b.Dead))
+	return enter(ctx, s.Sink, b, len(b.Facts), len(b.Dead), 0)
 }
 
 // decode fills the batch once, also when Process is called again.

@@ -140,7 +140,7 @@ func TestABatchThatDoesNotAddUpIsRefused(t *testing.T) {
 	b := mixed()
 	b.Others = nil // a record that nothing became of
 	err := (&store.Events{Sink: &sink{}, Graveyard: &graveyard{}}).Process(t.Context(), b)
-	if err == nil || pipeline.ClassOf(err) != pipeline.Fatal || !strings.Contains(err.Error(), "4 records, of which 2 are stored and 1 dead") {
+	if err == nil || pipeline.ClassOf(err) != pipeline.Fatal || !strings.Contains(err.Error(), "4 records, of which 2 are stored, 1 dead and 0 dropped") {
 		t.Fatalf("got %v", err)
 	}
 }

@@ -63,7 +63,7 @@ func (c *DeadLetters) Append(d *DeadLetter) {
 }
 
 // Batch is a row of whence_state.batches: what became of the records
-// [From, To) of a partition. Stored + Dead = Records; the last three count
+// [From, To) of a partition. Stored + Dead + Dropped = Records; the last three count
 // events, of which a record may bring several.
 type Batch struct {
 	Topic                       string
@@ -72,6 +72,7 @@ type Batch struct {
 	From, To                    int64  // To is exclusive
 	Records                     uint64 // that were there: a log may have gaps
 	Stored, Dead                uint64 // records that brought events, records buried
+	Dropped                     uint64 // records that the operator's rules don't want
 	Facts, Observations, Others uint64
 	Hash                        uint64 // of the records' raw bytes
 	Revision                    uint64 // that the enrichment was computed at
@@ -85,6 +86,7 @@ type Batches struct {
 	partition                   fixed
 	from, to                    fixed
 	records, stored, dead       fixed
+	dropped                     fixed
 	facts, observations, others fixed
 	hash, revision              fixed
 }
@@ -93,7 +95,7 @@ type Batches struct {
 func NewBatches() *Batches {
 	c := &Batches{topicID: uuids(), partition: signed32(), from: signed(), to: signed()}
 	for _, f := range []*fixed{
-		&c.records, &c.stored, &c.dead, &c.facts, &c.observations, &c.others, &c.hash, &c.revision,
+		&c.records, &c.stored, &c.dead, &c.dropped, &c.facts, &c.observations, &c.others, &c.hash, &c.revision,
 	} {
 		*f = unsigned()
 	}
@@ -101,7 +103,7 @@ func NewBatches() *Batches {
 	c.columns = []named{
 		{"topic", &c.topic}, {"topic_id", &c.topicID}, {"partition", &c.partition},
 		{"from_offset", &c.from}, {"to_offset", &c.to},
-		{"records", &c.records}, {"stored", &c.stored}, {"dead", &c.dead},
+		{"records", &c.records}, {"stored", &c.stored}, {"dead", &c.dead}, {"dropped", &c.dropped},
 		{"facts", &c.facts}, {"observations", &c.observations}, {"others", &c.others},
 		{"hash", &c.hash}, {"revision", &c.revision},
 	}
@@ -119,9 +121,64 @@ func (c *Batches) Append(b *Batch) {
 	c.records.Append64(b.Records)
 	c.stored.Append64(b.Stored)
 	c.dead.Append64(b.Dead)
+	c.dropped.Append64(b.Dropped)
 	c.facts.Append64(b.Facts)
 	c.observations.Append64(b.Observations)
 	c.others.Append64(b.Others)
 	c.hash.Append64(b.Hash)
 	c.revision.Append64(b.Revision)
+}
+
+// LetterReplay is a row of whence.dead_letter_replays: what became of a dead
+// letter that was taken through the pipeline again.
+type LetterReplay struct {
+	Topic      string
+	TopicID    [16]byte
+	Partition  int32
+	Offset     int64
+	Outcome    string // LetterStored, LetterDropped, LetterDead
+	Reason     string // where it is dead
+	Detail     string
+	ReplayedAt event.Millis
+}
+
+// The outcomes of a replay.
+const (
+	LetterStored  = "stored"
+	LetterDropped = "dropped"
+	LetterDead    = "dead"
+)
+
+// LetterReplays is rows of whence.dead_letter_replays.
+type LetterReplays struct {
+	block
+	topic, outcome, reason words
+	topicID                fixed
+	partition              fixed
+	offset, replayedAt     fixed
+	detail                 text
+}
+
+// NewLetterReplays makes an empty block.
+func NewLetterReplays() *LetterReplays {
+	c := &LetterReplays{topicID: uuids(), partition: signed32(), offset: signed(), replayedAt: moments()}
+	c.table = "whence.dead_letter_replays"
+	c.columns = []named{
+		{"topic", &c.topic}, {"topic_id", &c.topicID}, {"partition", &c.partition}, {"offset", &c.offset},
+		{"outcome", &c.outcome}, {"reason", &c.reason}, {"detail", &c.detail}, {"replayed_at", &c.replayedAt},
+	}
+	return c
+}
+
+// Append adds what became of a letter.
+func (c *LetterReplays) Append(r *LetterReplay) {
+	c.rows++
+	c.topic.Append(r.Topic)
+	c.topicID.AppendUUID(r.TopicID)
+	c.partition.Append32(uint32(r.Partition))
+	c.offset.Append64(uint64(r.Offset))
+	c.outcome.Append(r.Outcome)
+	c.reason.Append(r.Reason)
+	c.detail.Append(r.Detail)
+	c.replayedAt.AppendTime(r.ReplayedAt)
 }

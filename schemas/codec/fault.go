@@ -26,6 +26,7 @@ const (
 	Invalid     Reason = "invalid_value"
 	Time        Reason = "time"
 	UnknownType Reason = "unknown_type"
+	Rule        Reason = "rule"
 )
 
 // Fault is why a record is no event, with what could be read of it.

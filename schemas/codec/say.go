@@ -47,6 +47,45 @@ func (d *Decoder) Keep(out *Events, from event.Provenance, e event.Event, body [
 	return nil
 }
 
+// Restate adds to out an event that was decoded before and is to say something
+// else now: its envelope and its data as JSON, empty where it has none. was is
+// the data it had. It is held to the same rules, and hashed anew. The error is a
+// *Fault, and then out is as it was. Strings of the event may alias data.
+func (d *Decoder) Restate(out *Events, from event.Provenance, e event.Event, was, data string) error {
+	d.doc.MaxDepth, d.inner.MaxDepth = acceptedDepth, acceptedDepth
+	if was != "" && d.inner.ParseJSON(bytesOf(was)) == nil {
+		// What its data said of a shared field stands in the envelope too.
+		for name, v := range d.inner.Root().Members() {
+			if field := sharedField(&e, name); field != nil && states(v, *field) {
+				*field = ""
+			}
+		}
+	}
+	root := value.Value{}
+	if data != "" {
+		if err := d.doc.ParseJSON(bytesOf(data)); err != nil {
+			return unreadable("data", err)
+		}
+		root = d.doc.Root()
+	}
+	if f := d.enter(e, root); f != nil {
+		return f
+	}
+	if t := event.Lookup(e.Type); t != nil {
+		if err := Check(t, root); err != nil {
+			return err
+		}
+	}
+	if f := d.place(out, from); f != nil {
+		return f
+	}
+	return nil
+}
+
+// DataOf is an observation's data as JSON: attributes and frames as the strings
+// they are kept as.
+func DataOf(o *event.Observation) string { return string(observationJSON(o)) }
+
 // enter opens an event whose envelope is made already.
 func (d *Decoder) enter(e event.Event, data value.Value) *Fault {
 	d.in = envelope{event: e, specVersion: "1.0", data: data, extensions: append(d.in.extensions[:0], e.Extensions...)}

@@ -2,10 +2,12 @@ package jsonschema
 
 import (
 	"bytes"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/whencehq/whence/schemas/event"
+	"github.com/whencehq/whence/schemas/source"
 )
 
 type ref struct {
@@ -46,17 +48,81 @@ type operation struct {
 
 type components struct {
 	Messages map[string]message `yaml:"messages"`
+	Schemas  map[string]any     `yaml:"schemas"` // of headers that several messages have
 }
 
 type message struct {
 	Name        string `yaml:"name"`
 	Summary     string `yaml:"summary"`
 	ContentType string `yaml:"contentType"`
+	Headers     any    `yaml:"headers,omitempty"`
 	Payload     any    `yaml:"payload"`
 }
 
 // anyObject is the payload of messages that no one schema describes.
 var anyObject = map[string]string{"type": "object"}
+
+// headersOf is the schema of a message's headers: name, and what it says.
+func headersOf(required []string, pairs ...[2]string) map[string]any {
+	properties := map[string]any{}
+	for _, p := range pairs {
+		properties[p[0]] = map[string]any{"type": "string", "description": p[1]}
+	}
+	schema := map[string]any{"type": "object", "properties": properties}
+	if len(required) > 0 {
+		schema["required"] = required
+	}
+	return schema
+}
+
+// place are the headers of what Whence writes about a record.
+var place = [][2]string{
+	{"whence-topic", "The topic the record came from."}, {"whence-partition", "Its partition."}, {"whence-offset", "Its offset."},
+}
+
+// contextHeaders are those of the context log, letterHeaders those of a dead
+// letter, besides the record's own.
+var (
+	contextHeaders = headersOf([]string{"content-type", "whence-topic", "whence-partition", "whence-offset", "whence-received-at"},
+		append([][2]string{
+			{"content-type", "application/cloudevents+msgpack."}, {"whence-received-at", "When Kafka took the record: milliseconds since 1970."},
+		}, place...)...)
+	letterHeaders = headersOf([]string{"whence-reason", "whence-detail", "whence-topic", "whence-partition", "whence-offset"},
+		append([][2]string{
+			{"whence-reason", "Class of the reason: malformed, missing_field, rule and so on."}, {"whence-detail", "What and where, for a person."},
+			{"whence-cut", "The record was too large for this topic and has no value here; the table dead_letters has it."},
+		}, place...)...)
+)
+
+// sourceHeaders are those of what any tool sends.
+func sourceHeaders() map[string]any {
+	pairs := [][2]string{
+		{source.Header, "The source's name. May be left out where a header of the tool's own, or the format of the topic, says what it is."},
+		{"content-type", "As the tool sent it."}, {source.Received, "When it was taken, RFC 3339: for payloads that state no time."},
+	}
+	for _, hint := range source.Hints() {
+		pairs = append(pairs, [2]string{source.HintPrefix + hint, "What a payload is about that doesn't say it itself: its " + hint + "."})
+	}
+	return headersOf(nil, pairs...)
+}
+
+// sourceMessage is what a tool sends, as it sends it: see package source.
+func sourceMessage(s *source.Source) message {
+	var own [][2]string
+	for _, name := range s.Headers {
+		own = append(own, [2]string{name, "As " + s.Title + " sends it."})
+	}
+	headers := headersOf(nil, own...)
+	headers["allOf"] = []any{ref{"#/components/schemas/source"}}
+	contentType, payload := "application/json", any(anyObject)
+	if strings.HasPrefix(s.Name, "otlp-") {
+		contentType, payload = "application/x-protobuf", map[string]string{"type": "string", "format": "binary"}
+	}
+	return message{
+		Name: "source." + s.Name, Summary: s.Title + ", as it is sent: processors/decode maps it. The gateway takes it at " + s.Path + ".",
+		ContentType: contentType, Headers: headers, Payload: payload,
+	}
+}
 
 // linksPayload is a message of the topic of links.
 var linksPayload = func() map[string]any {
@@ -97,12 +163,12 @@ func AsyncAPI() []byte {
 		AsyncAPI: "3.0.0",
 		Info: info{
 			Title: "Whence", Version: "1.0.0", License: license{"Apache-2.0"},
-			Description: "CloudEvents 1.0 over Kafka, in structured mode (application/cloudevents+json or +msgpack) or in binary mode (ce_ headers, data as application/json or application/msgpack), and CDEvents as they are. Any of the input topics takes any type; each type is listed where it goes by default.",
+			Description: "CloudEvents 1.0 over Kafka, in structured mode (application/cloudevents+json or +msgpack) or in binary mode (ce_ headers, data as application/json or application/msgpack), CDEvents as they are, and what tools send (webhooks, reports of scanners, OTLP, product events) as they send it. Any of the input topics takes any type and any source; each is listed where it goes by default.",
 		},
 		DefaultContentType: "application/cloudevents+json",
 		Channels:           map[string]channel{},
 		Operations:         map[string]operation{},
-		Components:         components{map[string]message{}},
+		Components:         components{map[string]message{}, map[string]any{"context": contextHeaders, "source": sourceHeaders()}},
 	}
 	for _, topic := range event.InputTopics() {
 		doc.add(topic, "receive")
@@ -111,20 +177,25 @@ func AsyncAPI() []byte {
 		doc.add(topic, "send")
 	}
 	for _, t := range event.Types() {
-		doc.Components.Messages[t.Name] = message{t.Name, t.Doc, "application/cloudevents+json", ref{"./jsonschema/" + File(t)}}
-		doc.link(t.Topic, t.Name)
+		payload := ref{"./jsonschema/" + File(t)}
+		doc.say(t.Topic, message{Name: t.Name, Summary: t.Doc, ContentType: "application/cloudevents+json", Payload: payload})
 		if !t.Observation {
-			doc.link(event.TopicContext, t.Name)
+			doc.say(event.TopicContext, message{
+				Name: t.Name + ".fact", Summary: t.Doc, ContentType: "application/cloudevents+msgpack", Headers: ref{"#/components/schemas/context"}, Payload: payload,
+			})
 		}
 	}
 	for topic, m := range map[string]message{
-		event.TopicDelivery:   {"dev.cdevents", "A CDEvent, specification 0.4 to 0.6, bare or in a CloudEvents envelope.", "application/json", anyObject},
-		event.TopicDeadLetter: {"deadletter", "The record as it came.", "application/octet-stream", map[string]string{"type": "string", "format": "binary"}},
-		event.TopicLinks:      {"links", "A ranking of the causes of an effect. Without links: the effect is none any more.", "application/json", linksPayload},
-		event.TopicEnriched:   {"enriched", "An observation and its context.", "application/msgpack", anyObject},
+		event.TopicDelivery:   {"dev.cdevents", "A CDEvent, specification 0.4 to 0.6, bare or in a CloudEvents envelope.", "application/json", nil, anyObject},
+		event.TopicDeadLetter: {"deadletter", "The record as it came, but for what rules hide in it.", "application/octet-stream", letterHeaders, map[string]string{"type": "string", "format": "binary"}},
+		event.TopicLinks:      {"links", "A ranking of the causes of an effect. Without links: the effect is none any more.", "application/json", nil, linksPayload},
+		event.TopicEnriched:   {"enriched", "An observation and its context.", "application/msgpack", nil, anyObject},
 	} {
-		doc.Components.Messages[m.Name] = m
-		doc.link(topic, m.Name)
+		doc.say(topic, m)
+	}
+	sources := source.All()
+	for i := range sources {
+		doc.say(sources[i].Topic, sourceMessage(&sources[i]))
 	}
 	return doc.yaml()
 }
@@ -134,8 +205,10 @@ func (doc *asyncAPI) add(topic, action string) {
 	doc.Operations[action+"."+topic] = operation{action, ref{"#/channels/" + topic}, topicDocs[topic]}
 }
 
-func (doc *asyncAPI) link(topic, message string) {
-	doc.Channels[topic].Messages[message] = ref{"#/components/messages/" + message}
+// say puts a message into a topic.
+func (doc *asyncAPI) say(topic string, m message) {
+	doc.Components.Messages[m.Name] = m
+	doc.Channels[topic].Messages[m.Name] = ref{"#/components/messages/" + m.Name}
 }
 
 func (doc *asyncAPI) yaml() []byte {

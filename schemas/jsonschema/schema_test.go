@@ -17,6 +17,7 @@ import (
 
 	"github.com/whencehq/whence/schemas/codec"
 	"github.com/whencehq/whence/schemas/event"
+	"github.com/whencehq/whence/schemas/source"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the files anew instead of comparing them")
@@ -184,7 +185,7 @@ func gunzipLines(t *testing.T, name string) (lines []string) {
 	return lines
 }
 
-func TestTheAsyncAPIDocumentNamesEveryTopicAndType(t *testing.T) {
+func TestTheAsyncAPIDocumentNamesEveryTopicTypeAndSource(t *testing.T) {
 	var doc asyncAPI
 	if err := yaml.Unmarshal(AsyncAPI(), &doc); err != nil {
 		t.Fatal(err)
@@ -199,4 +200,73 @@ func TestTheAsyncAPIDocumentNamesEveryTopicAndType(t *testing.T) {
 			t.Errorf("%s is not in %s", typ.Name, event.TopicFor(typ.Name))
 		}
 	}
+	for _, s := range source.All() {
+		if _, ok := doc.Channels[s.Topic].Messages["source."+s.Name]; !ok {
+			t.Errorf("%s is not in %s", s.Name, s.Topic)
+		}
+	}
+}
+
+func TestTheAsyncAPIDocumentIsOneByTheSpecificationsSchema(t *testing.T) {
+	packed, err := os.Open(filepath.Join("testdata", "asyncapi-3.0.0.json.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packed.Close()
+	unpacked, err := gzip.NewReader(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	specification, err := validator.UnmarshalJSON(unpacked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := validator.NewCompiler()
+	if err := c.AddResource("http://asyncapi.com/definitions/3.0.0/asyncapi.json", specification); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("http://asyncapi.com/definitions/3.0.0/asyncapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc any
+	if err := yaml.Unmarshal(AsyncAPI(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Validate(doc); err != nil {
+		t.Error(err)
+	}
+	for _, to := range references(doc, nil) {
+		if file, local := strings.CutPrefix(to, "./"); local {
+			if _, err := os.Stat(filepath.Join("..", file)); err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		at := doc
+		for _, key := range strings.Split(strings.TrimPrefix(to, "#/"), "/") {
+			object, _ := at.(map[string]any)
+			at = object[key]
+		}
+		if at == nil {
+			t.Errorf("%s is nowhere", to)
+		}
+	}
+}
+
+func references(v any, all []string) []string {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, member := range v {
+			if text, ok := member.(string); ok && name == "$ref" {
+				all = append(all, text)
+			}
+			all = references(member, all)
+		}
+	case []any:
+		for _, element := range v {
+			all = references(element, all)
+		}
+	}
+	return all
 }

@@ -128,6 +128,15 @@ func (v Value) Int() (int64, bool) {
 	return int64(v.node().bits), true
 }
 
+// Uint returns v as a uint64; false where v is not integral, negative or doesn't fit.
+func (v Value) Uint() (uint64, bool) {
+	switch k := v.Kind(); {
+	case k == Uint, k == Int && int64(v.node().bits) >= 0:
+		return v.node().bits, true
+	}
+	return 0, false
+}
+
 // Number returns v as a float64, rounded to the nearest where an integer has
 // more than 53 bits; false where v is no number.
 func (v Value) Number() (float64, bool) {

@@ -7,7 +7,8 @@ SELECT
     count() AS batches,
     sum(records) AS records,
     sum(stored) AS stored,
-    sum(dead) AS dead
+    sum(dead) AS dead,
+    sum(dropped) AS dropped
 FROM whence_state.batches FINAL
 GROUP BY topic_id, topic, partition
 ORDER BY topic, partition

@@ -4,7 +4,7 @@
 WITH
 ledger AS
 (
-    SELECT topic, topic_id, partition, from_offset, to_offset, records, stored, dead, observations
+    SELECT topic, topic_id, partition, from_offset, to_offset, records, stored, dead, dropped, observations
     FROM whence_state.batches FINAL
 ),
 twice AS (SELECT topic FROM ledger GROUP BY topic HAVING uniqExact(topic_id) > 1),
@@ -46,11 +46,11 @@ WHERE from_offset != before
 UNION ALL
 SELECT
     'sum', CAST(topic, 'String'), partition,
-    format('[{}, {}): {} records, {} stored, {} dead', toString(from_offset), toString(to_offset),
-        toString(records), toString(stored), toString(dead)),
+    format('[{}, {}): {} records, {} stored, {} dead, {} dropped', toString(from_offset), toString(to_offset),
+        toString(records), toString(stored), toString(dead), toString(dropped)),
     toString(from_offset)
 FROM ledger
-WHERE records != stored + dead OR records > to_offset - from_offset OR from_offset >= to_offset
+WHERE records != stored + dead + dropped OR records > to_offset - from_offset OR from_offset >= to_offset
 UNION ALL
 SELECT
     'dead letters', CAST(if(d.topic = '', l.topic, d.topic), 'String'), partition,
@@ -71,7 +71,8 @@ ASOF LEFT JOIN (SELECT topic, partition, from_offset, max(to_offset) AS to_offse
 WHERE (p.offset >= b.to_offset OR b.topic = '') AND p.topic NOT IN twice
 GROUP BY p.kept, p.topic, p.partition
 UNION ALL
--- Fewer rows than were said are those that were said twice.
+-- Fewer rows than were said are those that were said twice. A dead letter that was replayed has rows of a record that the
+-- ledger has among the dead.
 SELECT
     'too many', CAST(topic, 'String'), partition,
     format('[{}, {}): {} observations in the ledger, {} rows', toString(from_offset), toString(to_offset), toString(said), toString(rows)),
@@ -79,7 +80,8 @@ SELECT
 FROM
 (
     SELECT b.topic AS topic, b.partition AS partition, b.from_offset AS from_offset, any(b.to_offset) AS to_offset, any(b.said) AS said, count() AS rows
-    FROM (SELECT topic, partition, offset FROM whence.observations FINAL WHERE {from} <= time AND time < {to}) AS o
+    FROM (SELECT topic, partition, offset FROM whence.observations FINAL WHERE {from} <= time AND time < {to}
+        AND (topic, partition, offset) NOT IN (SELECT topic, partition, offset FROM whence.dead_letters)) AS o
     ASOF INNER JOIN
     (
         SELECT topic, partition, from_offset, max(to_offset) AS to_offset, sum(observations) AS said

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/whencehq/whence/cmd/whence/ruletest"
+	"github.com/whencehq/whence/pipeline/config"
+	"github.com/whencehq/whence/pipeline/display"
+)
+
+func newTest() *cobra.Command {
+	var asJSON, verbose bool
+	var run string
+	cmd := &cobra.Command{
+		Use:   "test [PATH...]",
+		Short: "Try rules on the examples that stand beside them",
+		Long: `test takes the examples of files called *_test.yaml through the rules beside
+them: own_test.yaml's through own.yaml, unless its key rules names others. It
+runs the stages that a worker has, up to where an event would be stored, and
+needs neither Kafka nor ClickHouse. A PATH is a file, a directory, or DIR/...
+for all below it; without one it is ./...
+
+An example is a record or an event, and what becomes of it:
+
+  cases:
+    - name: a release is a deployment
+      record:
+        headers: {x-acme-kind: release}
+        body: {number: 17, app: shop}
+      expect:
+        events:
+          - type: io.whence.deployment.finished
+            id: release/17
+            data: {deployment_id: acme/17, service: shop}
+    - name: pings are dropped
+      record: {text: ping}
+      expect: {dropped: pings}
+
+Attributes that an expected event leaves out are not compared; its data is, as
+a whole. Of a dead_letter there are reason, detail, key, value and headers.
+Values are hashed with a key of the tests' own. It exits 1 if an example fails,
+with what differs, and 78 if a file can't be read.`,
+		Example: `  whence test ./rules/...
+  whence test --run release --json rules/acme_test.yaml`,
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"yaml"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			pattern, err := regexp.Compile(run)
+			if err != nil {
+				return usagef("--run: %v", err)
+			}
+			files, err := testFiles(args)
+			if err != nil {
+				return err
+			}
+			if len(files) == 0 {
+				return usagef("no files called *_test.yaml there")
+			}
+			t := tester{cmd: cmd, pattern: pattern, asJSON: asJSON, verbose: verbose}
+			return t.run(files)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write one JSON object a case")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "name the cases that pass too")
+	cmd.Flags().StringVar(&run, "run", "", "only cases whose name matches the `REGEXP`")
+	return cmd
+}
+
+// testFiles are the files of examples that paths name.
+func testFiles(paths []string) ([]string, error) {
+	if len(paths) == 0 {
+		paths = []string{"./..."}
+	}
+	var files []string
+	for _, path := range paths {
+		root, all := strings.CutSuffix(path, "...")
+		if all {
+			root = filepath.Clean(root)
+		}
+		info, err := os.Stat(root)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			files = append(files, root)
+			continue
+		}
+		err = filepath.WalkDir(root, func(at string, entry fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case entry.IsDir() && at != root && (!all || strings.HasPrefix(entry.Name(), ".")):
+				return filepath.SkipDir
+			case !entry.IsDir() && strings.HasSuffix(at, "_test.yaml"):
+				files = append(files, at)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(files)
+	return slices.Compact(files), nil
+}
+
+type tester struct {
+	cmd             *cobra.Command
+	pattern         *regexp.Regexp
+	asJSON, verbose bool
+	ran, failed     int
+}
+
+func (t *tester) run(files []string) error {
+	var problems config.Problems
+	for _, file := range files {
+		err := t.file(file)
+		var more config.Problems
+		if errors.As(err, &more) {
+			problems = append(problems, more...)
+		} else if err != nil {
+			return &exitError{exitConfig, err}
+		}
+	}
+	if len(problems) > 0 {
+		return problems
+	}
+	if t.failed > 0 {
+		return fmt.Errorf("%d of %d cases failed", t.failed, t.ran)
+	}
+	return nil
+}
+
+func (t *tester) file(file string) error {
+	f, err := ruletest.Read(file)
+	if err != nil {
+		return err
+	}
+	results, err := f.Run(t.cmd.Context(), t.pattern.MatchString)
+	if err != nil {
+		return err
+	}
+	out, failed := t.cmd.OutOrStdout(), 0
+	for _, r := range results {
+		if !r.Passed {
+			failed++
+		}
+		switch {
+		case t.asJSON:
+			line, err := json.Marshal(r)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(out, "%s\n", line)
+		case !r.Passed:
+			fmt.Fprintf(out, "%s:%d: FAIL: %s\n%s", r.File, r.Line, display.Line(r.Name), display.Lines(r.Diff))
+		case t.verbose:
+			fmt.Fprintf(out, "%s:%d: pass: %s\n", r.File, r.Line, display.Line(r.Name))
+		}
+	}
+	t.ran, t.failed = t.ran+len(results), t.failed+failed
+	if !t.asJSON && failed == 0 {
+		fmt.Fprintf(out, "ok  \t%s\t%d cases\n", file, len(results))
+	}
+	return nil
+}

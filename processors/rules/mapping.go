@@ -1,0 +1,67 @@
+package rules
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/whencehq/whence/schemas/event"
+)
+
+// apply makes an event of what in is; what the mapping leaves out it has from
+// was and its data.
+func (m *mapping) apply(in *input, was event.Event, data string) (event.Event, string, error) {
+	e := was
+	e.Type, e.Hash = m.name, 0
+	for _, attribute := range []struct {
+		name string
+		from *program
+		to   *string
+	}{{"id", m.id, &e.ID}, {"source", m.source, &e.Source}, {"subject", m.subject, &e.Subject}} {
+		if attribute.from == nil {
+			continue
+		}
+		s, err := attribute.from.text(in)
+		if err != nil {
+			return e, "", fmt.Errorf("%s: %w", attribute.name, err)
+		}
+		*attribute.to = s
+	}
+	if m.time != nil {
+		at, err := m.time.moment(in)
+		if err != nil {
+			return e, "", fmt.Errorf("time: %w", err)
+		}
+		e.Time = event.MillisOf(at)
+	}
+	text, err := m.data(in, data)
+	return e, text, err
+}
+
+// data of the event, as JSON.
+func (m *mapping) data(in *input, was string) (string, error) {
+	if m.whole == nil && len(m.fields) == 0 {
+		return was, nil
+	}
+	var out any
+	if m.whole != nil {
+		v, err := m.whole.value(in)
+		if err != nil {
+			return "", fmt.Errorf("data: %w", err)
+		}
+		out = v
+	}
+	for i := range m.fields {
+		v, err := m.fields[i].value(in)
+		if err == nil {
+			out, err = put(out, m.fields[i].at, v)
+		}
+		if err != nil {
+			return "", fmt.Errorf("data.%s: %w", m.fields[i].at, err)
+		}
+	}
+	text, err := json.Marshal(out)
+	if err != nil {
+		return "", fmt.Errorf("data: %w", err)
+	}
+	return string(text), nil
+}

@@ -1,0 +1,468 @@
+package rules_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/pipeline/config"
+	"github.com/whencehq/whence/processors/decode"
+	"github.com/whencehq/whence/processors/rules"
+	"github.com/whencehq/whence/processors/validate"
+	"github.com/whencehq/whence/schemas/event"
+)
+
+var key = []byte("a key of sixteen bytes and more")
+
+func parsed(t testing.TB, text string) *rules.Set {
+	t.Helper()
+	set, err := rules.Parse("own.yaml", []byte(text), rules.Options{Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// ran is the records taken through the chain up to validate.
+func ran(t testing.TB, set *rules.Set, records ...pipeline.Record) *pipeline.Batch {
+	t.Helper()
+	b := &pipeline.Batch{Topic: "whence.delivery", From: 100, To: 100 + int64(len(records))}
+	for i, r := range records {
+		r.Offset, r.Timestamp = b.From+int64(i), event.MinTime
+		b.Records = append(b.Records, r)
+	}
+	for _, stage := range set.Around(decode.New(decode.Config{}), validate.New(validate.Config{})) {
+		if err := stage.Process(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if stored, dead, dropped := b.Census(); stored+dead+dropped != len(records) {
+		t.Fatalf("%d records: %d stored, %d dead, %d dropped", len(records), stored, dead, dropped)
+	}
+	return b
+}
+
+func structured(text string) pipeline.Record {
+	return pipeline.Record{
+		Key: []byte("ada@example.com"), Value: []byte(text),
+		Headers: []pipeline.Header{{Key: "content-type", Value: []byte("application/cloudevents+json")}},
+	}
+}
+
+const clicked = `{"specversion":"1.0","id":"1","source":"/web","type":"io.whence.behavior.recorded","time":"2026-03-12T10:00:00Z",
+	"data":{"name":"checkout","service":"shop","environment":"production","user":"ada@example.com","attributes":{"email":"ada@example.com","step":"2"}}}`
+
+func TestAPayloadOfOnesOwnBecomesAnEventAndIsKept(t *testing.T) {
+	set := parsed(t, `
+rules:
+  - name: releases of our tool
+    on: record
+    when: headers["x-acme-kind"] == "release"
+    map:
+      - type: io.whence.deployment.finished
+        id: '"release/" + string(body.release.number)'
+        source: '"https://ci.acme.example"'
+        time: body.finished
+        data:
+          deployment_id: '"acme/" + string(body.release.number)'
+          service: body.app
+          environment: 'body.?env.orValue("production")'
+          version: body.release.tag
+          outcome: 'body.ok ? "success" : "failure"'
+    keep: com.acme.release
+`)
+	b := ran(t, set, pipeline.Record{
+		Value:   []byte(`{"release":{"number":17,"tag":"v17"},"app":"shop","finished":"2026-03-12T10:00:00Z","ok":true}`),
+		Headers: []pipeline.Header{{Key: "X-Acme-Kind", Value: []byte("release")}},
+	})
+	if len(b.Facts) != 1 || len(b.Others) != 1 {
+		t.Fatalf("facts %+v, others %+v, dead %+v", b.Facts, b.Others, b.Dead)
+	}
+	f := b.Facts[0]
+	if f.ID != "release/17" || f.EntityID != "acme/17" || f.Environment != "production" || f.Hash == 0 || f.Offset != 100 {
+		t.Errorf("fact %+v", f)
+	}
+	if want := `{"deployment_id":"acme/17","environment":"production","outcome":"success","service":"shop","version":"v17"}`; f.Data != want {
+		t.Errorf("data %s, want %s", f.Data, want)
+	}
+	if o := b.Others[0]; o.Type != "com.acme.release" || !strings.Contains(o.Data, `"number":17`) {
+		t.Errorf("kept %+v", o)
+	}
+}
+
+func TestAMappingThatATypesRulesRefuseIsADeadLetterThatNamesTheRule(t *testing.T) {
+	set := parsed(t, `
+rules:
+  - {name: half, on: record, map: [{type: io.whence.deployment.started, id: '"1"', source: '"/x"', time: '"2026-03-12T10:00:00Z"', data: {service: '"shop"'}}]}
+`)
+	b := ran(t, set, pipeline.Record{Key: []byte("k"), Value: []byte(`{"a":1}`)})
+	if len(b.Dead) != 1 || b.Dead[0].Reason != pipeline.ReasonRule || string(b.Dead[0].Value) != `{"a":1}` {
+		t.Fatalf("dead %+v", b.Dead)
+	}
+	if want := "rule half: map[0]: data.deployment_id: missing"; b.Dead[0].Detail != want {
+		t.Errorf("detail %q, want %q", b.Dead[0].Detail, want)
+	}
+}
+
+func TestWhatARuleDropsIsCountedByItsName(t *testing.T) {
+	set := parsed(t, `
+rules:
+  - {name: pings, on: record, when: text == "ping", drop: true}
+  - {name: bots, types: [io.whence.behavior.recorded], when: event.data.user.startsWith("ada"), drop: true}
+`)
+	b := ran(t, set, pipeline.Record{Value: []byte("ping")}, structured(clicked), structured(strings.ReplaceAll(clicked, "ada", "bob")))
+	if _, _, dropped := b.Census(); dropped != 2 || len(b.Observations) != 1 || len(b.Dead) != 0 {
+		t.Fatalf("%d dropped, %d observations, dead %+v", dropped, len(b.Observations), b.Dead)
+	}
+	want := []pipeline.Drop{{Offset: 100, Rule: "pings"}, {Offset: 101, Rule: "bots"}}
+	if diff := cmp.Diff(want, b.Dropped); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestARecordOfWhichOneEventIsDroppedIsStored(t *testing.T) {
+	set := parsed(t, `rules: [{name: no originals, types: ["com.github.*"], drop: true}]`)
+	b := ran(t, set, pipeline.Record{
+		Value: []byte(`{"action":"created","deployment":{"id":1,"sha":"abc","environment":"production"},"repository":{"name":"shop","full_name":"acme/shop","html_url":"https://git.example/acme/shop"},
+			"deployment_status":{"id":2,"state":"success","created_at":"2026-03-12T10:00:00Z"}}`),
+		Headers: []pipeline.Header{{Key: "x-github-event", Value: []byte("deployment_status")}},
+	})
+	stored, _, dropped := b.Census()
+	if stored != 1 || dropped != 0 || len(b.Facts) == 0 || len(b.Others) != 0 || len(b.Dropped) != 1 {
+		t.Fatalf("%d stored, %d dropped, facts %+v, others %+v, dead %+v", stored, dropped, b.Facts, b.Others, b.Dead)
+	}
+}
+
+func TestFieldsAreRedactedAndHashedAndTheContentHashFollows(t *testing.T) {
+	plain := ran(t, nil, structured(clicked)).Observations[0]
+	set := parsed(t, `
+rules:
+  - name: people
+    types: ["io.whence.*"]
+    hash: [event.data.user]
+    redact: [event.data.attributes.email]
+`)
+	for name, record := range map[string]pipeline.Record{"json": structured(clicked)} {
+		o := ran(t, set, record).Observations[0]
+		if !strings.HasPrefix(o.User, "hmac-sha256:") || len(o.User) != len("hmac-sha256:")+64 {
+			t.Errorf("%s: user %q", name, o.User)
+		}
+		if want := []event.Pair{{Key: "email", Value: "[redacted]"}, {Key: "step", Value: "2"}}; !cmp.Equal(o.Attributes, want) {
+			t.Errorf("%s: attributes %v", name, o.Attributes)
+		}
+		if o.Hash == plain.Hash || o.Hash == 0 {
+			t.Errorf("%s: hash %x, plain %x", name, o.Hash, plain.Hash)
+		}
+	}
+}
+
+func TestWhatAnyEventMayCarryIsHiddenWhereverItStands(t *testing.T) {
+	for _, field := range []string{"event.tenant", "event.data.tenant"} {
+		set := parsed(t, `rules: [{name: tenants, hash: [`+field+`]}]`)
+		opened := `{"specversion":"1.0","id":"1","source":"/x","type":"io.whence.incident.opened","time":"2026-03-12T10:00:00Z",TENANT
+			"data":{"incident_id":"i","service":"s","environment":"e","tenant":"acme"}}`
+		b := ran(t, set, structured(strings.Replace(clicked, `"name"`, `"tenant":"acme","name"`, 1)),
+			structured(strings.Replace(opened, "TENANT", "", 1)), structured(strings.Replace(opened, "TENANT", `"tenant":"acme",`, 1)))
+		if len(b.Observations) != 1 || len(b.Facts) != 2 {
+			t.Fatalf("%s: %+v", field, b.Dead)
+		}
+		for _, said := range []string{b.Observations[0].Tenant, b.Facts[0].Tenant, b.Facts[1].Tenant, b.Facts[0].Data, b.Facts[1].Data} {
+			if strings.Contains(said, "acme") || !strings.Contains(said, "hmac-sha256:") {
+				t.Errorf("%s: %s", field, said)
+			}
+		}
+	}
+}
+
+func TestHidingTwiceIsHidingOnce(t *testing.T) {
+	set := parsed(t, `rules: [{name: people, on: record, hash: [body.data.user], redact: [body.data.attributes.*]}]`)
+	once := ran(t, set, structured(clicked))
+	again := ran(t, set, once.Records[0])
+	if string(once.Records[0].Value) != string(again.Records[0].Value) || once.Observations[0].Hash != again.Observations[0].Hash {
+		t.Errorf("once  %s\ntwice %s", once.Records[0].Value, again.Records[0].Value)
+	}
+}
+
+func TestNothingThatIsHiddenIsInADeadLetter(t *testing.T) {
+	const ada = "ada@example.com"
+	onEvent := `rules: [{name: people, types: ["io.whence.*"], hash: [event.data.user, event.subject], redact: [event.data.attributes.email]}]`
+	onRecord := `rules: [{name: people, on: record, hash: [body.data.user, body.who], redact: [body.data.attributes.email, headers.x-user]}]`
+	for name, c := range map[string]struct {
+		rules  string
+		record pipeline.Record
+		kept   bool // something of the bytes
+	}{
+		"a field is missing":        {onEvent, structured(strings.Replace(clicked, `"name":"checkout",`, "", 1)), true},
+		"a field is wrong":          {onEvent, structured(strings.Replace(clicked, `"user":"ada@example.com"`, `"user":{"mail":"ada@example.com"}`, 1)), true},
+		"no type":                   {onEvent, structured(strings.Replace(clicked, `"type":"io.whence.behavior.recorded",`, "", 1)), true},
+		"a type nobody knows":       {onEvent, structured(strings.Replace(clicked, "behavior.recorded", "behaviour.recorded", 1)), true},
+		"it breaks off":             {onEvent, structured(clicked[:len(clicked)-3]), false},
+		"binary":                    {onEvent, pipeline.Record{Value: []byte(`{"name":"checkout","user":"ada@example.com"}`), Headers: []pipeline.Header{{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_type", Value: []byte("io.whence.behavior.recorded")}, {Key: "ce_source", Value: []byte("/web")}, {Key: "ce_id", Value: []byte("1")}, {Key: "ce_subject", Value: []byte(ada)}, {Key: "ce_time", Value: []byte("2026-03-12T10:00:00Z")}}}, true},
+		"of a tool":                 {onEvent, pipeline.Record{Value: []byte(`{"pusher":["ada@example.com"],"action":7}`), Headers: []pipeline.Header{{Key: "x-github-event", Value: []byte("deployment_status")}}}, false},
+		"a record's body":           {onRecord, structured(strings.Replace(clicked, `"name":"checkout",`, "", 1)), true},
+		"a record that breaks off":  {onRecord, structured(clicked[:len(clicked)-3]), false},
+		"a record's header":         {onRecord, pipeline.Record{Value: []byte(`{"who":"ada@example.com"}`), Headers: []pipeline.Header{{Key: "X-User", Value: []byte(ada)}}}, true},
+		"what another rule renames": {`rules: [{name: a, types: [com.acme.click], rename: io.whence.behavior.recorded}, {name: people, types: [io.whence.behavior.recorded], hash: [event.data.user]}]`, structured(strings.Replace(strings.Replace(clicked, "io.whence.behavior.recorded", "com.acme.click", 1), `"name":"checkout",`, "", 1)), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := ran(t, parsed(t, c.rules), c.record)
+			if len(b.Dead) != 1 {
+				t.Fatalf("%d dead: %+v", len(b.Dead), b)
+			}
+			d := b.Dead[0]
+			all := string(d.Key) + string(d.Value) + d.Detail + d.Source + d.ID + d.Type
+			for _, h := range d.Headers {
+				all += h.Key + string(h.Value)
+			}
+			if strings.Contains(all, ada) {
+				t.Errorf("the letter says who it was: %s, %s %v", d.Detail, d.Value, d.Headers)
+			}
+			if (len(d.Value) > 0) != c.kept {
+				t.Errorf("value %q, kept must be %v", d.Value, c.kept)
+			}
+			if !strings.Contains(d.Detail, "rule people") {
+				t.Errorf("the detail %q doesn't say why", d.Detail)
+			}
+		})
+	}
+}
+
+func TestALetterThatNoRuleHidesAnythingInIsAsItCame(t *testing.T) {
+	set := parsed(t, `rules: [{name: people, types: [io.whence.user.identified], redact: [event.data.user]}]`)
+	bad := strings.Replace(clicked, `"name":"checkout",`, "", 1)
+	d := ran(t, set, structured(bad)).Dead[0]
+	if string(d.Value) != bad || string(d.Key) != "ada@example.com" || d.Detail != "data.name: missing" {
+		t.Errorf("%s %s %s", d.Key, d.Value, d.Detail)
+	}
+}
+
+func TestUnreadableBytesAreKeptWhereTheOperatorWantsThemTo(t *testing.T) {
+	set := parsed(t, `{unreadable: keep, rules: [{name: people, redact: [event.data.user]}]}`)
+	d := ran(t, set, structured(`{"data":{"user":`)).Dead[0]
+	if string(d.Value) != `{"data":{"user":` {
+		t.Errorf("value %q", d.Value)
+	}
+}
+
+func TestAConditionThatCanNotBeComputedHidesAndDoesNothingElse(t *testing.T) {
+	failed := map[string]int{}
+	set, err := rules.Parse("own.yaml", []byte(`
+rules:
+  - {name: hides, when: 'event.data.name > 3', hash: [event.data.user], set: {event.subject: '"set"'}}
+  - {name: drops, when: 'event.data.name > 3', drop: true}
+`), rules.Options{Key: key, Failed: func(rule string) { failed[rule]++ }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := ran(t, set, structured(clicked)).Observations
+	if len(o) != 1 || !strings.HasPrefix(o[0].User, "hmac-sha256:") || o[0].Subject != "" {
+		t.Fatalf("%+v", o)
+	}
+	if diff := cmp.Diff(map[string]int{"hides": 1, "drops": 1}, failed); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAConditionOnWhatIsNotThereIsNotMet(t *testing.T) {
+	set, err := rules.Parse("own.yaml", []byte(`
+rules:
+  - {name: a header, on: record, when: 'headers["x-country"] == "DE"', drop: true, hash: [body.data.user]}
+  - {name: a field of the body, on: record, when: 'body.country.code == "DE"', hash: [body.data.user], drop: true}
+  - {name: a field, when: 'event.data.country.code == "DE"', hash: [event.data.user]}
+  - {name: an extension, when: 'event.extensions["country"] == "DE"', hash: [event.data.user]}
+`), rules.Options{Key: key, Failed: func(rule string) { t.Errorf("%s has failed", rule) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := ran(t, set, structured(clicked), pipeline.Record{Value: []byte("no JSON")}, structured(`{"specversion":"1.0","id":"1","source":"/x","type":"com.acme.x","time":"2026-03-12T10:00:00Z"}`))
+	if len(b.Observations) != 1 || b.Observations[0].User != "ada@example.com" || len(b.Others) != 1 || len(b.Dropped) != 0 {
+		t.Fatalf("%+v", b)
+	}
+}
+
+func TestRulesFollowEachOtherAndARenamedEventMeetsThoseOfItsNewType(t *testing.T) {
+	set := parsed(t, `
+rules:
+  - name: ours
+    types: [com.acme.click]
+    set:
+      event.data.environment: event.data.?env.orValue("production")
+      event.tenant: '"acme"'
+      event.extensions.origin: event.type
+    rename: io.whence.behavior.recorded
+  - {name: not in time, types: [com.acme.click], drop: true}
+  - {name: people, types: [io.whence.behavior.recorded], hash: [event.data.user]}
+`)
+	b := ran(t, set, structured(`{"specversion":"1.0","id":"1","source":"/web","type":"com.acme.click","time":"2026-03-12T10:00:00Z",
+		"data":{"name":"checkout","service":"shop","env":"staging","user":"ada"}}`))
+	if len(b.Observations) != 1 {
+		t.Fatalf("%+v", b)
+	}
+	o := b.Observations[0]
+	if o.Environment != "staging" || o.Tenant != "acme" || !strings.HasPrefix(o.User, "hmac-") || o.Extensions[0] != (event.Pair{Key: "origin", Value: "com.acme.click"}) {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestAnEventBecomesSeveral(t *testing.T) {
+	set := parsed(t, `
+rules:
+  - name: a release train
+    types: [com.acme.train]
+    map:
+      - type: io.whence.deployment.started
+        id: event.id + "/started"
+        data: '{"deployment_id": event.id, "service": event.data.app, "environment": "production", "version": event.data.tag}'
+      - type: io.whence.deployment.finished
+        id: event.id + "/finished"
+        time: event.time + duration("90s")
+        data:
+          deployment_id: event.id
+          service: event.data.app
+          environment: '"production"'
+          version: event.data.tag
+          outcome: '"success"'
+    keep: com.acme.train.kept
+`)
+	b := ran(t, set, structured(`{"specversion":"1.0","id":"t1","source":"/ci","type":"com.acme.train","time":"2026-03-12T10:00:00Z","data":{"app":"shop","tag":"v1"}}`))
+	if len(b.Facts) != 2 || len(b.Others) != 1 || b.Others[0].Type != "com.acme.train.kept" {
+		t.Fatalf("%+v", b)
+	}
+	if late := b.Facts[1].Time - b.Facts[0].Time; late != 90_000 {
+		t.Errorf("finished %d ms later", late)
+	}
+}
+
+func TestARuleCanBuryAndARecordsOtherEventsGoWithIt(t *testing.T) {
+	set := parsed(t, `rules: [{name: frozen, types: [com.acme.x], dead_letter: wait for the new schema}]`)
+	b := ran(t, set, structured(strings.Replace(clicked, "io.whence.behavior.recorded", "com.acme.x", 1)))
+	if len(b.Dead) != 1 || b.Dead[0].Detail != "rule frozen: wait for the new schema" || b.Dead[0].ID != "1" || len(b.Others) != 0 {
+		t.Fatalf("%+v", b)
+	}
+}
+
+func TestAHeaderThatIsSetSaysWhoReadsTheRecord(t *testing.T) {
+	set := parsed(t, `rules: [{name: pushed through a proxy, on: record, when: 'has(body.deployment_status)', set: {headers.x-github-event: '"deployment_status"', headers.whence-environment: '"qa"'}}]`)
+	b := ran(t, set, pipeline.Record{Value: []byte(`{"deployment":{"id":1,"sha":"abc","environment":"production"},"repository":{"name":"shop","full_name":"acme/shop"},"deployment_status":{"id":2,"state":"success","created_at":"2026-03-12T10:00:00Z"}}`)})
+	if len(b.Facts) == 0 {
+		t.Fatalf("%+v", b)
+	}
+}
+
+func TestAnExpensiveExpressionIsGivenUp(t *testing.T) {
+	set := parsed(t, `rules: [{name: slow, when: 'event.data.l.all(a, event.data.l.all(b, event.data.l.all(c, a + b + c >= 0)))', drop: true}]`)
+	list, err := json.Marshal(make([]int, 500))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := ran(t, set, structured(`{"specversion":"1.0","id":"1","source":"/web","type":"com.acme.x","time":"2026-03-12T10:00:00Z","data":{"l":`+string(list)+`}}`))
+	if len(b.Others) != 1 {
+		t.Fatal("it was dropped: a condition that was not computed is not met")
+	}
+}
+
+func TestErrorsSayWhereAndWhat(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"a field nobody knows":   {"rules:\n  - name: a\n    when: event.tpye == \"x\"\n    drop: true\n", "own.yaml:3:11: rules[0].when: undeclared reference to 'event' (in container '')"},
+		"a block":                {"rules:\n  - name: a\n    when: |\n      true &&\n      nothing\n    drop: true\n", "own.yaml:5:7: rules[0].when: undeclared reference to 'nothing' (in container '')"},
+		"quoted":                 {"rules:\n  - name: a\n    when: '1 == \"a\"'\n    drop: true\n", "own.yaml:3:14: rules[0].when: found no matching overload for '_==_' applied to '(int, string)'"},
+		"no truth":               {"rules:\n  - name: a\n    when: event.id\n    drop: true\n", "own.yaml:3:11: rules[0].when: must give true or false, gives string"},
+		"a key":                  {"rules:\n  - name: a\n    wehn: 'true'\n    drop: true\n", "own.yaml:3:5: rules[0].wehn: unknown key\nhint: did you mean when?"},
+		"two ends":               {"rules:\n  - {name: a, drop: true, dead_letter: x}\n", "own.yaml:2:5: rules[0]: map, drop and dead_letter exclude each other"},
+		"nothing":                {"rules:\n  - {name: a}\n", "own.yaml:2:5: rules[0]: the rule does nothing: want one of set, rename, redact, hash, map, drop, dead_letter"},
+		"a type":                 {"rules:\n  - {name: a, rename: io.whence.deploy.finished}\n", "own.yaml:2:23: rules[0].rename: there is no type io.whence.deploy.finished: whence schema --list has them"},
+		"the identity":           {"rules:\n  - {name: a, redact: [event.id]}\n", "own.yaml:2:24: rules[0].redact[0]: event.id is what tells events apart: hash it"},
+		"a name":                 {"rules:\n  - {drop: true}\n", "own.yaml:2:5: rules[0].name: a rule needs a name: metrics and dead letters have it"},
+		"the clock":              {"rules:\n  - name: a\n    when: event.time < now()\n    drop: true\n", "own.yaml:3:27: rules[0].when: undeclared reference to 'now' (in container '')"},
+		"what a record can't be": {"rules:\n  - {name: a, on: record, set: {body.x: '1'}}\n", "own.yaml:2:41: rules[0].set.body.x: of a record only headers.NAME can be set: map makes an event of it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := rules.Parse("own.yaml", []byte(c.text), rules.Options{Key: key})
+			if err == nil || !config.IsProblem(err) {
+				t.Fatalf("got %v", err)
+			}
+			if diff := cmp.Diff(c.want, err.Error()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestAKeyIsReadFromBesideTheRulesAndMustNotBeShort(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("own.yaml", "key_file: key\nrules: [{name: people, hash: [event.data.user]}]\n")
+	write("own_test.yaml", "not rules")
+	write("key", "short\n")
+	if _, err := rules.Load([]string{filepath.Join(dir, "*.yaml")}, rules.Options{}); err == nil || !strings.Contains(err.Error(), "own.yaml:1:11: key_file: the key has 5 bytes, want 16 at least") {
+		t.Fatalf("got %v", err)
+	}
+	write("key", "0123456789abcdef\n")
+	set, err := rules.Load([]string{filepath.Join(dir, "*.yaml")}, rules.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("key", "another key, of more\n")
+	other, err := rules.Load([]string{filepath.Join(dir, "*.yaml")}, rules.Options{})
+	if err != nil || set.Digest() == other.Digest() {
+		t.Errorf("%v, digests %s and %s", err, set.Digest(), other.Digest())
+	}
+	if _, err := rules.Load([]string{filepath.Join(dir, "none*.yaml")}, rules.Options{}); err == nil {
+		t.Error("a pattern that fits no file is no error")
+	}
+}
+
+// The same facts, the same answer: however records are cut into batches, and
+// whichever of them are doubled.
+func TestRulesMakeTheSameOfARecordWhateverIsAroundIt(t *testing.T) {
+	set := parsed(t, `
+rules:
+  - {name: drop, when: event.data.user == "u1", drop: true}
+  - {name: bury, when: event.data.user == "u2", dead_letter: no}
+  - {name: hash, hash: [event.data.user], set: {event.data.region: '"eu"'}}
+`)
+	rapid.Check(t, func(t *rapid.T) {
+		users := rapid.SliceOfN(rapid.SampledFrom([]string{"u1", "u2", "u3", "u4"}), 1, 8).Draw(t, "users")
+		var records []pipeline.Record
+		alone := map[string]uint64{}
+		for _, u := range users {
+			r := structured(strings.ReplaceAll(clicked, "ada@example.com", u))
+			records = append(records, r)
+			for _, o := range ranRapid(t, set, r).Observations {
+				alone[o.User] = o.Hash
+			}
+		}
+		for _, o := range ranRapid(t, set, records...).Observations {
+			if alone[o.User] != o.Hash {
+				t.Fatalf("%s: %x among others, %x alone", o.User, o.Hash, alone[o.User])
+			}
+		}
+	})
+}
+
+func ranRapid(t *rapid.T, set *rules.Set, records ...pipeline.Record) *pipeline.Batch {
+	b := &pipeline.Batch{Topic: "whence.behavior", From: 0, To: int64(len(records))}
+	for i, r := range records {
+		r.Offset = int64(i)
+		b.Records = append(b.Records, r)
+	}
+	for _, stage := range set.Around(decode.New(decode.Config{}), validate.New(validate.Config{})) {
+		if err := stage.Process(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if stored, dead, dropped := b.Census(); stored+dead+dropped != len(records) {
+		t.Fatalf("%d records: %d stored, %d dead, %d dropped", len(records), stored, dead, dropped)
+	}
+	return b
+}
