@@ -39,6 +39,15 @@ func Events(d Dependencies) []pipeline.Processor {
 	}
 }
 
+// Checks are the stages that say of a record, and of nothing but the record,
+// whether it would be a dead letter.
+func Checks(maxEventBytes, maxDepth int) []pipeline.Processor {
+	return []pipeline.Processor{
+		decode.New(decode.Config{MaxEventBytes: maxEventBytes, MaxDepth: maxDepth}),
+		validate.New(validate.Config{}),
+	}
+}
+
 // Facts is the chain of the context log's writer.
 func Facts(d Dependencies) []pipeline.Processor {
 	return []pipeline.Processor{

@@ -32,7 +32,7 @@ func newRoot() *cobra.Command {
 		&cobra.Group{ID: "operate", Title: "Operate:"},
 	)
 	for group, commands := range map[string][]*cobra.Command{
-		"run":     {newUp(), newWorker(), newEngine(), newDemo()},
+		"run":     {newUp(), newWorker(), newIngest(), newEngine(), newDemo()},
 		"use":     {newPublish(), newQuery(), newWhy(), newConfirm(), newLearn()},
 		"operate": {newTopics(), newMigrate(), newValidate(), newReconcile(), newRebuild(), newReplay(), newVerify(), newNotify()},
 	} {

@@ -34,6 +34,7 @@ type Config struct {
 	Seal      Seal      `yaml:"seal"`
 	Correlate Correlate `yaml:"correlate"`
 	Notify    Notify    `yaml:"notify"`
+	Ingest    Ingest    `yaml:"ingest"`
 }
 
 // Kafka says where events come from and how.
@@ -268,5 +269,6 @@ func Default() *Config {
 		Seal:      Seal{After: Duration(time.Minute)},
 		Correlate: Correlate{Enabled: true},
 		Notify:    defaultNotify(),
+		Ingest:    defaultIngest(),
 	}
 }

@@ -60,6 +60,13 @@ type Metrics struct {
 	messages        *prometheus.CounterVec
 	messagesFailed  *prometheus.CounterVec
 	messagesDropped *prometheus.CounterVec
+
+	requests        *prometheus.CounterVec
+	requestSeconds  *prometheus.HistogramVec
+	requestBytes    *prometheus.CounterVec
+	requestRecords  *prometheus.CounterVec
+	requestsRunning prometheus.Gauge
+	bytesInFlight   prometheus.Gauge
 }
 
 // Delays of events reach from milliseconds to the weeks of a back-fill.
@@ -82,6 +89,7 @@ func NewMetrics() *Metrics {
 	m.registerSeal()
 	m.registerLinks()
 	m.registerNotify()
+	m.registerIngest()
 	return m
 }
 
