@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -103,6 +102,12 @@ func (w *world) post(path string, body []byte, headers ...string) *httptest.Resp
 	}
 	answer := httptest.NewRecorder()
 	w.ServeHTTP(answer, r)
+	return answer
+}
+
+func (w *world) get(path string) *httptest.ResponseRecorder {
+	answer := httptest.NewRecorder()
+	w.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, nil))
 	return answer
 }
 
@@ -264,9 +269,9 @@ func TestAnAnswerOf200MeansThatKafkaHasIt(t *testing.T) {
 
 func TestWhatKafkaRefusesIsAskedForAgain(t *testing.T) {
 	w := gatewayWith(t, nil)
-	w.broker.failure = errors.New("no leader")
+	w.broker.failure = errUnreachable
 	answer := w.post("/v1/events", []byte(behavior), "Content-Type", cloudEventType)
-	if answer.Code != http.StatusServiceUnavailable || answer.Header().Get("Retry-After") == "" || strings.Contains(answer.Body.String(), "leader") {
+	if answer.Code != http.StatusServiceUnavailable || answer.Header().Get("Retry-After") == "" || strings.Contains(answer.Body.String(), "unreachable") {
 		t.Errorf("%d %v %s", answer.Code, answer.Header(), answer.Body)
 	}
 }
