@@ -37,6 +37,7 @@ const (
 	batchType      = "application/cloudevents-batch+json"
 	msgpackType    = "application/cloudevents+msgpack"
 	sarifType      = "application/sarif+json"
+	linesType      = "application/x-ndjson" // a document a line
 	cycloneDXType  = "application/vnd.cyclonedx+json"
 )
 
@@ -65,6 +66,8 @@ func endpoints() []*endpoint {
 			e.doc = "A report as " + s.Title + ". One that is too large for a record is split into reports of the same kind."
 			e.limit, e.take = report, (*exchange).findings
 			switch s.Name {
+			case "ocsf":
+				e.media = append(e.media, linesType)
 			case "sarif":
 				e.media = append(e.media, sarifType)
 			case "cyclonedx":

@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -76,7 +77,11 @@ func isArray(body []byte) bool {
 // batchRecords takes a JSON array apart. CDEvents may be among the events.
 func batchRecords(body []byte) ([]pipeline.Record, error) {
 	var events []json.RawMessage
-	if err := json.Unmarshal(body, &events); err != nil {
+	err := json.Unmarshal(body, &events)
+	if err == nil && events == nil {
+		err = errors.New("it is null")
+	}
+	if err != nil {
 		return nil, problem(http.StatusBadRequest, reasonMalformed, "the body is no array of events: %v", err)
 	}
 	if len(events) > maxBatch {

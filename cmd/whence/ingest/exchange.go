@@ -84,8 +84,8 @@ func (x *exchange) admit() (signed bool, err error) {
 	return signed, nil
 }
 
-// maxHint is far more than any name is long.
-const maxHint = 1000
+// maxHint is how many characters a hint may have: more than names have.
+const maxHint = 256
 
 // readQuery turns hints into headers of records. A parameter that means nothing
 // is an error: it is a hint that was misspelt.
@@ -110,8 +110,8 @@ func (x *exchange) readQuery() error {
 			return p
 		case len(values) > 1:
 			return problem(http.StatusBadRequest, reasonQuery, "%s: given twice", at).at(at)
-		case len(values[0]) > maxHint || !utf8.ValidString(values[0]) || strings.ContainsFunc(values[0], func(r rune) bool { return r < ' ' || r == 0x7f }):
-			return problem(http.StatusBadRequest, reasonQuery, "%s: want at most %d bytes of text", at, maxHint).at(at)
+		case utf8.RuneCountInString(values[0]) > maxHint || !utf8.ValidString(values[0]) || strings.ContainsFunc(values[0], func(r rune) bool { return r < ' ' || r == 0x7f }):
+			return problem(http.StatusBadRequest, reasonQuery, "%s: want at most %d characters of text", at, maxHint).at(at)
 		}
 	}
 	for _, name := range known { // in the same order always

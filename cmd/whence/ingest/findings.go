@@ -16,9 +16,9 @@ import (
 
 // Split cuts a report of a source that is too large for a record: chunks of at
 // most limit bytes that are reports of the same kind, each with some of the
-// results, and headers that say which part of which scan it is. It reads r once,
-// from its beginning, in bounded memory, and says the same of the same report.
-type Split func(kind string, r io.Reader, limit int, emit func(chunk []byte, headers map[string]string) error) error
+// results, and headers that say which part of which scan it is. It reads r from
+// its beginning, in bounded memory, and says the same of the same report.
+type Split func(kind string, r io.ReadSeeker, limit int, emit func(chunk []byte, headers map[string]string) error) error
 
 const (
 	// maxReports bounds the temporary files.
@@ -51,12 +51,17 @@ func (x *exchange) findings() error {
 		return err
 	}
 	contentType := x.request.Header.Get("Content-Type")
-	if len(head) <= x.maxRecord-overhead {
+	lines := x.media == linesType // the pipeline reads documents
+	if len(head) <= x.maxRecord-overhead && !lines {
 		x.bytes = int64(len(head))
 		return x.single(x.record(head, contentType))
 	}
 	if x.split == nil {
 		return tooLarge(int64(x.maxRecord - overhead))
+	}
+	if len(head) <= x.maxRecord-overhead {
+		x.bytes = int64(len(head))
+		return x.inParts(bytes.NewReader(head), jsonType)
 	}
 	select {
 	case x.reports <- struct{}{}:
@@ -69,6 +74,9 @@ func (x *exchange) findings() error {
 		return err
 	}
 	defer report.Close()
+	if lines {
+		contentType = jsonType
+	}
 	return x.inParts(report, contentType)
 }
 
@@ -130,9 +138,6 @@ func (x *exchange) inParts(report io.ReadSeeker, contentType string) error {
 }
 
 func (x *exchange) eachPart(report io.ReadSeeker, contentType string, do func(pipeline.Record) error) error {
-	if _, err := report.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
 	var failed error
 	err := x.split(x.endpoint.source.Name, report, x.maxRecord-overhead, func(chunk []byte, headers map[string]string) error {
 		var more []pipeline.Header

@@ -202,6 +202,7 @@ func TestWhatCanNotBeReadIsRefusedWithItsReason(t *testing.T) {
 		"a type that is not known":      {400, "/v1/events", strings.Replace(behavior, "behavior.recorded", "behavior", 1), []string{"Content-Type", cloudEventType}, "unknown_type", "type", ""},
 		"no body":                       {400, "/v1/events", "", []string{"Content-Type", cloudEventType}, "empty", "", "no value"},
 		"a batch that is none":          {400, "/v1/events", behavior, []string{"Content-Type", batchType}, "malformed", "", "no array"},
+		"a batch that is null":          {400, "/v1/events", "null", []string{"Content-Type", batchType}, "malformed", "", "no array"},
 		"text":                          {415, "/v1/events", behavior, []string{"Content-Type", "text/plain"}, "content_type", "content-type", ""},
 		"no content type":               {415, "/v1/events", behavior, nil, "content_type", "content-type", ""},
 		"an encoding nobody knows":      {415, "/v1/events", behavior, []string{"Content-Type", cloudEventType, "Content-Encoding", "br"}, "content_encoding", "content-encoding", ""},

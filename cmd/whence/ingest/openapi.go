@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -50,6 +51,7 @@ func OpenAPI() []byte {
 func schemas() object {
 	text := object{"type": "string"}
 	named := object{"type": "string", "minLength": 1}
+	unset := object{"type": []string{"string", "null"}} // null is as if it weren't there: JSON event format, section 2.2
 	return object{
 		"Accepted": object{
 			"type": "object", "required": []string{"success", "records"}, "additionalProperties": false,
@@ -74,8 +76,8 @@ func schemas() object {
 		"CloudEvent": object{
 			"type": "object", "required": []string{"specversion", "id", "source", "type", "time"},
 			"properties": object{
-				"specversion": object{"const": "1.0"}, "id": named, "source": named, "type": named, "subject": text,
-				"time": object{"type": "string", "format": "date-time"}, "datacontenttype": text, "data": true,
+				"specversion": object{"const": "1.0"}, "id": named, "source": named, "type": named, "subject": unset,
+				"time": object{"type": "string", "format": "date-time"}, "datacontenttype": unset, "data": true,
 			},
 		},
 	}
@@ -114,7 +116,7 @@ func (e *endpoint) operation() object {
 		for _, name := range source.Hints() {
 			parameters = append(parameters, object{
 				"name": name, "in": "query", "description": "The " + name + ", where the body doesn't say it.",
-				"schema": object{"type": "string", "maxLength": maxHint / 4, "pattern": `^[^\u0000-\u001f\u007f]*$`}, // UTF-8 has up to four bytes
+				"schema": object{"type": "string", "maxLength": maxHint, "pattern": `^[^\u0000-\u001f\u007f]*$`},
 			})
 		}
 		o["parameters"] = parameters
@@ -150,8 +152,8 @@ func (e *endpoint) bodySchema(media string) object {
 	case cloudEventType:
 		return event
 	case batchType:
-		return object{"type": "array", "items": event, "maxItems": maxBatch}
-	case protobufType, msgpackType:
+		return object{"type": "array", "items": event, "description": fmt.Sprintf("At most %d events.", maxBatch)} // more is 413, which maxItems would have as 400
+	case protobufType, msgpackType, linesType:
 		return object{"contentMediaType": media}
 	case formType:
 		return object{"type": "object", "required": []string{"payload"}, "properties": object{"payload": object{"type": "string"}}}

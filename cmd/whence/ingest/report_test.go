@@ -17,7 +17,10 @@ import (
 var errUnreachable = errors.New("unreachable")
 
 // byLine is a Split of reports that are lines.
-func byLine(kind string, r io.Reader, limit int, emit func([]byte, map[string]string) error) error {
+func byLine(kind string, r io.ReadSeeker, _ int, emit func([]byte, map[string]string) error) error {
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
 	all, err := io.ReadAll(r)
 	if err != nil {
 		return err
@@ -111,6 +114,14 @@ func TestReportsAreBounded(t *testing.T) {
 	}
 	unsplit := gatewayWith(t, readable)
 	unsplit.refuses(http.StatusRequestEntityTooLarge, "/findings/sarif", long[:1<<20+1], "Content-Type", jsonType)
+}
+
+func TestLinesOfEventsAreCutHoweverFewTheyAre(t *testing.T) {
+	w := gatewayWith(t, splitting)
+	sent := w.takes("/findings/ocsf", []byte("{\"class_uid\":2002}\n{\"class_uid\":2003}\n"), "Content-Type", "application/x-ndjson")
+	if len(sent) != 2 || string(sent[1].Value) != `{"class_uid":2003}` || !strings.Contains(headersOf(sent[1]), "content-type: application/json\n") {
+		t.Errorf("%+v", sent)
+	}
 }
 
 func TestAMessageOfASegmentClientIsARecord(t *testing.T) {
