@@ -30,20 +30,18 @@ type Dependencies struct {
 
 // Events is the chain of the input topics.
 func Events(d Dependencies) []pipeline.Processor {
-	return []pipeline.Processor{
-		decode.New(decode.Config{MaxEventBytes: d.MaxEventBytes, MaxDepth: d.MaxDepth}),
-		validate.New(validate.Config{}),
+	return append(Checks(d),
 		&timeline.Processor{Log: d.ContextLog, Timeline: d.Timeline},
 		&enrich.Processor{Timeline: d.Timeline},
 		&store.Events{Sink: d.Sink, Graveyard: d.Graveyard, Replay: d.Replay},
-	}
+	)
 }
 
-// Checks are the stages that say of a record, and of nothing but the record,
-// whether it would be a dead letter.
-func Checks(maxEventBytes, maxDepth int) []pipeline.Processor {
+// Checks are the first stages of Events. They say of a record, and of nothing
+// but the record, whether it is a dead letter, and need no world around them.
+func Checks(d Dependencies) []pipeline.Processor {
 	return []pipeline.Processor{
-		decode.New(decode.Config{MaxEventBytes: maxEventBytes, MaxDepth: maxDepth}),
+		decode.New(decode.Config{MaxEventBytes: d.MaxEventBytes, MaxDepth: d.MaxDepth}),
 		validate.New(validate.Config{}),
 	}
 }

@@ -153,7 +153,8 @@ func (g *gateway) open(cfg *config.Config, metrics *observe.Metrics) error {
 		return err
 	}
 	g.Gateway, err = ingest.New(ingest.Options{
-		Config: cfg.Ingest, Limits: cfg.Limits, Topics: cfg.Kafka.Topics, Sender: g.publisher, Stages: processors.Checks(int(cfg.Limits.MaxEventBytes), cfg.Limits.MaxDepth),
+		Config: cfg.Ingest, Limits: cfg.Limits, Topics: cfg.Kafka.Topics, Sender: g.publisher,
+		Stages: processors.Checks(processors.Dependencies{MaxEventBytes: int(cfg.Limits.MaxEventBytes), MaxDepth: cfg.Limits.MaxDepth}),
 		Clock: time.Now, Metrics: metrics, Health: g.health, Log: g.log, Loopback: ingest.Loopback(g.listener.Addr()),
 	})
 	if err != nil {

@@ -18,6 +18,7 @@ type endpoint struct {
 	source  *source.Source // nil: events, which name their type themselves
 	media   []string       // content types; +json is any with that suffix
 	untyped bool           // a request may say none
+	lists   bool           // a body may be a JSON array
 	hints   bool           // takes source.Hints as query parameters
 	limit   func(*Gateway) int64
 	take    func(*exchange) error
@@ -67,7 +68,7 @@ func endpoints() []*endpoint {
 			e.limit, e.take = report, (*exchange).findings
 			switch s.Name {
 			case "ocsf":
-				e.media = append(e.media, linesType)
+				e.media, e.lists = append(e.media, linesType), true
 			case "sarif":
 				e.media = append(e.media, sarifType)
 			case "cyclonedx":

@@ -55,7 +55,7 @@ func (x *exchange) eventRecords(body []byte) ([]pipeline.Record, func(i int) str
 	case !structured && isBinary(header):
 		r, err := binaryRecord(header, body)
 		return []pipeline.Record{r}, whole, err
-	case x.media == batchType, x.media == jsonType && isArray(body):
+	case x.media == batchType, x.media == jsonType && firstByte(body) == '[':
 		records, err := batchRecords(body)
 		if err == nil {
 			err = x.hold(int64(len(body))) // each is a copy
@@ -69,9 +69,13 @@ func contentType(text string) []pipeline.Header {
 	return []pipeline.Header{{Key: "content-type", Value: []byte(text)}}
 }
 
-func isArray(body []byte) bool {
+// firstByte of what is JSON, 0 where there is none.
+func firstByte(body []byte) byte {
 	trimmed := bytes.TrimLeft(body, " \t\r\n")
-	return len(trimmed) > 0 && trimmed[0] == '['
+	if len(trimmed) == 0 {
+		return 0
+	}
+	return trimmed[0]
 }
 
 // batchRecords takes a JSON array apart. CDEvents may be among the events.

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -114,15 +115,17 @@ func (g *Gateway) Unguarded() []string {
 }
 
 // topic is the full name of one of the default topics. Where the configuration
-// has no such input any other does: all of them take all types.
+// has no such input another of its own does: all of them take all types.
 func (g *Gateway) topic(name string) string {
-	short := strings.TrimPrefix(name, usualPrefix)
+	short, first := strings.TrimPrefix(name, usualPrefix), ""
 	for _, in := range g.topics.Inputs {
 		if in.Name == short {
-			return g.topics.Prefix + short
+			first = short
+			break
 		}
+		first = cmp.Or(first, in.Name)
 	}
-	return g.topics.Prefix + g.topics.Inputs[0].Name
+	return g.topics.Prefix + first
 }
 
 // usualPrefix is what the default topics of types begin with.

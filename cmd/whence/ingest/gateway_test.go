@@ -71,7 +71,7 @@ func gatewayWith(t testing.TB, change func(*Options)) *world {
 	b := &broker{}
 	cfg := config.Default()
 	o := Options{
-		Config: cfg.Ingest, Limits: cfg.Limits, Topics: cfg.Kafka.Topics, Sender: b, Stages: processors.Checks(1<<20, 64),
+		Config: cfg.Ingest, Limits: cfg.Limits, Topics: cfg.Kafka.Topics, Sender: b, Stages: processors.Checks(processors.Dependencies{}),
 		Clock: func() time.Time { return now }, Metrics: observe.NewMetrics(), Health: observe.NewHealth(), Log: zap.NewNop(), Loopback: true,
 	}
 	o.Config.Secrets = map[string]config.Secret{}
@@ -209,13 +209,14 @@ func TestWhatCanNotBeReadIsRefusedWithItsReason(t *testing.T) {
 		"a body that is not packed":     {400, "/v1/events", behavior, []string{"Content-Type", cloudEventType, "Content-Encoding", "gzip"}, "malformed", "content-encoding", "no gzip"},
 		"an attribute given twice":      {400, "/v1/events", "{}", []string{"Content-Type", "application/json", "Ce-Id", "1", "Ce-Id", "2"}, "header", "ce-id", "given twice"},
 		"an attribute that is no UTF-8": {400, "/v1/events", "{}", []string{"Content-Type", "application/json", "Ce-Id", "%ff"}, "header", "ce-id", "UTF-8"},
-		"a webhook that is no object":   {400, "/hooks/github", `[]`, []string{"X-GitHub-Event", "push"}, "wrong_type", "", ""},
+		"a webhook that is no object":   {400, "/hooks/github", `[]`, []string{"X-GitHub-Event", "push"}, "wrong_type", "", "no JSON object"},
+		"a webhook that is null":        {400, "/hooks/github", "\t null", []string{"X-GitHub-Event", "push"}, "wrong_type", "", "no JSON object"},
 		"a hint that is misspelt":       {400, "/hooks/github?enviroment=staging", push, []string{"X-GitHub-Event", "push"}, "query", "query.enviroment", "no such parameter"},
 		"a hint given twice":            {400, "/hooks/github?service=a&service=b", push, []string{"X-GitHub-Event", "push"}, "query", "query.service", "given twice"},
 		"a hint with a line break":      {400, "/hooks/github?service=a%0Ab", push, []string{"X-GitHub-Event", "push"}, "query", "query.service", ""},
 		"a query where none is read":    {400, "/v1/events?service=a", behavior, []string{"Content-Type", cloudEventType}, "query", "query.service", ""},
 		"a form without a payload":      {400, "/hooks/github", "a=b", []string{"Content-Type", formType}, "malformed", "payload", ""},
-		"nesting":                       {400, "/hooks/github", strings.Repeat("[", 100) + strings.Repeat("]", 100), nil, "too_deep", "body", ""},
+		"nesting":                       {400, "/hooks/github", strings.Repeat(`{"a":`, 100) + "1" + strings.Repeat("}", 100), nil, "too_deep", "body", ""},
 		"a webhook that is too large":   {413, "/hooks/github", `{"a":"` + strings.Repeat("x", 1<<20) + `"}`, nil, "too_large", "", "1048576"},
 		"an event that is too large":    {413, "/v1/events", strings.Replace(behavior, "checkout", strings.Repeat("x", 1<<20), 1), []string{"Content-Type", cloudEventType}, "too_large", "", ""},
 		"a place that is not there":     {404, "/hooks/nothing", "{}", nil, "not_found", "", ""},

@@ -5,6 +5,7 @@ import (
 	"net/url"
 
 	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/schemas/codec"
 )
 
 // hook takes one webhook: a record as it came.
@@ -25,8 +26,12 @@ func (x *exchange) hook() error {
 	return x.single(x.record(body, contentType))
 }
 
-// single checks and writes one record of the endpoint's source.
+// single checks and writes one record of the endpoint's source. What is no
+// object says nothing, though a reader may find no fault with null.
 func (x *exchange) single(r pipeline.Record) error {
+	if first := firstByte(r.Value); len(r.Value) > 0 && first != '{' && !(first == '[' && x.endpoint.lists) {
+		return problem(http.StatusBadRequest, string(codec.WrongType), "the body is no JSON object")
+	}
 	topic := x.topic(x.endpoint.source.Topic)
 	records := []pipeline.Record{r}
 	if _, err := x.check(topic, records, whole); err != nil {

@@ -161,6 +161,9 @@ func (e *endpoint) bodySchema(media string) object {
 	if e.source == nil {
 		return object{} // a CloudEvent, a CDEvent, an array of both, or data of binary mode
 	}
+	if e.lists {
+		return object{"type": []string{"object", "array"}}
+	}
 	return object{"type": "object"}
 }
 

@@ -27,7 +27,7 @@ func TestKcatPublishesWebhooksAndEvents(t *testing.T) {
 	produce("whence.behavior", event)
 	hook, observation := s.await("whence.delivery", 1)[0], s.await("whence.behavior", 1)[0]
 	b := &pipeline.Batch{Topic: hook.topic, Records: []pipeline.Record{recordOf(0, hook), recordOf(1, observation)}}
-	for _, stage := range processors.Checks(1<<20, 64) {
+	for _, stage := range processors.Checks(processors.Dependencies{}) {
 		if err := stage.Process(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
