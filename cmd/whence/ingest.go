@@ -17,6 +17,7 @@ import (
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
+	"github.com/whencehq/whence/schemas/scan"
 )
 
 func newIngest() *cobra.Command {
@@ -135,27 +136,19 @@ func openGateway(cfg *config.Config, log *zap.Logger, metrics *observe.Metrics, 
 	return g, nil
 }
 
-// Small requests wait for their batch: a few milliseconds gather a hundred of
-// them at 20,000 a second, and are little beside the round trip.
-const ingestLinger = 3 * time.Millisecond
-
 func (g *gateway) open(cfg *config.Config, metrics *observe.Metrics) error {
 	conn, err := kafka.Configured(cfg.Kafka, g.log)
 	if err != nil {
 		return err
 	}
-	g.publisher, err = kafka.OpenPublishing(conn, kafka.Publishing{
-		Timeout: cfg.Ingest.Timeouts.Kafka.Std(), Linger: ingestLinger, Quick: true,
-		// The gateway bounds what is in flight itself, and refuses instead of waiting.
-		MaxRecords: 1_000_000, MaxBytes: 2 * int(cfg.Ingest.MaxInFlight),
-	})
-	if err != nil {
+	if g.publisher, err = kafka.OpenPublishing(conn, ingest.Publishing(cfg.Ingest)); err != nil {
 		return err
 	}
 	g.Gateway, err = ingest.New(ingest.Options{
 		Config: cfg.Ingest, Limits: cfg.Limits, Topics: cfg.Kafka.Topics, Sender: g.publisher,
+		Split:  scan.Split,
 		Stages: processors.Checks(processors.Dependencies{MaxEventBytes: int(cfg.Limits.MaxEventBytes), MaxDepth: cfg.Limits.MaxDepth}),
-		Clock: time.Now, Metrics: metrics, Health: g.health, Log: g.log, Loopback: ingest.Loopback(g.listener.Addr()),
+		Clock:  time.Now, Metrics: metrics, Health: g.health, Log: g.log, Loopback: ingest.Loopback(g.listener.Addr()),
 	})
 	if err != nil {
 		g.publisher.Close()
