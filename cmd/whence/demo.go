@@ -126,7 +126,9 @@ func (d *demonstration) pipeline(ctx context.Context, data string, ready chan<- 
 	if err := os.Setenv(envLogLevel, level); err != nil {
 		return err
 	}
-	return runUp(ctx, config.Default(), o, log, observe.NewMetrics(), observe.NewHealth(), func(at addresses) { ready <- at })
+	cfg := config.Default()
+	cfg.Ingest.Listen = "" // its events come over Kafka
+	return runUp(ctx, cfg, o, log, observe.NewMetrics(), observe.NewHealth(), func(at addresses) { ready <- at })
 }
 
 // portsFree fails early, where the reason is plain.

@@ -48,7 +48,7 @@ func TestCommands(t *testing.T) {
 			env.Defer(house.Close)
 			env.Setenv("KAFKA", broker.ListenAddrs()[0])
 			env.Setenv("HOUSE", house.URL)
-			for _, name := range []string{"ENGINE", "BROKER", "METRICS"} {
+			for _, name := range []string{"ENGINE", "BROKER", "METRICS", "INGEST"} {
 				address, err := freeAddress()
 				if err != nil {
 					return err
@@ -57,7 +57,7 @@ func TestCommands(t *testing.T) {
 			}
 			return setEngine(env)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"answers": answers, "gives": gives, "produces": produces, "runs": runs},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"answers": answers, "gives": gives, "posts": posts, "produces": produces, "runs": runs},
 		Condition: func(name string) (bool, error) {
 			if name == "engine" {
 				_, err := engine.FindLibrary()
@@ -81,6 +81,26 @@ func answers(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		return nil
 	})
+}
+
+// posts STATUS URL FILE HEADER... sends a file and expects that status; the
+// answer is the script's standard output.
+func posts(ts *testscript.TestScript, _ bool, args []string) {
+	request, err := http.NewRequest(http.MethodPost, args[1], strings.NewReader(ts.ReadFile(args[2])))
+	ts.Check(err)
+	for _, line := range args[3:] {
+		name, text, _ := strings.Cut(line, ": ")
+		request.Header.Set(name, text)
+	}
+	reply, err := http.DefaultClient.Do(request)
+	ts.Check(err)
+	defer reply.Body.Close()
+	body, err := io.ReadAll(reply.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%s", body)
+	if !strings.HasPrefix(reply.Status, args[0]) {
+		ts.Fatalf("%s: %s, want %s: %s", args[1], reply.Status, args[0], body)
+	}
 }
 
 // gives WANT SQL waits until the ClickHouse of WHENCE_CLICKHOUSE_URL gives
@@ -181,7 +201,8 @@ func TestEveryCommandHasAnExampleAndAScript(t *testing.T) {
 
 func TestFlagsOfTheContractAreThere(t *testing.T) {
 	for command, flags := range map[string][]string{
-		"up":      {"data", "listen-kafka", "listen-clickhouse", "kafka", "clickhouse", "config"},
+		"up":      {"data", "listen-kafka", "listen-clickhouse", "listen-ingest", "kafka", "clickhouse", "config"},
+		"ingest":  {"kafka", "config", "listen", "insecure-hooks"},
 		"worker":  {"config"},
 		"engine":  {"data", "listen"},
 		"publish": {"kafka", "topic", "as"},

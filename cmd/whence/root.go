@@ -32,7 +32,7 @@ func newRoot() *cobra.Command {
 		&cobra.Group{ID: "operate", Title: "Operate:"},
 	)
 	for group, commands := range map[string][]*cobra.Command{
-		"run":     {newUp(), newWorker(), newEngine(), newDemo()},
+		"run":     {newUp(), newWorker(), newIngest(), newEngine(), newDemo()},
 		"use":     {newPublish(), newQuery(), newWhy(), newConfirm(), newLearn(), newTap(), newSchema()},
 		"operate": {newTopics(), newMigrate(), newValidate(), newTest(), newReconcile(), newRebuild(), newReplay(), newDeadLetters(), newVerify(), newNotify()},
 	} {

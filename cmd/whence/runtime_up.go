@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/whencehq/whence/pipeline/config"
 	"github.com/whencehq/whence/pipeline/embedded"
@@ -48,9 +49,21 @@ func runUp(ctx context.Context, cfg *config.Config, o upOptions, log *zap.Logger
 		}
 		return err
 	}
-	return runWorker(ctx, cfg, log, metrics, health, func() {
-		ready(addresses{Kafka: strings.Join(cfg.Kafka.Seeds, ","), ClickHouse: cfg.ClickHouse.URL})
-	})
+	at := addresses{Kafka: strings.Join(cfg.Kafka.Seeds, ","), ClickHouse: cfg.ClickHouse.URL}
+	if cfg.Ingest.Listen == "" {
+		return runWorker(ctx, cfg, log, metrics, health, func() { ready(at) })
+	}
+	g, err := openUsualGateway(cfg, log, metrics, health)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	at.Ingest = g.url()
+	// What one of them can't go on without ends both.
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return g.run(ctx, false) })
+	group.Go(func() error { return runWorker(ctx, cfg, log, metrics, health, func() { ready(at) }) })
+	return group.Wait()
 }
 
 // startEngine starts the engine as a child. ctx is for the start alone: the

@@ -22,16 +22,18 @@ type upOptions struct {
 type addresses struct {
 	Kafka      string // seeds, comma separated
 	ClickHouse string // URL
+	Ingest     string // URL; empty: none
 }
 
 func newUp() *cobra.Command {
 	o := upOptions{}
-	var file, listenMetrics string
+	var file, listenMetrics, listenIngest string
+	var insecureHooks bool
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Run the whole pipeline, embedded Kafka and ClickHouse included",
 		Long: `up runs everything in one command: an embedded Kafka broker, the ClickHouse
-engine, and a worker. Name real servers, by flag or in the configuration, to use
+engine, a worker, and the HTTP gateway of whence ingest. Name real servers, by flag or in the configuration, to use
 them instead. Topics and tables are made where they are missing.
 
 It prints one line with the word ready and the addresses when it takes events.
@@ -50,6 +52,13 @@ loopback.`,
 			if cmd.Flags().Changed("listen-metrics") {
 				cfg.Observe.Listen = listenMetrics
 			}
+			if cmd.Flags().Changed("listen-ingest") {
+				cfg.Ingest.Listen = listenIngest
+			}
+			cfg.Ingest.InsecureHooks = cfg.Ingest.InsecureHooks || insecureHooks
+			if err := checkIngest(cfg); err != nil {
+				return err
+			}
 			p, err := startObserving(cfg.Observe, cmd.ErrOrStderr())
 			if err != nil {
 				return err
@@ -57,6 +66,9 @@ loopback.`,
 			defer p.close()
 			return runUp(cmd.Context(), cfg, o, p.log, p.metrics, p.health, func(at addresses) {
 				line := fmt.Sprintf("whence is ready: kafka %s, clickhouse %s", at.Kafka, at.ClickHouse)
+				if at.Ingest != "" {
+					line += ", ingest " + at.Ingest
+				}
 				if a := p.address(); a != "" {
 					line += ", metrics http://" + a + "/metrics"
 				}
@@ -72,6 +84,8 @@ loopback.`,
 	f.StringVar(&o.ClickHouse, "clickhouse", "", "`URL` of a real ClickHouse's HTTP interface")
 	f.StringVar(&file, "config", "", "configuration `FILE` (YAML)")
 	f.StringVar(&listenMetrics, "listen-metrics", config.Default().Observe.Listen, "`HOST:PORT` of /metrics, /livez and /readyz; empty: none")
+	f.StringVar(&listenIngest, "listen-ingest", config.Default().Ingest.Listen, "`HOST:PORT` of the HTTP gateway (see whence ingest); empty: none")
+	f.BoolVar(&insecureHooks, "insecure-hooks", false, "take webhooks of tools without a configured secret from anybody")
 	return cmd
 }
 

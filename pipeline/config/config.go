@@ -35,6 +35,7 @@ type Config struct {
 	Correlate Correlate `yaml:"correlate"`
 	Notify    Notify    `yaml:"notify"`
 	Rules     Rules     `yaml:"rules"`
+	Ingest    Ingest    `yaml:"ingest"`
 }
 
 // Kafka says where events come from and how.
@@ -278,5 +279,6 @@ func Default() *Config {
 		Correlate: Correlate{Enabled: true},
 		Notify:    defaultNotify(),
 		Rules:     Rules{Files: []string{}},
+		Ingest:    defaultIngest(),
 	}
 }

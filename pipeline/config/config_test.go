@@ -81,7 +81,7 @@ func TestErrorsSayWhereAndWhat(t *testing.T) {
 		"a misspelt key": {"kafka:\n  seed: [a:1]\n",
 			"c.yaml:2:3: kafka.seed: unknown key\nhint: did you mean seeds?"},
 		"a key that means nothing": {"colour: red\n",
-			"c.yaml:1:1: colour: unknown key\nhint: known here: kafka, clickhouse, limits, observe, offsets, stages, horizon, history, seal, correlate, notify, rules"},
+			"c.yaml:1:1: colour: unknown key\nhint: known here: kafka, clickhouse, limits, observe, offsets, stages, horizon, history, seal, correlate, notify, rules, ingest"},
 		"a password in the file": {"clickhouse:\n  password: hunter2\n",
 			"c.yaml:2:3: clickhouse.password: unknown key\nhint: secrets are never in the configuration: password_file"},
 		"a broker's password in the file": {"kafka: {sasl: {password: hunter2}}\n",

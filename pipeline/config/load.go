@@ -145,6 +145,8 @@ func (r *reader) read(n *yaml.Node, v reflect.Value, path string) {
 		r.readStruct(n, v, path)
 	case v.Kind() == reflect.Slice:
 		r.readSlice(n, v, path)
+	case v.Kind() == reflect.Map:
+		r.readMap(n, v, path)
 	case n.Kind != yaml.ScalarNode:
 		r.problem(n, path, "", "want one value, have a %s", kindOf(n))
 	default:
@@ -182,6 +184,27 @@ func (r *reader) readSlice(n *yaml.Node, v reflect.Value, path string) {
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 	for i, item := range n.Content {
 		r.read(item, v.Index(i), fmt.Sprintf("%s[%d]", path, i))
+	}
+}
+
+// readMap reads a mapping whose keys Validate knows.
+func (r *reader) readMap(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind != yaml.MappingNode {
+		r.problem(n, path, "", "want a mapping, have a %s", kindOf(n))
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, item := n.Content[i], reflect.New(v.Type().Elem()).Elem()
+		at := join(path, key.Value)
+		if v.IsNil() {
+			v.Set(reflect.MakeMap(v.Type()))
+		}
+		if _, twice := r.at[at]; twice {
+			r.problem(key, at, "", "given twice")
+			continue
+		}
+		r.read(n.Content[i+1], item, at)
+		v.SetMapIndex(reflect.ValueOf(key.Value), item)
 	}
 }
 

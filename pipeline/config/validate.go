@@ -35,6 +35,7 @@ func (c *Config) Validate() []Violation {
 	}
 	v.atLeast("seal.after", c.Seal.After, Duration(time.Second))
 	v.notify(c.Notify)
+	v.ingest(c.Ingest, c.Limits)
 	return v
 }
 

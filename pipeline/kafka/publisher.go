@@ -28,16 +28,38 @@ type Publisher struct {
 	seeds  []string
 }
 
-// OpenPublisher makes a publisher that gives a record up after timeout. It
-// connects with the first record, or with Reach.
+// Publishing says how records are gathered into batches.
+type Publishing struct {
+	// Timeout is after how long a record is given up, at least a second.
+	Timeout time.Duration
+	// Linger is how long a record waits for others to share its batch.
+	Linger time.Duration
+	// MaxRecords and MaxBytes bound what is queued: beyond, Send blocks.
+	MaxRecords, MaxBytes int
+	// Quick saves processor time: batches are packed with LZ4, not with Zstandard.
+	Quick bool
+}
+
+// OpenPublisher makes a publisher of files of any size: few big batches, in
+// bounded memory. It gives a record up after timeout, and connects with the
+// first record, or with Reach.
 func OpenPublisher(c Connection, timeout time.Duration) (*Publisher, error) {
+	return OpenPublishing(c, Publishing{Timeout: timeout, Linger: 20 * time.Millisecond, MaxRecords: 20_000, MaxBytes: 64 << 20})
+}
+
+// OpenPublishing is OpenPublisher for others than files.
+func OpenPublishing(c Connection, p Publishing) (*Publisher, error) {
+	compression := []kgo.CompressionCodec{kgo.ZstdCompression(), kgo.NoCompression()}
+	if p.Quick {
+		compression[0] = kgo.Lz4Compression()
+	}
 	client, err := kgo.NewClient(c.options(
 		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()),
-		kgo.ProducerLinger(20*time.Millisecond),
-		kgo.MaxBufferedRecords(20_000),
-		kgo.MaxBufferedBytes(64<<20),                         // with the line above: what a file of any size costs in memory
-		kgo.RecordDeliveryTimeout(max(timeout, time.Second)), // franz-go's least
+		kgo.ProducerBatchCompression(compression...),
+		kgo.ProducerLinger(p.Linger),
+		kgo.MaxBufferedRecords(p.MaxRecords),
+		kgo.MaxBufferedBytes(p.MaxBytes),
+		kgo.RecordDeliveryTimeout(max(p.Timeout, time.Second)), // franz-go's least
 		kgo.UnknownTopicRetries(1),
 	)...)
 	if err != nil {
@@ -52,7 +74,7 @@ func (p *Publisher) Reach(ctx context.Context, notify func(err error, next time.
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 250*time.Millisecond, 5*time.Second
 	for {
-		err := p.ping(ctx)
+		err := p.Ping(ctx)
 		if err == nil {
 			return nil
 		}
@@ -69,7 +91,8 @@ func (p *Publisher) Reach(ctx context.Context, notify func(err error, next time.
 	}
 }
 
-func (p *Publisher) ping(ctx context.Context) error {
+// Ping asks whether a broker answers, within five seconds.
+func (p *Publisher) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	return p.client.Ping(ctx)

@@ -62,6 +62,13 @@ type Metrics struct {
 	messages        *prometheus.CounterVec
 	messagesFailed  *prometheus.CounterVec
 	messagesDropped *prometheus.CounterVec
+
+	requests        *prometheus.CounterVec
+	requestSeconds  *prometheus.HistogramVec
+	requestBytes    *prometheus.CounterVec
+	requestRecords  *prometheus.CounterVec
+	requestsRunning prometheus.Gauge
+	bytesInFlight   prometheus.Gauge
 }
 
 // Delays of events reach from milliseconds to the weeks of a back-fill.
@@ -84,6 +91,7 @@ func NewMetrics() *Metrics {
 	m.registerSeal()
 	m.registerLinks()
 	m.registerNotify()
+	m.registerIngest()
 	return m
 }
 

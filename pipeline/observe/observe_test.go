@@ -70,6 +70,8 @@ func TestEveryMethodShowsInTheMetrics(t *testing.T) {
 	m.Inserted("observations", 8, 20*time.Millisecond)
 	m.InsertFailed("observations")
 	m.Context(1<<40|7, 100)
+	m.Answered("/hooks/github", 200, 20*time.Millisecond, 512, 1)
+	m.Taking(3, 4096)
 
 	status, body := serve(t, m, NewHealth())("/metrics")
 	if status != http.StatusOK {
@@ -96,6 +98,12 @@ func TestEveryMethodShowsInTheMetrics(t *testing.T) {
 		`whence_insert_errors_total{table="observations"} 1`,
 		`whence_context_revision 1.099511627783e+12`,
 		`whence_context_facts 100`,
+		`whence_ingest_requests_total{endpoint="/hooks/github",status="200"} 1`,
+		`whence_ingest_request_seconds_sum{endpoint="/hooks/github"} 0.02`,
+		`whence_ingest_bytes_total{endpoint="/hooks/github"} 512`,
+		`whence_ingest_records_total{endpoint="/hooks/github"} 1`,
+		`whence_ingest_requests_running 3`,
+		`whence_ingest_bytes_in_flight 4096`,
 		`go_goroutines`,
 		`process_resident_memory_bytes`,
 	} {

@@ -55,6 +55,12 @@ func (h *Health) liveness() string {
 	return h.broken.Error()
 }
 
+// Live answers /livez: 200, or 503 with what is broken.
+func (h *Health) Live() http.Handler { return probe(h.liveness) }
+
+// ReadyHandler answers /readyz: 200, or 503 with what is waited for.
+func (h *Health) ReadyHandler() http.Handler { return probe(h.readiness) }
+
 // Server answers /metrics, /livez and /readyz.
 type Server struct {
 	http     *http.Server
@@ -88,8 +94,8 @@ func Serve(address string, m *Metrics, h *Health, opts ...Option) (*Server, erro
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry}))
-	mux.HandleFunc("GET /livez", probe(h.liveness))
-	mux.HandleFunc("GET /readyz", probe(h.readiness))
+	mux.Handle("GET /livez", h.Live())
+	mux.Handle("GET /readyz", h.ReadyHandler())
 	for _, opt := range opts {
 		opt(mux)
 	}

@@ -205,7 +205,9 @@ func structured(ev *event.Event, data []byte) []byte {
 	return w.Buf
 }
 
-// keyOf is the record key of an event.
+// Key is the record key of an event, see Message.
+func Key(ev *event.Event) []byte { return keyOf(ev) }
+
 func keyOf(ev *event.Event) []byte {
 	i, ok := slices.BinarySearchFunc(ev.Extensions, "partitionkey", func(p event.Pair, key string) int { return strings.Compare(p.Key, key) })
 	if ok {

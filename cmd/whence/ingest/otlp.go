@@ -1,0 +1,361 @@
+package ingest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/schemas/value"
+)
+
+// signal is one of OTLP's: how its requests are read and cut.
+type signal struct {
+	rejected string // the field of its partial success that counts what was not taken
+	read     func(body []byte, asJSON bool) (request, error)
+}
+
+// request is an Export…ServiceRequest; the data types of pdata have its form.
+type request interface {
+	count() int
+	size() int // as protobuf
+	marshal() ([]byte, error)
+	// halves takes the request apart; ok is false where it is one thing.
+	halves() (a, b request, ok bool)
+}
+
+var signals = map[string]*signal{
+	"otlp-traces":  {"rejectedSpans", readTraces},
+	"otlp-metrics": {"rejectedDataPoints", readMetrics},
+	"otlp-logs":    {"rejectedLogRecords", readLogs},
+}
+
+// telemetry takes an OTLP request. What fits a record is written as it came; a
+// larger one is cut into requests as protobuf. Something in it that is too large
+// alone is rejected, as the protocol has it, and the rest is taken.
+func (x *exchange) telemetry() error {
+	body, err := x.body()
+	if err != nil {
+		return err
+	}
+	x.bytes = int64(len(body))
+	asJSON := x.media == jsonType
+	if asJSON {
+		// pdata's reader recurses.
+		doc := value.Doc{MaxDepth: x.limits.MaxDepth}
+		if err := doc.ParseJSON(body); err != nil {
+			return problem(http.StatusBadRequest, reasonMalformed, "the body: %v", err)
+		}
+		if doc.Root().Kind() != value.Object {
+			return problem(http.StatusBadRequest, reasonMalformed, "the body is no object")
+		}
+	}
+	r, err := readSafely(x.endpoint.otlp, body, asJSON)
+	if err != nil {
+		return problem(http.StatusBadRequest, reasonMalformed, "the body is no OTLP request: %v", err)
+	}
+	if r.count() == 0 {
+		return nil // allowed, and nothing to write
+	}
+	if len(body) <= x.maxRecord-overhead {
+		return x.writeTelemetry([]pipeline.Record{x.record(body, x.request.Header.Get("Content-Type"))})
+	}
+	if err := x.hold(int64(len(body))); err != nil { // the parts are copies
+		return err
+	}
+	var records []pipeline.Record
+	err = x.cut(r, x.maxRecord-overhead, func(part []byte) {
+		records = append(records, x.record(part, protobufType))
+	})
+	if err != nil {
+		return err
+	}
+	if len(records) == 0 {
+		return problem(http.StatusRequestEntityTooLarge, reasonTooLarge, "%s", x.because)
+	}
+	return x.writeTelemetry(records)
+}
+
+func (x *exchange) writeTelemetry(records []pipeline.Record) error {
+	topic := x.topic(x.endpoint.source.Topic)
+	return x.write(func(int) string { return topic }, records)
+}
+
+// readSafely reads a body: a panic over it in a library is the body's fault.
+func readSafely(s *signal, body []byte, asJSON bool) (r request, err error) {
+	defer func() {
+		if trouble := recover(); trouble != nil {
+			err = fmt.Errorf("it can't be read: %v", trouble)
+		}
+	}()
+	return s.read(body, asJSON)
+}
+
+// cut halves r until the parts fit.
+func (x *exchange) cut(r request, limit int, emit func([]byte)) error {
+	size := r.size()
+	if size <= limit {
+		part, err := r.marshal()
+		if err == nil {
+			emit(part)
+		}
+		return err
+	}
+	a, b, ok := r.halves()
+	if !ok {
+		x.rejected += r.count()
+		x.because = fmt.Sprintf("one of %d bytes is too large for a record of %d", size, limit)
+		return nil
+	}
+	if err := x.cut(a, limit, emit); err != nil {
+		return err
+	}
+	return x.cut(b, limit, emit)
+}
+
+// slice is what pdata's slices have in common.
+type slice[E movable[E]] interface {
+	Len() int
+	At(int) E
+	AppendEmpty() E
+	RemoveIf(func(E) bool)
+}
+
+type movable[E any] interface{ MoveTo(E) }
+
+// moveHalf moves the first half of from to the empty to.
+func moveHalf[S slice[E], E movable[E]](from, to S) {
+	i, half := 0, from.Len()/2
+	from.RemoveIf(func(e E) bool {
+		if i++; i > half {
+			return false
+		}
+		e.MoveTo(to.AppendEmpty())
+		return true
+	})
+}
+
+type traces struct{ ptrace.Traces }
+
+func readTraces(body []byte, asJSON bool) (request, error) {
+	if asJSON {
+		t, err := (&ptrace.JSONUnmarshaler{}).UnmarshalTraces(body)
+		return traces{t}, err
+	}
+	t, err := (&ptrace.ProtoUnmarshaler{}).UnmarshalTraces(body)
+	return traces{t}, err
+}
+
+func (t traces) count() int               { return t.SpanCount() }
+func (t traces) size() int                { return (&ptrace.ProtoMarshaler{}).TracesSize(t.Traces) }
+func (t traces) marshal() ([]byte, error) { return (&ptrace.ProtoMarshaler{}).MarshalTraces(t.Traces) }
+
+func (t traces) halves() (a, b request, ok bool) {
+	first := ptrace.NewTraces()
+	all := t.ResourceSpans()
+	if all.Len() > 1 {
+		moveHalf(all, first.ResourceSpans())
+		return traces{first}, t, true
+	}
+	if all.Len() == 0 {
+		return nil, nil, false
+	}
+	resource, copied := all.At(0), first.ResourceSpans().AppendEmpty()
+	resource.Resource().CopyTo(copied.Resource())
+	copied.SetSchemaUrl(resource.SchemaUrl())
+	if resource.ScopeSpans().Len() > 1 {
+		moveHalf(resource.ScopeSpans(), copied.ScopeSpans())
+		return traces{first}, t, true
+	}
+	if resource.ScopeSpans().Len() == 0 || resource.ScopeSpans().At(0).Spans().Len() < 2 {
+		return nil, nil, false
+	}
+	scope, into := resource.ScopeSpans().At(0), copied.ScopeSpans().AppendEmpty()
+	scope.Scope().CopyTo(into.Scope())
+	into.SetSchemaUrl(scope.SchemaUrl())
+	moveHalf(scope.Spans(), into.Spans())
+	return traces{first}, t, true
+}
+
+type logs struct{ plog.Logs }
+
+func readLogs(body []byte, asJSON bool) (request, error) {
+	if asJSON {
+		l, err := (&plog.JSONUnmarshaler{}).UnmarshalLogs(body)
+		return logs{l}, err
+	}
+	l, err := (&plog.ProtoUnmarshaler{}).UnmarshalLogs(body)
+	return logs{l}, err
+}
+
+func (l logs) count() int               { return l.LogRecordCount() }
+func (l logs) size() int                { return (&plog.ProtoMarshaler{}).LogsSize(l.Logs) }
+func (l logs) marshal() ([]byte, error) { return (&plog.ProtoMarshaler{}).MarshalLogs(l.Logs) }
+
+func (l logs) halves() (a, b request, ok bool) {
+	first := plog.NewLogs()
+	all := l.ResourceLogs()
+	if all.Len() > 1 {
+		moveHalf(all, first.ResourceLogs())
+		return logs{first}, l, true
+	}
+	if all.Len() == 0 {
+		return nil, nil, false
+	}
+	resource, copied := all.At(0), first.ResourceLogs().AppendEmpty()
+	resource.Resource().CopyTo(copied.Resource())
+	copied.SetSchemaUrl(resource.SchemaUrl())
+	if resource.ScopeLogs().Len() > 1 {
+		moveHalf(resource.ScopeLogs(), copied.ScopeLogs())
+		return logs{first}, l, true
+	}
+	if resource.ScopeLogs().Len() == 0 || resource.ScopeLogs().At(0).LogRecords().Len() < 2 {
+		return nil, nil, false
+	}
+	scope, into := resource.ScopeLogs().At(0), copied.ScopeLogs().AppendEmpty()
+	scope.Scope().CopyTo(into.Scope())
+	into.SetSchemaUrl(scope.SchemaUrl())
+	moveHalf(scope.LogRecords(), into.LogRecords())
+	return logs{first}, l, true
+}
+
+type metrics struct{ pmetric.Metrics }
+
+func readMetrics(body []byte, asJSON bool) (request, error) {
+	if asJSON {
+		m, err := (&pmetric.JSONUnmarshaler{}).UnmarshalMetrics(body)
+		return metrics{m}, err
+	}
+	m, err := (&pmetric.ProtoUnmarshaler{}).UnmarshalMetrics(body)
+	return metrics{m}, err
+}
+
+func (m metrics) count() int { return m.DataPointCount() }
+func (m metrics) size() int  { return (&pmetric.ProtoMarshaler{}).MetricsSize(m.Metrics) }
+func (m metrics) marshal() ([]byte, error) {
+	return (&pmetric.ProtoMarshaler{}).MarshalMetrics(m.Metrics)
+}
+
+func (m metrics) halves() (a, b request, ok bool) {
+	first := pmetric.NewMetrics()
+	all := m.ResourceMetrics()
+	if all.Len() > 1 {
+		moveHalf(all, first.ResourceMetrics())
+		return metrics{first}, m, true
+	}
+	if all.Len() == 0 {
+		return nil, nil, false
+	}
+	resource, copied := all.At(0), first.ResourceMetrics().AppendEmpty()
+	resource.Resource().CopyTo(copied.Resource())
+	copied.SetSchemaUrl(resource.SchemaUrl())
+	if resource.ScopeMetrics().Len() > 1 {
+		moveHalf(resource.ScopeMetrics(), copied.ScopeMetrics())
+		return metrics{first}, m, true
+	}
+	if resource.ScopeMetrics().Len() == 0 || resource.ScopeMetrics().At(0).Metrics().Len() == 0 {
+		return nil, nil, false
+	}
+	scope, into := resource.ScopeMetrics().At(0), copied.ScopeMetrics().AppendEmpty()
+	scope.Scope().CopyTo(into.Scope())
+	into.SetSchemaUrl(scope.SchemaUrl())
+	if scope.Metrics().Len() > 1 {
+		moveHalf(scope.Metrics(), into.Metrics())
+		return metrics{first}, m, true
+	}
+	return metrics{first}, m, halfPoints(scope.Metrics().At(0), into.Metrics().AppendEmpty())
+}
+
+// halfPoints moves half of a metric's points to a new one of the same name.
+func halfPoints(from, to pmetric.Metric) bool {
+	to.SetName(from.Name())
+	to.SetDescription(from.Description())
+	to.SetUnit(from.Unit())
+	from.Metadata().CopyTo(to.Metadata())
+	switch from.Type() {
+	case pmetric.MetricTypeGauge:
+		return half(from.Gauge().DataPoints(), to.SetEmptyGauge().DataPoints())
+	case pmetric.MetricTypeSum:
+		sum := to.SetEmptySum()
+		sum.SetAggregationTemporality(from.Sum().AggregationTemporality())
+		sum.SetIsMonotonic(from.Sum().IsMonotonic())
+		return half(from.Sum().DataPoints(), sum.DataPoints())
+	case pmetric.MetricTypeHistogram:
+		histogram := to.SetEmptyHistogram()
+		histogram.SetAggregationTemporality(from.Histogram().AggregationTemporality())
+		return half(from.Histogram().DataPoints(), histogram.DataPoints())
+	case pmetric.MetricTypeExponentialHistogram:
+		histogram := to.SetEmptyExponentialHistogram()
+		histogram.SetAggregationTemporality(from.ExponentialHistogram().AggregationTemporality())
+		return half(from.ExponentialHistogram().DataPoints(), histogram.DataPoints())
+	case pmetric.MetricTypeSummary:
+		return half(from.Summary().DataPoints(), to.SetEmptySummary().DataPoints())
+	}
+	return false
+}
+
+func half[S slice[E], E movable[E]](from, to S) bool {
+	if from.Len() < 2 {
+		return false
+	}
+	moveHalf(from, to)
+	return true
+}
+
+// The answers are protobuf messages of three fields, written here by hand:
+// their generated packages bring gRPC along.
+
+// answerTelemetry is an Export…ServiceResponse (opentelemetry-proto,
+// collector/trace/v1: partial_success = 1 {rejected_spans = 1, error_message = 2}).
+func (x *exchange) answerTelemetry() []byte {
+	if x.media == jsonType {
+		if x.rejected == 0 {
+			return []byte("{}")
+		}
+		// int64 is a string in JSON.
+		body, _ := json.Marshal(map[string]any{"partialSuccess": map[string]string{
+			x.endpoint.otlp.rejected: fmt.Sprint(x.rejected), "errorMessage": x.because,
+		}})
+		return body
+	}
+	if x.rejected == 0 {
+		return nil
+	}
+	partial := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(x.rejected))
+	partial = protowire.AppendString(protowire.AppendTag(partial, 2, protowire.BytesType), x.because)
+	return protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), partial)
+}
+
+// rpcCodes are those of google.rpc.Code that stand for a status.
+var rpcCodes = map[int]int32{
+	http.StatusBadRequest: 3, http.StatusUnauthorized: 16, http.StatusForbidden: 7, http.StatusRequestEntityTooLarge: 3,
+	http.StatusUnsupportedMediaType: 3, http.StatusTooManyRequests: 8, http.StatusServiceUnavailable: 14, http.StatusInternalServerError: 13,
+	http.StatusRequestTimeout: 4,
+}
+
+// refuseTelemetry answers with a google.rpc.Status (code = 1, message = 2) in
+// the request's encoding: OTLP specification, "Failures" of OTLP/HTTP.
+func (x *exchange) refuseTelemetry(p *Problem) {
+	message := p.Detail
+	if p.Hint != "" {
+		message += " (" + p.Hint + ")"
+	}
+	for name, values := range p.header {
+		x.writer.Header()[name] = values
+	}
+	var body []byte
+	if x.media == protobufType {
+		body = protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(rpcCodes[p.Status]))
+		body = protowire.AppendString(protowire.AppendTag(body, 2, protowire.BytesType), message)
+	} else {
+		body, _ = json.Marshal(map[string]any{"code": rpcCodes[p.Status], "message": message})
+	}
+	x.writer.Header().Set("Content-Type", x.media)
+	x.writer.WriteHeader(p.Status)
+	_, _ = x.writer.Write(body)
+}
