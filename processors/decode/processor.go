@@ -138,7 +138,7 @@ func (p *Processor) readForeign(w *worker, r *reader, events *codec.Events, b *p
 		}
 	}
 	before := *events
-	if err := r.read(in, &said{events: events, decoder: &w.decoder, payload: in}); err != nil {
+	if err := r.read(in, &said{events: events, decoder: &w.decoder, payload: in, doc: &w.doc}); err != nil {
 		*events = before
 		if codec.FaultOf(err) == nil {
 			err = malformed(err)
