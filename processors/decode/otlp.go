@@ -146,7 +146,7 @@ func (r *otlpResource) blank(typ string) event.Observation {
 func textOf(v pcommon.Value) string {
 	switch v.Type() {
 	case pcommon.ValueTypeStr:
-		return valid(v.Str())
+		return validText(v.Str())
 	case pcommon.ValueTypeInt:
 		return strconv.FormatInt(v.Int(), 10)
 	case pcommon.ValueTypeBool:
@@ -159,9 +159,9 @@ func textOf(v pcommon.Value) string {
 	return v.AsString()
 }
 
-// valid is s as UTF-8. SDKs that cut long values by bytes cut runes in two, and
+// validText is s as UTF-8. SDKs that cut long values by bytes cut runes in two, and
 // one such value must not cost the other spans of its record.
-func valid(s string) string {
+func validText(s string) string {
 	if utf8.ValidString(s) {
 		return s
 	}
@@ -196,7 +196,7 @@ func writeValue(w *jx.Writer, v pcommon.Value) {
 		}
 		w.ArrEnd()
 	default:
-		w.Str(valid(v.AsString()))
+		w.Str(validText(v.AsString()))
 	}
 }
 
@@ -208,7 +208,7 @@ func writeMap(w *jx.Writer, m pcommon.Map) {
 			w.Comma()
 		}
 		more = true
-		w.FieldStart(valid(key))
+		w.FieldStart(validText(key))
 		writeValue(w, v)
 	}
 	w.ObjEnd()
@@ -221,14 +221,14 @@ func attributesOf(m pcommon.Map, left ...string) []event.Pair {
 	to := make([]event.Pair, 0, m.Len()+4)
 	for key, v := range m.All() {
 		if !slices.Contains(left, key) {
-			to = append(to, event.Pair{Key: valid(key), Value: textOf(v)})
+			to = append(to, event.Pair{Key: validText(key), Value: textOf(v)})
 		}
 	}
 	return to
 }
 
-// stated is the first of the attributes of these names that is there.
-func stated(m pcommon.Map, names ...string) string {
+// statedIn is the first of the attributes of these names that is there.
+func statedIn(m pcommon.Map, names ...string) string {
 	for _, name := range names {
 		if v, ok := m.Get(name); ok {
 			if text := textOf(v); text != "" {
@@ -239,8 +239,8 @@ func stated(m pcommon.Map, names ...string) string {
 	return ""
 }
 
-// moment is a time of OTLP, nanoseconds since 1970, as ours; 0 where it is not stated.
-func moment(t pcommon.Timestamp) event.Millis { return event.Millis(t / 1_000_000) }
+// otlpMillis is a time of OTLP, nanoseconds since 1970, as ours; 0 where it is not stated.
+func otlpMillis(t pcommon.Timestamp) event.Millis { return event.Millis(t / 1_000_000) }
 
 // earliest keeps the least moment that is stated.
 func earliest(a, b event.Millis) event.Millis {
@@ -291,9 +291,9 @@ func (s *said) happened(name string, h *happening) bool {
 func (s *said) evaluated(h *happening) bool {
 	o := h.resource.blank("experiment.exposed")
 	o.ID, o.TraceID, o.Time = h.id, h.trace, h.at
-	o.Experiment = stated(h.attributes, "feature_flag.key")
-	o.Variant = stated(h.attributes, "feature_flag.result.variant", "feature_flag.variant", "feature_flag.result.value")
-	o.UnitID = first(stated(h.attributes, "feature_flag.context.id", "enduser.id", "user.id"), h.user, stated(h.attributes, "session.id"), h.session)
+	o.Experiment = statedIn(h.attributes, "feature_flag.key")
+	o.Variant = statedIn(h.attributes, "feature_flag.result.variant", "feature_flag.variant", "feature_flag.result.value")
+	o.UnitID = first(statedIn(h.attributes, "feature_flag.context.id", "enduser.id", "user.id"), h.user, statedIn(h.attributes, "session.id"), h.session)
 	o.Attributes = append(attributesOf(h.attributes, "feature_flag.key", "feature_flag.context.id"), h.more...)
 	return s.observe(&o)
 }
@@ -305,9 +305,9 @@ func (s *said) exception(h *happening) bool {
 	o := h.resource.blank("error.occurred")
 	o.ID, o.TraceID, o.Time = h.id, h.trace, h.at
 	o.Version, o.Instance, o.User, o.Session = h.version, h.resource.instance, h.user, h.session
-	o.Message = stated(h.attributes, "exception.message")
-	o.Frames = framesOf(stated(h.attributes, "exception.stacktrace"))
-	o.Fingerprint = fingerprint(stated(h.attributes, "exception.type"), o.Message, o.Frames)
+	o.Message = statedIn(h.attributes, "exception.message")
+	o.Frames = framesOf(statedIn(h.attributes, "exception.stacktrace"))
+	o.Fingerprint = fingerprint(statedIn(h.attributes, "exception.type"), o.Message, o.Frames)
 	o.Attributes = append(attributesOf(h.attributes, "exception.message"), h.more...)
 	return s.observe(&o)
 }

@@ -18,23 +18,23 @@ var tracesRequest, metricsRequest, logsRequest = shapes()
 
 func shapes() (traces, metrics, logs *shape) {
 	anyValue := &shape{}
-	keyValue := messages(2, anyValue)
-	anyValue.fields[5], anyValue.fields[6] = messages(1, anyValue), messages(1, keyValue)
+	keyValue := holding(2, anyValue)
+	anyValue.fields[5], anyValue.fields[6] = holding(1, anyValue), holding(1, keyValue)
 	request := func(item *shape) *shape {
-		return messages(1, messages(1, messages(1, keyValue), 2, messages(1, messages(3, keyValue), 2, item)))
+		return holding(1, holding(1, holding(1, keyValue), 2, holding(1, holding(3, keyValue), 2, item)))
 	}
-	exemplar := messages(7, keyValue)
-	number := messages(1, messages(7, keyValue, 5, exemplar))
-	histogram := messages(1, messages(9, keyValue, 8, exemplar))
-	exponential := messages(1, messages(1, keyValue, 11, exemplar))
-	summary := messages(1, messages(7, keyValue, 6, &shape{}))
-	return request(messages(9, keyValue, 11, messages(3, keyValue), 13, messages(4, keyValue))),
-		request(messages(12, keyValue, 5, number, 7, number, 9, histogram, 10, exponential, 11, summary)),
-		request(messages(6, keyValue, 5, anyValue))
+	exemplar := holding(7, keyValue)
+	number := holding(1, holding(7, keyValue, 5, exemplar))
+	histogram := holding(1, holding(9, keyValue, 8, exemplar))
+	exponential := holding(1, holding(1, keyValue, 11, exemplar))
+	summary := holding(1, holding(7, keyValue, 6, &shape{}))
+	return request(holding(9, keyValue, 11, holding(3, keyValue), 13, holding(4, keyValue))),
+		request(holding(12, keyValue, 5, number, 7, number, 9, histogram, 10, exponential, 11, summary)),
+		request(holding(6, keyValue, 5, anyValue))
 }
 
-// messages makes a shape of pairs: the number of a field, and what it holds.
-func messages(pairs ...any) *shape {
+// holding makes a shape of pairs: the number of a field, and what it holds.
+func holding(pairs ...any) *shape {
 	s := &shape{}
 	for i := 0; i < len(pairs); i += 2 {
 		s.fields[pairs[i].(int)] = pairs[i+1].(*shape)

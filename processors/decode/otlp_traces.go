@@ -57,7 +57,7 @@ func (t *tracesIn) resource(from ptrace.ResourceSpans) {
 	}
 	t.request = t.resourced.blank("behavior.recorded")
 	for _, scope := range from.ScopeSpans().All() {
-		name := valid(scope.Scope().Name())
+		name := validText(scope.Scope().Name())
 		scope.Spans().RemoveIf(func(s ptrace.Span) bool { return t.span(s, name) })
 	}
 	for _, e := range t.ordered {
@@ -71,7 +71,7 @@ func (t *tracesIn) resource(from ptrace.ResourceSpans) {
 // is the request; a client's or producer's is the same request as its caller saw
 // it, and counts for the edge between the two only.
 func (t *tracesIn) span(from ptrace.Span, scope string) bool {
-	t.since = earliest(t.since, moment(from.StartTimestamp()))
+	t.since = earliest(t.since, otlpMillis(from.StartTimestamp()))
 	s := t.read(from)
 	unsaid := t.happenings(from, &s)
 	switch kind := from.Kind(); {
@@ -168,7 +168,7 @@ func (t *tracesIn) read(from ptrace.Span) (s spanRead) {
 		case "vcs.ref.head.revision":
 			s.revision = text
 		}
-		t.attributes = append(t.attributes, event.Pair{Key: valid(key), Value: text})
+		t.attributes = append(t.attributes, event.Pair{Key: validText(key), Value: text})
 	}
 	if s.user != "" && user != "" { // both are stated: one has the column
 		t.attributes = append(t.attributes, event.Pair{Key: "user.id", Value: s.user})
@@ -207,7 +207,7 @@ func (s *spanRead) name(own string) string {
 	case s.operation != "" && s.target != "":
 		return s.operation + " " + s.target
 	}
-	return first(valid(own), s.operation, "span")
+	return first(validText(own), s.operation, "span")
 }
 
 // failed tells whether a span says that it went wrong. A status that the
@@ -234,7 +234,7 @@ func durationMS(from ptrace.Span) float64 {
 // served says a request that the resource has served.
 func (t *tracesIn) served(from ptrace.Span, s *spanRead, scope, unsaid string) bool {
 	o := &t.request
-	o.ID, o.TraceID, o.Time = s.id, s.trace, moment(from.StartTimestamp())
+	o.ID, o.TraceID, o.Time = s.id, s.trace, otlpMillis(from.StartTimestamp())
 	o.Name = s.name(from.Name())
 	o.Version, o.Instance = first(t.resourced.version, s.revision), t.resourced.instance
 	o.User, o.Session, o.Weight, o.DurationMS = s.user, s.session, s.weight, durationMS(from)
@@ -248,13 +248,13 @@ func (t *tracesIn) served(from ptrace.Span, s *spanRead, scope, unsaid string) b
 		t.more("span.parent_id", parent.String())
 	}
 	if o.Name != from.Name() {
-		t.more("span.name", valid(from.Name()))
+		t.more("span.name", validText(from.Name()))
 	}
 	if status := from.Status(); status.Code() != ptrace.StatusCodeUnset {
 		t.more("otel.status_code", strings.ToUpper(status.Code().String()))
-		t.more("otel.status_description", valid(status.Message()))
+		t.more("otel.status_description", validText(status.Message()))
 	}
-	t.more("tracestate", valid(from.TraceState().AsRaw()))
+	t.more("tracestate", validText(from.TraceState().AsRaw()))
 	t.more("caller", s.peer)
 	t.more("span.events", unsaid)
 	t.more("span.links", linksOf(from.Links()))
@@ -298,10 +298,10 @@ func linksOf(links ptrace.SpanLinkSlice) string {
 func (t *tracesIn) happenings(from ptrace.Span, s *spanRead) string {
 	var w jx.Writer
 	for i, e := range from.Events().All() {
-		h := happening{resource: t.resourced, trace: s.trace, at: earliest(0, moment(e.Timestamp())), user: s.user, session: s.session,
+		h := happening{resource: t.resourced, trace: s.trace, at: earliest(0, otlpMillis(e.Timestamp())), user: s.user, session: s.session,
 			version: first(t.resourced.version, s.revision), attributes: e.Attributes()}
 		if h.at == 0 {
-			h.at = moment(from.StartTimestamp())
+			h.at = otlpMillis(from.StartTimestamp())
 		}
 		if s.id != "" {
 			h.id = s.id + "/event/" + strconv.Itoa(i)
@@ -316,7 +316,7 @@ func (t *tracesIn) happenings(from ptrace.Span, s *spanRead) string {
 		}
 		w.ObjStart()
 		w.FieldStart("name")
-		w.Str(valid(e.Name()))
+		w.Str(validText(e.Name()))
 		w.Comma()
 		w.FieldStart("time")
 		w.Str(e.Timestamp().AsTime().Format(time.RFC3339Nano))
@@ -341,7 +341,7 @@ func (t *tracesIn) pipelineRun(from ptrace.Span, s *spanRead) {
 			data[name] = text
 		}
 	}
-	if start := moment(from.StartTimestamp()); start != 0 {
+	if start := otlpMillis(from.StartTimestamp()); start != 0 {
 		data["started_at"] = start.Time()
 	}
 	if took := durationMS(from); !math.IsNaN(took) {
@@ -352,7 +352,7 @@ func (t *tracesIn) pipelineRun(from ptrace.Span, s *spanRead) {
 		attributes[a.Key] = a.Value
 	}
 	data["attributes"] = attributes
-	t.say(event.Event{Source: t.resourced.origin, ID: "build/" + s.run, Time: moment(from.EndTimestamp()), TraceID: s.trace}, "build.finished", data)
+	t.say(event.Event{Source: t.resourced.origin, ID: "build/" + s.run, Time: otlpMillis(from.EndTimestamp()), TraceID: s.trace}, "build.finished", data)
 }
 
 // edge is the calls to one service in one minute, as a record's spans of one
@@ -378,7 +378,7 @@ type timed struct{ ms, count float64 }
 // counted by record and minute and not said each for itself.
 func (t *tracesIn) called(from ptrace.Span, s *spanRead) {
 	end := max(from.EndTimestamp(), from.StartTimestamp())
-	key := edgeKey{s.peer, moment(end) / 60_000}
+	key := edgeKey{s.peer, otlpMillis(end) / 60_000}
 	e := t.edges[key]
 	if e == nil {
 		e = &edge{edgeKey: key, from: from.StartTimestamp(), to: end, ids: sha256.New()}
@@ -408,7 +408,7 @@ func (t *tracesIn) called(from ptrace.Span, s *spanRead) {
 func (e *edge) measured(r *otlpResource) *event.Observation {
 	o := r.blank("service.measured")
 	o.ID = "calls/" + hex.EncodeToString(e.ids.Sum(nil)[:16])
-	o.Time, o.IntervalMS = moment(e.to), float64(e.to-e.from)/1e6
+	o.Time, o.IntervalMS = otlpMillis(e.to), float64(e.to-e.from)/1e6
 	o.Version, o.Instance, o.Caller, o.Callee = r.version, r.instance, r.service, e.callee
 	o.Requests, o.Errors = e.requests, e.errors
 	slices.SortFunc(e.took, func(a, b timed) int { return cmp.Compare(a.ms, b.ms) })
@@ -500,5 +500,48 @@ func countOf(text string) float64 {
 }
 
 func otlpTracesRows() []row {
-	return nil
+	resource := []rowField{
+		{"service", "`service.name`, the hint, the workload's name in Kubernetes, `unknown_service`"},
+		{"environment", "`deployment.environment.name`, `deployment.environment`, the hint, the default"},
+	}
+	version := rowField{"version", "`service.version`, the hint, `vcs.ref.head.revision`"}
+	instance := rowField{"instance", "`service.instance.id`, `k8s.pod.name`, `container.id`, `host.name`"}
+	user := rowField{"user", "`enduser.id`, `user.id`, `enduser.pseudo.id`"}
+	return []row{
+		{
+			from: "Span", when: "of kind SERVER or CONSUMER", to: "behavior.recorded", id: "trace id/span id", time: "its start",
+			fields: append(slices.Clone(resource), rowField{"name", "method and `http.route`; `rpc.service`/`rpc.method`; `messaging.operation.name` and destination; else the span's"},
+				version, instance, user, rowField{"session", "`session.id`"},
+				rowField{"ok", "false: status ERROR, or none and `error.type`, an HTTP status from 500, a gRPC code of the server's failures"},
+				rowField{"duration_ms", "end - start"},
+				rowField{"weight", "of `tracestate`: `ot=th:`, `ot=p:`; `SampleRate`; `sampling.threshold`"},
+				rowField{"attributes", "the span's, `span.kind`, `span.parent_id`, `span.name`, `span.events`, `span.links`, `otel.scope.name`, `otel.status_code`, `caller`, and of the resource what says where it ran"}),
+		},
+		{
+			from: "Span", when: "of kind CLIENT or PRODUCER with `service.peer.name` or `peer.service`: those of one record, callee and minute together",
+			to: "service.measured", id: "calls/ and a digest of their ids", time: "the last end",
+			fields: append(slices.Clone(resource), version, instance, rowField{"caller", "the service"}, rowField{"callee", "`service.peer.name`, `peer.service`"},
+				rowField{"interval_ms", "from the first start to the last end"}, rowField{"requests", "their weights"}, rowField{"errors", "likewise of those that failed"},
+				rowField{"latency_ms", "mean"}, rowField{"latency_p99_ms", "nearest rank"}),
+		},
+		{
+			from: "Span", when: "with `cicd.pipeline.run.id` and `cicd.pipeline.result`", to: "build.finished", id: "build/`cicd.pipeline.run.id`", time: "its end",
+			fields: []rowField{{"build_id", "`cicd.pipeline.run.id`"}, {"revision", "`vcs.ref.head.revision`"}, {"repository", "`vcs.repository.url.full`"},
+				{"outcome", "`cicd.pipeline.result`: error and timeout are failures"}, {"started_at", "its start"}, {"duration_ms", "end - start"}},
+		},
+		exceptionRow("event of a span", "the span's, /event/ and its place", resource, version, instance, user),
+		exposureRow("event of a span", "the span's, /event/ and its place", resource),
+	}
+}
+
+func exceptionRow(from, id string, resource []rowField, more ...rowField) row {
+	return row{from: from, when: "with `exception.type` or `exception.message`", to: "error.occurred", id: id, time: "its own",
+		fields: append(append(slices.Clone(resource), more...), rowField{"fingerprint", "`exception.type` and the innermost function"},
+			rowField{"message", "`exception.message`"}, rowField{"frames", "`exception.stacktrace`"})}
+}
+
+func exposureRow(from, id string, resource []rowField) row {
+	return row{from: from, when: "named `feature_flag.evaluation`", to: "experiment.exposed", id: id, time: "its own",
+		fields: append(slices.Clone(resource), rowField{"experiment", "`feature_flag.key`"}, rowField{"variant", "`feature_flag.result.variant`, `.variant`, `.result.value`"},
+			rowField{"unit_id", "`feature_flag.context.id`, else the user, else the session"})}
 }

@@ -23,7 +23,7 @@ type reader struct {
 func readers() []reader {
 	return []reader{
 		githubReader(),
-		otlpTracesReader(),
+		otlpTracesReader(), otlpMetricsReader(), otlpLogsReader(),
 	}
 }
 

@@ -8,8 +8,10 @@ import (
 	"testing"
 
 	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/schemas/codec"
 	"github.com/whencehq/whence/schemas/event"
 	"github.com/whencehq/whence/schemas/source"
+	"github.com/whencehq/whence/schemas/value"
 )
 
 // sent is a batch of one record as the gateway would write it.
@@ -76,6 +78,36 @@ func TestEveryReaderIsOfASourceAndItsRulesNameFieldsOfTheirTypes(t *testing.T) {
 					t.Errorf("%s has no field %s", line.to, f.name)
 				}
 			}
+		}
+	}
+}
+
+// sound holds what every record must be after decode, whatever it holds: stored or
+// dead, not by a panic, and of events that validation lets pass, since one of a
+// record's events in a dead letter would have it in both.
+func sound(t testing.TB, b *pipeline.Batch) {
+	t.Helper()
+	if stored, dead := b.Census(); stored+dead != len(b.Records) {
+		t.Fatalf("of %d records %d are stored and %d dead", len(b.Records), stored, dead)
+	}
+	for _, d := range b.Dead {
+		if strings.Contains(d.Detail, "which is a bug") || d.Detail == "" {
+			t.Fatal(d.Detail)
+		}
+	}
+	for i := range b.Observations {
+		if err := codec.CheckObservation(&b.Observations[i]); err != nil {
+			t.Fatalf("%v: %+v", err, b.Observations[i])
+		}
+	}
+	for i := range b.Facts {
+		var doc value.Doc
+		doc.MaxDepth = 1000
+		if err := doc.ParseJSON([]byte(b.Facts[i].Data)); err != nil {
+			t.Fatal(err)
+		}
+		if err := codec.Check(event.Lookup(b.Facts[i].Type), doc.Root()); err != nil {
+			t.Fatalf("%v: %+v", err, b.Facts[i])
 		}
 	}
 }

@@ -78,7 +78,8 @@ func functionOf(frame string) string {
 		return strings.Trim(strings.TrimPrefix(file, "File "), `"`) + " " + function
 	}
 	if _, function, ok := strings.Cut(frame, ":in "); ok { // Ruby
-		return strings.Trim(function, "`'")
+		function, _, _ = strings.Cut(strings.TrimLeft(function, "`'"), "'")
+		return function
 	}
 	if _, function, ok := strings.Cut(frame, "): "); ok { // PHP
 		frame = function
