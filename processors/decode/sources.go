@@ -24,6 +24,7 @@ func readers() []reader {
 	return []reader{
 		githubReader(),
 		otlpTracesReader(), otlpMetricsReader(), otlpLogsReader(),
+		trackReader(),
 	}
 }
 
