@@ -18,6 +18,8 @@ import (
 // Dependencies is what the stages need of the world around them.
 type Dependencies struct {
 	MaxEventBytes, MaxDepth int
+	Formats                 map[string]string // of topics, see decode.Config
+	Defaults                decode.Defaults
 
 	Timeline   *timeline.Timeline
 	ContextLog timeline.Log
@@ -31,7 +33,7 @@ type Dependencies struct {
 // Events is the chain of the input topics.
 func Events(d Dependencies) []pipeline.Processor {
 	return []pipeline.Processor{
-		decode.New(decode.Config{MaxEventBytes: d.MaxEventBytes, MaxDepth: d.MaxDepth}),
+		decode.New(decode.Config{MaxEventBytes: d.MaxEventBytes, MaxDepth: d.MaxDepth, Formats: d.Formats, Defaults: d.Defaults}),
 		validate.New(validate.Config{}),
 		&timeline.Processor{Log: d.ContextLog, Timeline: d.Timeline},
 		&enrich.Processor{Timeline: d.Timeline},

@@ -18,6 +18,7 @@ import (
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
+	"github.com/whencehq/whence/processors/decode"
 	"github.com/whencehq/whence/processors/timeline"
 	"github.com/whencehq/whence/schemas/event"
 )
@@ -121,6 +122,7 @@ func (r replay) run(ctx context.Context, w *worker, stdout, stderr io.Writer) er
 	}
 	stages := processors.Events(processors.Dependencies{
 		MaxEventBytes: int(w.cfg.Limits.MaxEventBytes), MaxDepth: w.cfg.Limits.MaxDepth,
+		Formats: w.cfg.Kafka.Topics.Formats(), Defaults: decode.Defaults(w.cfg.Decode.Defaults),
 		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer,
 		Replay: time.Now().UTC().Format(time.RFC3339Nano),
 	})

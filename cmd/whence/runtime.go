@@ -18,6 +18,7 @@ import (
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
 	"github.com/whencehq/whence/processors/correlate"
+	"github.com/whencehq/whence/processors/decode"
 	"github.com/whencehq/whence/processors/notify"
 	"github.com/whencehq/whence/processors/timeline"
 	tables "github.com/whencehq/whence/schemas/clickhouse"
@@ -296,6 +297,7 @@ func (w *worker) events(state *readiness) *kafka.Consumer {
 	c := w.consumer("events", w.cfg.Kafka.Group, w.cfg.Kafka.Topics.InputNames(), state)
 	c.Stages = processors.Events(processors.Dependencies{
 		MaxEventBytes: int(w.cfg.Limits.MaxEventBytes), MaxDepth: w.cfg.Limits.MaxDepth,
+		Formats: w.cfg.Kafka.Topics.Formats(), Defaults: decode.Defaults(w.cfg.Decode.Defaults),
 		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer,
 	})
 	c.Floor, c.Await = w.end.Revision, w.timeline.Wait
