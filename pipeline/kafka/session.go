@@ -429,8 +429,9 @@ func (s *session) cut() []*pipeline.Batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var batches []*pipeline.Batch
+	left := roundBytes
 	for _, p := range s.partitions {
-		b, err := p.cut()
+		b, err := p.cut(&left)
 		if err != nil {
 			s.stop(p, err)
 		} else if b != nil {
