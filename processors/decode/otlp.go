@@ -312,15 +312,34 @@ func (s *said) exception(h *happening) bool {
 	return s.observe(&o)
 }
 
-// keepOTLP keeps what is left of a record. Its id is a digest of it, in whatever
-// encoding it came, and its time that of the first thing in it.
-func (s *said) keepOTLP(name, origin string, since event.Millis, body []byte) error {
+// extent is when the items of a record begin: all of them, and those that are left
+// after the others were said.
+type extent struct{ all, left event.Millis }
+
+// item takes the time of an item into account.
+func (e *extent) item(at event.Millis, said bool) {
+	e.all = earliest(e.all, at)
+	if !said {
+		e.left = earliest(e.left, at)
+	}
+}
+
+// keepOTLP keeps what is left of a record. Its id is a digest of it, whatever the
+// encoding, and its time that of the first thing in it. Where only resources are
+// left it is one event a day: it says what many records say.
+func (s *said) keepOTLP(name, origin string, when extent, body []byte) error {
 	if !utf8.Valid(body) {
 		body = bytes.ToValidUTF8(body, []byte(string(utf8.RuneError)))
 	}
-	var at time.Time
-	if since >= event.MinTime && since < event.MaxTime {
-		at = since.Time()
+	id, ms := digestOf(body), when.left
+	if ms == 0 && when.all != 0 {
+		const day = 24 * 60 * 60 * 1000
+		ms = when.all / day * day
+		id += "/" + ms.Time().Format(time.DateOnly)
 	}
-	return s.keep(name, first(origin, "otlp"), digestOf(body), at, body)
+	var at time.Time
+	if ms >= event.MinTime && ms < event.MaxTime {
+		at = ms.Time()
+	}
+	return s.keep(name, first(origin, "otlp"), id, at, body)
 }

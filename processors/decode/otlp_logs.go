@@ -16,14 +16,15 @@ func otlpLogsReader() reader {
 		if err := readOTLP(p, s, request, logsRequest); err != nil {
 			return err
 		}
-		origin, since := "", event.Millis(0)
+		origin, when := "", extent{}
 		for _, from := range request.Logs().ResourceLogs().All() {
 			r := resourceOf(p, from.Resource())
 			origin = first(origin, r.origin)
 			for _, scope := range from.ScopeLogs().All() {
 				scope.LogRecords().RemoveIf(func(l plog.LogRecord) bool {
-					since = earliest(since, timeOf(l))
-					return s.logged(r, l)
+					said := s.logged(r, l)
+					when.item(timeOf(l), said)
+					return said
 				})
 			}
 		}
@@ -31,7 +32,7 @@ func otlpLogsReader() reader {
 		if err != nil {
 			return err
 		}
-		return s.keepOTLP("io.opentelemetry.logs", origin, since, body)
+		return s.keepOTLP("io.opentelemetry.logs", origin, when, body)
 	}}
 }
 

@@ -36,7 +36,7 @@ func otlpMetricsReader() reader {
 		if err != nil {
 			return err
 		}
-		return s.keepOTLP("io.opentelemetry.metrics", m.origin, m.since, body)
+		return s.keepOTLP("io.opentelemetry.metrics", m.origin, m.when, body)
 	}}
 }
 
@@ -46,7 +46,7 @@ type metricsIn struct {
 	*said
 	resourced *otlpResource
 	origin    string
-	since     event.Millis
+	when      extent
 }
 
 // requestDurations are the histograms of how long requests took, and whether they are
@@ -91,14 +91,14 @@ func (m *metricsIn) metric(from pmetric.Metric) {
 		}
 	case pmetric.MetricTypeSummary:
 		for _, p := range from.Summary().DataPoints().All() {
-			m.since = earliest(m.since, otlpMillis(p.Timestamp()))
+			m.when.item(otlpMillis(p.Timestamp()), false)
 		}
 	}
 }
 
 func (m *metricsIn) first(points pmetric.NumberDataPointSlice) {
 	for _, p := range points.All() {
-		m.since = earliest(m.since, otlpMillis(p.Timestamp()))
+		m.when.item(otlpMillis(p.Timestamp()), false)
 	}
 }
 
@@ -116,7 +116,7 @@ type histogramPoint interface {
 // counts since its process started: what is of its interval is the difference to
 // the point before, which is in another record, and so it is only kept.
 func (m *metricsIn) point(metric pmetric.Metric, over pmetric.AggregationTemporality, p histogramPoint, s spread) {
-	m.since = earliest(m.since, otlpMillis(p.Timestamp()))
+	m.when.item(otlpMillis(p.Timestamp()), false)
 	kind, known := requestDurations[metric.Name()]
 	peer := statedIn(p.Attributes(), "service.peer.name", "peer.service")
 	if !known || kind.client && peer == "" {

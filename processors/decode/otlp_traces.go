@@ -40,7 +40,7 @@ type tracesIn struct {
 	*said
 	resourced  *otlpResource
 	origin     string // of the first resource, for what is kept
-	since      event.Millis
+	when       extent
 	request    event.Observation // scratch
 	attributes []event.Pair      // scratch
 	// Of the resource at hand: who was called and in which minute, and that in the
@@ -58,7 +58,11 @@ func (t *tracesIn) resource(from ptrace.ResourceSpans) {
 	t.request = t.resourced.blank("behavior.recorded")
 	for _, scope := range from.ScopeSpans().All() {
 		name := validText(scope.Scope().Name())
-		scope.Spans().RemoveIf(func(s ptrace.Span) bool { return t.span(s, name) })
+		scope.Spans().RemoveIf(func(s ptrace.Span) bool {
+			said := t.span(s, name)
+			t.when.item(otlpMillis(s.StartTimestamp()), said)
+			return said
+		})
 	}
 	for _, e := range t.ordered {
 		t.observe(e.measured(t.resourced))
@@ -71,7 +75,6 @@ func (t *tracesIn) resource(from ptrace.ResourceSpans) {
 // is the request; a client's or producer's is the same request as its caller saw
 // it, and counts for the edge between the two only.
 func (t *tracesIn) span(from ptrace.Span, scope string) bool {
-	t.since = earliest(t.since, otlpMillis(from.StartTimestamp()))
 	s := t.read(from)
 	unsaid := t.happenings(from, &s)
 	switch kind := from.Kind(); {
@@ -436,7 +439,7 @@ func (t *tracesIn) keep(request ptraceotlp.ExportRequest) error {
 	if err != nil {
 		return err
 	}
-	return t.keepOTLP("io.opentelemetry.traces", t.origin, t.since, body)
+	return t.keepOTLP("io.opentelemetry.traces", t.origin, t.when, body)
 }
 
 // weightOf is how many spans one stands for by its trace state's ot entry (W3C
