@@ -301,7 +301,7 @@ func linksOf(links ptrace.SpanLinkSlice) string {
 func (t *tracesIn) happenings(from ptrace.Span, s *spanRead) string {
 	var w jx.Writer
 	for i, e := range from.Events().All() {
-		h := happening{resource: t.resourced, trace: s.trace, at: earliest(0, otlpMillis(e.Timestamp())), user: s.user, session: s.session,
+		h := happening{resource: t.resourced, trace: s.trace, at: otlpMillis(e.Timestamp()), user: s.user, session: s.session,
 			version: first(t.resourced.version, s.revision), attributes: e.Attributes()}
 		if h.at == 0 {
 			h.at = otlpMillis(from.StartTimestamp())

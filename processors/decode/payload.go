@@ -34,11 +34,12 @@ type Defaults struct {
 	Environment string `yaml:"environment"`
 }
 
-// header is a header of the record, empty where it has none.
+// header is a header of the record, empty where it has none. It is UTF-8, since
+// what is made of it goes where nothing else may.
 func (p *payload) header(name string) string {
 	for i := range p.headers {
 		if strings.EqualFold(p.headers[i].Key, name) {
-			return string(p.headers[i].Value)
+			return strings.ToValidUTF8(string(p.headers[i].Value), "\uFFFD")
 		}
 	}
 	return ""

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/schemas/codec"
@@ -96,12 +97,23 @@ func sound(t testing.TB, b *pipeline.Batch) {
 			t.Fatal(d.Detail)
 		}
 	}
+	for i := range b.Others {
+		if o := &b.Others[i]; !utf8.ValidString(o.Source + o.ID + o.Type + o.Data) {
+			t.Fatalf("%+v", o)
+		}
+	}
 	for i := range b.Observations {
+		if o := &b.Observations[i]; !utf8.ValidString(o.Source + o.ID + o.Service + o.Extra) {
+			t.Fatalf("%+v", o)
+		}
 		if err := codec.CheckObservation(&b.Observations[i]); err != nil {
 			t.Fatalf("%v: %+v", err, b.Observations[i])
 		}
 	}
 	for i := range b.Facts {
+		if f := &b.Facts[i]; !utf8.ValidString(f.Source + f.ID + f.Data) {
+			t.Fatalf("%+v", f)
+		}
 		var doc value.Doc
 		doc.MaxDepth = 1000
 		if err := doc.ParseJSON([]byte(b.Facts[i].Data)); err != nil {
