@@ -18,8 +18,8 @@ import (
 
 // Dependencies is what the stages need of the world around them.
 type Dependencies struct {
-	MaxEventBytes, MaxDepth int
-	Rules                   *rules.Set // nil: none
+	Decode decode.Config
+	Rules  *rules.Set // nil: none
 
 	Timeline   *timeline.Timeline
 	ContextLog timeline.Log
@@ -43,7 +43,7 @@ func Events(d Dependencies) []pipeline.Processor {
 // records to events that are held to be true, and dead letters.
 func Reading(d Dependencies) []pipeline.Processor {
 	return d.Rules.Around(
-		decode.New(decode.Config{MaxEventBytes: d.MaxEventBytes, MaxDepth: d.MaxDepth}),
+		decode.New(d.Decode),
 		validate.New(validate.Config{}),
 	)
 }

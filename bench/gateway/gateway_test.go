@@ -52,7 +52,7 @@ func start(b *testing.B) string {
 	}
 	b.Cleanup(publisher.Close)
 	g, err := ingest.New(ingest.Options{
-		Config: cfg.Ingest, Limits: cfg.Limits, Topics: cfg.Kafka.Topics, Sender: publisher, Stages: processors.Checks(processors.Dependencies{}),
+		Config: cfg.Ingest, Limits: cfg.Limits, Topics: cfg.Kafka.Topics, Sender: publisher, Stages: processors.Reading(processors.Dependencies{}),
 		Clock: time.Now, Metrics: observe.NewMetrics(), Health: observe.NewHealth(), Log: zap.NewNop(), Loopback: true,
 	})
 	if err != nil {

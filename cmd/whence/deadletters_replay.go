@@ -77,7 +77,7 @@ are dead still: the summary counts them.`,
 			if dryRun {
 				return withStore(cmd.Context(), flags, func(ctx context.Context, store *clickhouse.Client) error {
 					r.store = store
-					r.stages = processors.Reading(processors.Dependencies{MaxEventBytes: int(cfg.Limits.MaxEventBytes), MaxDepth: cfg.Limits.MaxDepth, Rules: own})
+					r.stages = processors.Reading(processors.Dependencies{Decode: decoding(cfg), Rules: own})
 					return r.run(ctx, cfg.Kafka.Topics.ContextName())
 				})
 			}
@@ -132,7 +132,7 @@ func (r *lettersReplay) through(ctx context.Context, w *worker) error {
 	now := time.Now().UTC()
 	r.store, r.name, r.now = w.store, "letters "+now.Format(time.RFC3339Nano), event.MillisOf(now)
 	stages := processors.Events(processors.Dependencies{
-		MaxEventBytes: int(w.cfg.Limits.MaxEventBytes), MaxDepth: w.cfg.Limits.MaxDepth, Rules: w.rules,
+		Decode: decoding(w.cfg), Rules: w.rules,
 		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer, Replay: r.name,
 	})
 	r.stages = slices.Insert(stages, len(stages)-1, pipeline.Processor(keeper{w.store}))

@@ -137,6 +137,10 @@ func openGateway(cfg *config.Config, log *zap.Logger, metrics *observe.Metrics, 
 }
 
 func (g *gateway) open(cfg *config.Config, metrics *observe.Metrics) error {
+	own, err := configuredRules(cfg.Rules, nil)
+	if err != nil {
+		return err
+	}
 	conn, err := kafka.Configured(cfg.Kafka, g.log)
 	if err != nil {
 		return err
@@ -147,7 +151,7 @@ func (g *gateway) open(cfg *config.Config, metrics *observe.Metrics) error {
 	g.Gateway, err = ingest.New(ingest.Options{
 		Config: cfg.Ingest, Limits: cfg.Limits, Topics: cfg.Kafka.Topics, Sender: g.publisher,
 		Split:  scan.Split,
-		Stages: processors.Reading(processors.Dependencies{MaxEventBytes: int(cfg.Limits.MaxEventBytes), MaxDepth: cfg.Limits.MaxDepth}),
+		Stages: processors.Reading(processors.Dependencies{Decode: decoding(cfg), Rules: own}),
 		Clock:  time.Now, Metrics: metrics, Health: g.health, Log: g.log, Loopback: ingest.Loopback(g.listener.Addr()),
 	})
 	if err != nil {

@@ -124,7 +124,7 @@ func (r replay) run(ctx context.Context, w *worker, stdout, stderr io.Writer) er
 		return nil
 	}
 	stages := processors.Events(processors.Dependencies{
-		MaxEventBytes: int(w.cfg.Limits.MaxEventBytes), MaxDepth: w.cfg.Limits.MaxDepth, Rules: w.rules,
+		Decode: decoding(w.cfg), Rules: w.rules,
 		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer,
 		Replay: time.Now().UTC().Format(time.RFC3339Nano),
 	})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/whencehq/whence/pipeline/config"
+	"github.com/whencehq/whence/processors/decode"
 	"github.com/whencehq/whence/processors/rules"
 )
 
@@ -13,4 +14,12 @@ func configuredRules(c config.Rules, failed func(rule string)) (*rules.Set, erro
 		return nil, &exitError{exitConfig, err}
 	}
 	return set, err
+}
+
+// decoding is how records are read under a configuration.
+func decoding(c *config.Config) decode.Config {
+	return decode.Config{
+		MaxEventBytes: int(c.Limits.MaxEventBytes), MaxDepth: c.Limits.MaxDepth,
+		Formats: c.Kafka.Topics.Formats(), Defaults: decode.Defaults(c.Decode.Defaults),
+	}
 }

@@ -304,7 +304,7 @@ func (w *worker) tail() *kafka.Tail {
 func (w *worker) events(state *readiness) *kafka.Consumer {
 	c := w.consumer("events", w.cfg.Kafka.Group, w.cfg.Kafka.Topics.InputNames(), state)
 	c.Stages = processors.Events(processors.Dependencies{
-		MaxEventBytes: int(w.cfg.Limits.MaxEventBytes), MaxDepth: w.cfg.Limits.MaxDepth, Rules: w.rules,
+		Decode: decoding(w.cfg), Rules: w.rules,
 		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer,
 	})
 	c.Floor, c.Await = w.end.Revision, w.timeline.Wait

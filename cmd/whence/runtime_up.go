@@ -98,7 +98,9 @@ func startEngine(ctx context.Context, o upOptions, log *zap.Logger) (*engine.Chi
 // flush, and one process has nothing to scale out to.
 func shrink(t *config.Topics) {
 	for i := range t.Inputs {
-		t.Inputs[i].Partitions = min(t.Inputs[i].Partitions, 2)
+		if !t.Inputs[i].Foreign() {
+			t.Inputs[i].Partitions = min(t.Inputs[i].Partitions, 2)
+		}
 	}
 }
 

@@ -166,7 +166,7 @@ func (t *tapping) want(text string) (err error) {
 }
 
 func (t *tapping) run(cmd *cobra.Command, cfg *config.Config, own *rules.Set, c clickHouseFlags, timeout time.Duration) error {
-	d := processors.Dependencies{MaxEventBytes: int(cfg.Limits.MaxEventBytes), MaxDepth: cfg.Limits.MaxDepth, Rules: own}
+	d := processors.Dependencies{Decode: decoding(cfg), Rules: own}
 	conn, err := kafka.Configured(cfg.Kafka, zap.NewNop())
 	if err != nil {
 		return err

@@ -101,6 +101,8 @@ func judgeTopics(states []kafka.TopicState, check bool) error {
 		return errors.New("the context topic can't be used: it must have one partition")
 	case check && missing+differing > 0:
 		return fmt.Errorf("%d topics missing, %d not as they should be", missing, differing)
+	case missing > 0:
+		return fmt.Errorf("%d topics missing that are another's: create them, or state partitions in kafka.topics.inputs", missing)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ type Config struct {
 	Kafka      Kafka      `yaml:"kafka"`
 	ClickHouse ClickHouse `yaml:"clickhouse"`
 	Limits     Limits     `yaml:"limits"`
+	Decode     Decode     `yaml:"decode"`
 	Observe    Observe    `yaml:"observe"`
 	Offsets    Offsets    `yaml:"offsets"`
 	// Stages of this worker, in the order of the chain.
@@ -64,19 +65,48 @@ type Topics struct {
 	Retention Duration `yaml:"retention"`
 }
 
-// Topic is one input topic and the partitions it is created with.
+// Topic is one input topic: one of the installation's own, or one that exists
+// already and is someone else's.
 type Topic struct {
-	Name       string `yaml:"name"`
+	// Name of an own topic, without the prefix; it is created with Partitions.
+	Name string `yaml:"name"`
+	// Topic is another's, by its full name. It is read and never altered, and
+	// created only where Partitions says with how many.
+	Topic      string `yaml:"topic"`
 	Partitions int32  `yaml:"partitions"`
+	// Format of its records, see package schemas/source; empty: cloudevents.
+	Format string `yaml:"format"`
+}
+
+// Foreign tells whether the topic is someone else's.
+func (t Topic) Foreign() bool { return t.Topic != "" }
+
+// InputName is the full name of an input topic.
+func (t Topics) InputName(in Topic) string {
+	if in.Foreign() {
+		return in.Topic
+	}
+	return t.Prefix + in.Name
 }
 
 // InputNames are the full names of the input topics.
 func (t Topics) InputNames() []string {
 	names := make([]string, len(t.Inputs))
 	for i, in := range t.Inputs {
-		names[i] = t.Prefix + in.Name
+		names[i] = t.InputName(in)
 	}
 	return names
+}
+
+// Formats are the formats of the input topics that state one, by full name.
+func (t Topics) Formats() map[string]string {
+	formats := map[string]string{}
+	for _, in := range t.Inputs {
+		if in.Format != "" {
+			formats[t.InputName(in)] = in.Format
+		}
+	}
+	return formats
 }
 
 // ContextName is the full name of the context log.
@@ -182,6 +212,19 @@ type Limits struct {
 	MaxDepth      int   `yaml:"max_depth"` // nesting of data
 }
 
+// Decode is about payloads that are no CloudEvents.
+type Decode struct {
+	Defaults Defaults `yaml:"defaults"`
+}
+
+// Defaults are what payloads are taken to say where neither they nor their
+// senders do.
+type Defaults struct {
+	Environment string `yaml:"environment"`
+	// Incidents are the labels and types that make an issue an incident.
+	Incidents []string `yaml:"incidents"`
+}
+
 // Observe says how the worker can be watched.
 type Observe struct {
 	Listen string `yaml:"listen"` // /metrics, /livez, /readyz; empty: none
@@ -251,7 +294,8 @@ func Default() *Config {
 			Topics: Topics{
 				Prefix: "whence.",
 				Inputs: []Topic{
-					{"delivery", 3}, {"incidents", 1}, {"audit", 1}, {"behavior", 6}, {"measurements", 6},
+					{Name: "delivery", Partitions: 3}, {Name: "incidents", Partitions: 1}, {Name: "audit", Partitions: 1},
+					{Name: "behavior", Partitions: 6}, {Name: "measurements", Partitions: 6},
 				},
 				Context:    "context",
 				DeadLetter: "deadletter",
@@ -270,6 +314,7 @@ func Default() *Config {
 			InsertTimeout: Duration(30 * time.Second),
 		},
 		Limits:    Limits{MaxEventBytes: 1 << 20, MaxDepth: 64},
+		Decode:    Decode{Defaults{Environment: "production", Incidents: []string{"incident", "outage", "[System] Incident"}}},
 		Observe:   Observe{Listen: "127.0.0.1:9464", Log: Log{Level: "info", Format: "console"}},
 		Offsets:   Offsets{OnLost: OnLostFail},
 		Stages:    AllStages(),

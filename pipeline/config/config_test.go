@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 	"pgregory.net/rapid"
+
+	"github.com/whencehq/whence/schemas/source"
 )
 
 func TestAnEmptyFileIsTheDefault(t *testing.T) {
@@ -47,8 +49,11 @@ kafka:
     prefix: test.
     inputs:
       - {name: all, partitions: 12}
+      - {topic: otlp_spans, format: otlp-traces}
+      - {topic: shop.outbox, partitions: 2, format: "debezium:github"}
   fetch: {max_wait: 2s, max_bytes: 128MiB}
 clickhouse: {url: "https://ch:8443", insert_timeout: 10s}
+decode: {defaults: {environment: live}}
 horizon: 24h
 history: {keep: 0s}
 seal: {after: 5m}
@@ -59,19 +64,23 @@ seal: {after: 5m}
 	want := Default()
 	want.Kafka.Seeds = []string{"a:9092", "b:9092"}
 	want.Kafka.Topics.Prefix = "test."
-	want.Kafka.Topics.Inputs = []Topic{{"all", 12}}
+	want.Kafka.Topics.Inputs = []Topic{{Name: "all", Partitions: 12}, {Topic: "otlp_spans", Format: "otlp-traces"}, {Topic: "shop.outbox", Partitions: 2, Format: "debezium:github"}}
 	want.Kafka.Fetch.MaxWait = Duration(2 * time.Second)
 	want.Kafka.Fetch.MaxBytes = 128 << 20
 	want.ClickHouse.URL = "https://ch:8443"
 	want.ClickHouse.InsertTimeout = Duration(10 * time.Second)
+	want.Decode.Defaults.Environment = "live"
 	want.Horizon = Duration(24 * time.Hour)
 	want.History.Keep = 0
 	want.Seal.After = Duration(5 * time.Minute)
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Error(diff)
 	}
-	if got := c.Kafka.Topics.InputNames(); !cmp.Equal(got, []string{"test.all"}) {
+	if got := c.Kafka.Topics.InputNames(); !cmp.Equal(got, []string{"test.all", "otlp_spans", "shop.outbox"}) {
 		t.Errorf("input names %v", got)
+	}
+	if got := c.Kafka.Topics.Formats(); !cmp.Equal(got, map[string]string{"otlp_spans": "otlp-traces", "shop.outbox": "debezium:github"}) {
+		t.Errorf("formats %v", got)
 	}
 }
 
@@ -81,7 +90,7 @@ func TestErrorsSayWhereAndWhat(t *testing.T) {
 		"a misspelt key": {"kafka:\n  seed: [a:1]\n",
 			"c.yaml:2:3: kafka.seed: unknown key\nhint: did you mean seeds?"},
 		"a key that means nothing": {"colour: red\n",
-			"c.yaml:1:1: colour: unknown key\nhint: known here: kafka, clickhouse, limits, observe, offsets, stages, horizon, history, seal, correlate, notify, rules, ingest"},
+			"c.yaml:1:1: colour: unknown key\nhint: known here: kafka, clickhouse, limits, decode, observe, offsets, stages, horizon, history, seal, correlate, notify, rules, ingest"},
 		"a password in the file": {"clickhouse:\n  password: hunter2\n",
 			"c.yaml:2:3: clickhouse.password: unknown key\nhint: secrets are never in the configuration: password_file"},
 		"a broker's password in the file": {"kafka: {sasl: {password: hunter2}}\n",
@@ -117,6 +126,14 @@ func TestErrorsSayWhereAndWhat(t *testing.T) {
 				"hint: an insert must end before another worker may take over its partition"},
 		"two topics of one name": {"kafka:\n  topics:\n    inputs: [{name: a, partitions: 1}, {name: a, partitions: 1}]\n",
 			`c.yaml:3:47: kafka.topics.inputs[1].name: "whence.a" is kafka.topics.inputs[0].name already`},
+		"a topic that is whence's and another's": {"kafka:\n  topics:\n    inputs: [{name: a, topic: a, partitions: 1}]\n",
+			"c.yaml:3:14: kafka.topics.inputs[0]: want one of name and topic\nhint: name is for a topic of whence's own, which gets the prefix; topic is for another's, in full"},
+		"a format that does not exist": {"kafka:\n  topics:\n    inputs: [{topic: otlp_spans, format: otlp}]\n",
+			`c.yaml:3:42: kafka.topics.inputs[0].format: "otlp" is no format` + "\nhint: one of " + strings.Join(source.Formats(), ", ") + "; debezium:github is github wrapped by Debezium"},
+		"another's topic under the name of one of whence's own": {"kafka:\n  topics:\n    inputs: [{topic: whence.context}]\n",
+			`c.yaml:3:22: kafka.topics.inputs[0].topic: "whence.context" is kafka.topics.context already`},
+		"an environment that is none": {"decode: {defaults: {environment: \"\"}}\n",
+			"c.yaml:1:34: decode.defaults.environment: is empty: what is of no environment is of no use\nhint: leave the key out for production"},
 		"a topic without partitions": {"kafka:\n  topics:\n    inputs: [{name: a}]\n",
 			"c.yaml:3:14: kafka.topics.inputs[0].partitions: want at least 1, have 0"},
 		"a stage left out": {"stages: [decode, validate, timeline, enrich]\n",

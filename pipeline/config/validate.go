@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/whencehq/whence/schemas/source"
 )
 
 // Violation is a value that can't work, named by its key path.
@@ -26,6 +28,9 @@ func (c *Config) Validate() []Violation {
 	v.clickHouse(c.ClickHouse)
 	v.timeouts(c)
 	v.limits(c)
+	if c.Decode.Defaults.Environment == "" {
+		v.add("decode.defaults.environment", "leave the key out for production", "is empty: what is of no environment is of no use")
+	}
 	v.observe(c.Observe)
 	v.oneOf("offsets.on_lost", c.Offsets.OnLost, OnLostFail, OnLostLedger, OnLostEarliest)
 	v.stages(c.Stages)
@@ -129,13 +134,29 @@ func (v *violations) topics(t Topics) {
 	name("kafka.topics.links", t.LinksName())
 	for i, full := range t.InputNames() {
 		at := fmt.Sprintf("kafka.topics.inputs[%d]", i)
-		name(at+".name", full)
-		if t.Inputs[i].Partitions < 1 {
-			v.add(at+".partitions", "", "want at least 1, have %d", t.Inputs[i].Partitions)
+		v.input(at, t.Inputs[i])
+		if t.Inputs[i].Foreign() {
+			name(at+".topic", full)
+		} else {
+			name(at+".name", full)
 		}
 	}
 	if t.Replication < 0 {
 		v.add("kafka.topics.replication", "0 is the broker's default", "want 0 or more, have %d", t.Replication)
+	}
+}
+
+func (v *violations) input(at string, in Topic) {
+	switch {
+	case in.Foreign() && in.Name != "":
+		v.add(at, "name is for a topic of whence's own, which gets the prefix; topic is for another's, in full", "want one of name and topic")
+	case in.Foreign() && in.Partitions < 0:
+		v.add(at+".partitions", "leave it out to have the topic read and never created", "want 0 or more, have %d", in.Partitions)
+	case !in.Foreign() && in.Partitions < 1:
+		v.add(at+".partitions", "", "want at least 1, have %d", in.Partitions)
+	}
+	if _, err := source.ParseFormat(in.Format); err != nil {
+		v.add(at+".format", "one of "+strings.Join(source.Formats(), ", ")+"; debezium:github is github wrapped by Debezium", "%v", err)
 	}
 }
 

@@ -101,6 +101,9 @@ const (
 	promiseEvery = 500 * time.Millisecond
 	// maxDecompressed bounds one batch of records in memory.
 	maxDecompressed = 256 << 20
+	// roundBytes bounds the values that one round works on: what a fetch brings is
+	// bounded as compressed, and a record of OTLP is a thousand events.
+	roundBytes = 64 << 20
 )
 
 // Run consumes until ctx is done, then finishes the round under way and leaves

@@ -32,9 +32,10 @@ func (p *partition) hold(records []*kgo.Record) {
 }
 
 // cut takes the next batch off the held records: exactly the announced one
-// where there is one, else all of them. It returns nil where an announced
-// batch is not complete yet. What was announced may have been inserted before.
-func (p *partition) cut() (*pipeline.Batch, error) {
+// where there is one, else as many as fit what is left of the round's bytes, the
+// first in any case. It returns nil where an announced batch is not complete yet,
+// and where nothing is left. What was announced may have been inserted before.
+func (p *partition) cut(left *int) (*pipeline.Batch, error) {
 	if p.stopped || len(p.held) == 0 {
 		return nil, nil
 	}
@@ -42,6 +43,11 @@ func (p *partition) cut() (*pipeline.Batch, error) {
 		return nil, pipeline.Fatalf("this is a bug", "%s: fetched from offset %d, committed up to %d", p, first, p.next)
 	}
 	n := len(p.held)
+	if p.announced.End == 0 {
+		if n = p.fitting(*left); n == 0 {
+			return nil, nil
+		}
+	}
 	to := p.held[n-1].Offset + 1
 	if end := p.announced.End; end > 0 {
 		if to < end {
@@ -58,12 +64,28 @@ func (p *partition) cut() (*pipeline.Batch, error) {
 	}
 	b.Hash = pipeline.HashRecords(b.Records)
 	p.held = p.held[n:]
+	for i := range b.Records {
+		*left -= len(b.Records[i].Value)
+	}
 	if p.announced.End > 0 {
 		if err := p.announced.keep(b); err != nil {
 			return nil, err
 		}
 	}
 	return b, nil
+}
+
+// fitting is how many of the held records have so many bytes together.
+func (p *partition) fitting(left int) int {
+	if left <= 0 {
+		return 0
+	}
+	for i := range p.held {
+		if left -= len(p.held[i].Value); left < 0 {
+			return max(i, 1)
+		}
+	}
+	return len(p.held)
 }
 
 func (p *partition) String() string { return fmt.Sprintf("%s/%d", p.topic, p.id) }

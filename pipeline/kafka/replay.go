@@ -131,15 +131,18 @@ func (r *Replay) Run(ctx context.Context, stretches []Stretch, done func(b *pipe
 // batch processes the records that lie before end.
 func (r *Replay) batch(ctx context.Context, p *partition, records []*kgo.Record, end int64, done func(*pipeline.Batch)) error {
 	p.hold(slices.DeleteFunc(slices.Clone(records), func(r *kgo.Record) bool { return r.Offset >= end || r.Attrs.IsControl() }))
-	b, err := p.cut()
-	if err != nil || b == nil {
-		return err
+	for {
+		left := roundBytes
+		b, err := p.cut(&left)
+		if err != nil || b == nil {
+			return err
+		}
+		if err := r.process(ctx, b); err != nil {
+			return err
+		}
+		p.next = b.To
+		done(b)
 	}
-	if err := r.process(ctx, b); err != nil {
-		return err
-	}
-	done(b)
-	return nil
 }
 
 func (r *Replay) process(ctx context.Context, b *pipeline.Batch) error {

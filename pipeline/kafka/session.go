@@ -171,7 +171,7 @@ func (c *Consumer) topicIDs(ctx context.Context) (map[string][16]byte, error) {
 		if d.Err != nil {
 			return nil, &pipeline.Error{
 				Err:  fmt.Errorf("topic %s: %w", topic, d.Err),
-				Hint: "whence topics creates what is missing",
+				Hint: "whence topics creates what is missing, but for topics that kafka.topics.inputs names as another's without partitions",
 			}
 		}
 		ids[topic] = d.ID
@@ -429,8 +429,9 @@ func (s *session) cut() []*pipeline.Batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var batches []*pipeline.Batch
+	left := roundBytes
 	for _, p := range s.partitions {
-		b, err := p.cut()
+		b, err := p.cut(&left)
 		if err != nil {
 			s.stop(p, err)
 		} else if b != nil {

@@ -25,6 +25,9 @@ type TopicSpec struct {
 	// ExactPartitions: another number of partitions breaks what the topic is
 	// for. Elsewhere it is a matter of taste.
 	ExactPartitions bool
+	// Foreign: someone else's, so it is as it should be however it is, and it is
+	// created only where Partitions is not 0.
+	Foreign bool
 }
 
 // Forever is a retention without an end.
@@ -49,7 +52,7 @@ func TopicSpecs(t config.Topics, inputRetention time.Duration) []TopicSpec {
 	// Readers take links up as they come; who comes later asks ClickHouse.
 	specs = append(specs, TopicSpec{Name: t.LinksName(), Partitions: 1, Settings: settings(retention, t.Replication)})
 	for i, name := range t.InputNames() {
-		specs = append(specs, TopicSpec{Name: name, Partitions: t.Inputs[i].Partitions, Settings: settings(retention, t.Replication)})
+		specs = append(specs, TopicSpec{Name: name, Partitions: t.Inputs[i].Partitions, Settings: settings(retention, t.Replication), Foreign: t.Inputs[i].Foreign()})
 	}
 	return specs
 }
@@ -98,7 +101,8 @@ func (d Difference) String() string { return fmt.Sprintf("%s is %s, want %s", d.
 
 // Topics creates what is missing of specs (unless checkOnly) and compares the
 // rest with them, key by key. It never changes a topic that is there: what an
-// operator has set is theirs. replication 0 is the broker's default.
+// operator has set is theirs. A foreign topic that nobody has asked to create
+// stays missing. replication 0 is the broker's default.
 func Topics(ctx context.Context, c Connection, specs []TopicSpec, replication int16, checkOnly bool) ([]TopicState, error) {
 	client, err := kgo.NewClient(c.options()...)
 	if err != nil {
@@ -120,7 +124,7 @@ func Topics(ctx context.Context, c Connection, specs []TopicSpec, replication in
 		switch {
 		case found:
 			states[i], err = compare(spec, topic, configs)
-		case checkOnly:
+		case checkOnly || spec.Foreign && spec.Partitions == 0:
 			states[i] = TopicState{Name: spec.Name, State: TopicMissing}
 		default:
 			states[i], err = create(ctx, admin, spec, replication)
@@ -199,7 +203,9 @@ func compare(spec TopicSpec, topic kadm.TopicDetail, configs kadm.ResourceConfig
 		Name: spec.Name, State: TopicPresent,
 		Partitions: len(topic.Partitions), Replication: topic.Partitions.NumReplicas(),
 	}
-	s.Differences = differences(spec, s.Partitions, config)
+	if !spec.Foreign {
+		s.Differences = differences(spec, s.Partitions, config)
+	}
 	return s, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -165,5 +166,36 @@ func TestABrokerThatIsAwayIsToldOfAndGivenUp(t *testing.T) {
 	}
 	if err == nil || !strings.HasPrefix(err.Error(), "kafka at 127.0.0.1:1: ") || pipeline.HintOf(err) == "" {
 		t.Error(err)
+	}
+}
+
+func TestAnothersTopicIsNeitherAlteredNorCreatedUnlessAsked(t *testing.T) {
+	c := broker(t)
+	topics := topicsConfig()
+	topics.Inputs = append(topics.Inputs, config.Topic{Topic: "otlp_spans", Format: "otlp-traces"}, config.Topic{Topic: "shop.outbox", Partitions: 5})
+	specs := TopicSpecs(topics, time.Hour)
+	client, err := kgo.NewClient(c.options()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for _, step := range []struct{ spans, outbox string }{{TopicMissing, TopicCreated}, {TopicMissing, TopicPresent}, {TopicPresent, TopicPresent}} {
+		if step.spans == TopicPresent {
+			if _, err := kadm.NewClient(client).CreateTopic(t.Context(), 7, 1, nil, "otlp_spans"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		states, err := EnsureTopics(t.Context(), c, specs, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := statesOf(states); got["otlp_spans"] != step.spans || got["shop.outbox"] != step.outbox {
+			t.Errorf("%v, want %+v", got, step)
+		}
+		for _, s := range states {
+			if s.Name == "otlp_spans" && (len(s.Differences) > 0 || step.spans == TopicPresent && s.Partitions != 7) || s.Name == "shop.outbox" && s.Partitions != 5 {
+				t.Errorf("%+v", s)
+			}
+		}
 	}
 }

@@ -3,6 +3,7 @@ package decode
 import (
 	"fmt"
 
+	"github.com/whencehq/whence/schemas/source"
 	"github.com/whencehq/whence/schemas/value"
 )
 
@@ -14,8 +15,8 @@ type Config struct {
 	MaxDepth int `yaml:"max_depth"`
 	// Defaults are what payloads that are no CloudEvents say where they don't.
 	Defaults Defaults `yaml:"defaults"`
-	// Formats are the sources (schemas/source) of topics that hold one source's
-	// payloads and nothing else, by the topic's full name.
+	// Formats are the formats (schemas/source) of topics whose records don't say
+	// what they are, by the topic's full name.
 	Formats map[string]string `yaml:"formats"`
 }
 
@@ -43,6 +44,11 @@ func (c Config) Validate() error {
 	}
 	if c.MaxDepth < 1 || c.MaxDepth > mostDepth {
 		return fmt.Errorf("max_depth: %d is not within 1 to %d", c.MaxDepth, mostDepth)
+	}
+	for topic, name := range c.Formats {
+		if _, err := source.ParseFormat(name); err != nil {
+			return fmt.Errorf("formats.%s: %w", topic, err)
+		}
 	}
 	return nil
 }

@@ -37,11 +37,12 @@ type Defaults struct {
 	Incidents []string `yaml:"incidents"`
 }
 
-// header is a header of the record, empty where it has none.
+// header is a header of the record, empty where it has none. It is UTF-8, since
+// what is made of it goes where nothing else may.
 func (p *payload) header(name string) string {
 	for i := range p.headers {
 		if strings.EqualFold(p.headers[i].Key, name) {
-			return string(p.headers[i].Value)
+			return strings.ToValidUTF8(string(p.headers[i].Value), "\uFFFD")
 		}
 	}
 	return ""
@@ -88,9 +89,12 @@ func first(texts ...string) string {
 // backfilled: read from the tool's API, so the body is no event of its own.
 func (p *payload) backfilled() bool { return p.header(source.Backfill) != "" }
 
-// digest is a name for the body: 32 hex digits of its SHA-256.
-func (p *payload) digest() string {
-	sum := sha256.Sum256(p.body)
+// digest is a name for the body.
+func (p *payload) digest() string { return digestOf(p.body) }
+
+// digestOf is a name for some bytes: 32 hex digits of their SHA-256.
+func digestOf(b []byte) string {
+	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:16])
 }
 
@@ -101,8 +105,25 @@ type said struct {
 	payload *payload
 	// latest is the time of the last event said, in event time.
 	latest event.Millis
-	// unplaced are the reasons why something that has a rule has become no fact.
+	doc    *value.Doc // scratch, for what checks its body itself
+	// unplaced are the reasons why something that has a rule has become no fact:
+	// the first few that differ, and how many more there were.
 	unplaced []string
+	refused  int
+}
+
+// mostReasons bounds unplaced: a record of OTLP may hold ten thousand of a kind.
+const mostReasons = 8
+
+func (s *said) refuse(to string, err error) {
+	reason := to + ": " + err.Error()
+	switch {
+	case slices.Contains(s.unplaced, reason):
+	case len(s.unplaced) < mostReasons:
+		s.unplaced = append(s.unplaced, reason)
+	default:
+		s.refused++
+	}
 }
 
 // say adds a fact or an observation of our type `to` (without prefix). Data is
@@ -118,8 +139,18 @@ func (s *said) say(e event.Event, to string, data any) {
 	if err == nil {
 		s.latest = max(s.latest, e.Time)
 	} else {
-		s.unplaced = append(s.unplaced, to+": "+err.Error())
+		s.refuse(to, err)
 	}
+}
+
+// observe is say for observations that come by the thousand: see codec's Observe.
+// It tells whether o was added.
+func (s *said) observe(o *event.Observation) bool {
+	err := s.decoder.Observe(s.events, s.payload.from, o)
+	if err != nil {
+		s.refuse(strings.TrimPrefix(o.Type, event.Prefix), err)
+	}
+	return err == nil
 }
 
 // original keeps the body as it is under its own type, `com.github.push`, with
@@ -135,6 +166,11 @@ func (s *said) original(name, from, id string, at time.Time) error {
 	if id == "" {
 		id = s.payload.digest()
 	}
+	return s.keep(name, from, id, at, s.payload.body)
+}
+
+// keep is original for a body that is not the record's value: what is left of it.
+func (s *said) keep(name, from, id string, at time.Time, body []byte) error {
 	e := event.Event{Type: name, Source: from, ID: id, Time: s.payload.received}
 	switch stated := event.MillisOf(at); {
 	case stated >= event.MinTime && stated < event.MaxTime:
@@ -143,9 +179,13 @@ func (s *said) original(name, from, id string, at time.Time) error {
 		e.Time = s.latest
 	}
 	if len(s.unplaced) > 0 {
-		e.Extensions = []event.Pair{{Key: "unplaced", Value: strings.Join(s.unplaced, "; ")}}
+		reasons := strings.Join(s.unplaced, "; ")
+		if s.refused > 0 {
+			reasons += fmt.Sprintf("; and %d more", s.refused)
+		}
+		e.Extensions = []event.Pair{{Key: "unplaced", Value: reasons}}
 	}
-	return s.decoder.Keep(s.events, s.payload.from, e, s.payload.body)
+	return s.decoder.Keep(s.events, s.payload.from, e, body)
 }
 
 // malformed is the fault of a body that is not what its source sends.

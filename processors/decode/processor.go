@@ -36,10 +36,14 @@ func New(config Config) *Processor {
 		config.Defaults.Incidents = defaults.Defaults.Incidents
 	}
 	p := &Processor{config: config}
+	formats := map[string]source.Format{}
+	for topic, name := range config.Formats {
+		formats[topic], _ = source.ParseFormat(name) // Validate has asked
+	}
 	p.workers.New = func() any {
 		w := &worker{
 			decoder: codec.Decoder{MaxDepth: config.MaxDepth}, doc: value.Doc{MaxDepth: config.MaxDepth},
-			mapper: newMapper(config.MaxDepth), readers: map[string]*reader{}, formats: config.Formats,
+			mapper: newMapper(config.MaxDepth), readers: map[string]*reader{}, formats: formats,
 		}
 		for _, r := range readers() {
 			w.readers[r.source] = &r
@@ -76,7 +80,7 @@ type worker struct {
 	doc     value.Doc
 	mapper  mapper
 	readers map[string]*reader
-	formats map[string]string // see Config.Formats
+	formats map[string]source.Format // see Config.Formats
 	headers []codec.Header
 }
 
@@ -106,15 +110,40 @@ func (p *Processor) decode(w *worker, events *codec.Events, b *pipeline.Batch, i
 	if err := codec.CheckSize(size, p.config.MaxEventBytes); err != nil {
 		return err
 	}
+	if format := w.formats[b.Topic]; format.Debezium && !saysItself(w.headers) {
+		return p.readCaptured(w, format, events, b, i)
+	}
 	read, err := w.foreign(b.Topic, w.headers)
 	if err != nil {
 		return err
 	}
 	if read != nil {
-		return p.readForeign(w, read, events, b, i)
+		return p.readForeign(w, read, events, b, i, r.Value)
 	}
+	err = p.readEvent(w, events, b, i, r.Value)
+	if err != nil && len(r.Value) > 0 && r.Value[0] == '{' {
+		if read = w.shaped(r.Value); read != nil {
+			return p.readForeign(w, read, events, b, i, r.Value)
+		}
+	}
+	return err
+}
+
+// saysItself tells whether the headers of a record say what it is, whatever its
+// topic's format.
+func saysItself(headers []codec.Header) bool {
+	for i := range headers {
+		if strings.HasPrefix(headers[i].Key, "ce_") || strings.EqualFold(headers[i].Key, source.Header) {
+			return true
+		}
+	}
+	return false
+}
+
+// readEvent reads a CloudEvent or a CDEvent.
+func (p *Processor) readEvent(w *worker, events *codec.Events, b *pipeline.Batch, i int, body []byte) error {
 	others := len(events.Others)
-	if err := w.decoder.Decode(events, b.Provenance(i), r.Value, w.headers); err != nil {
+	if err := w.decoder.Decode(events, b.Provenance(i), body, w.headers); err != nil {
 		return err
 	}
 	if len(events.Others) > others && strings.HasPrefix(events.Others[others].Type, codec.CDEventsPrefix) {
@@ -127,9 +156,9 @@ func (p *Processor) decode(w *worker, events *codec.Events, b *pipeline.Batch, i
 }
 
 // readForeign reads a record of a source that speaks its own language.
-func (p *Processor) readForeign(w *worker, r *reader, events *codec.Events, b *pipeline.Batch, i int) error {
+func (p *Processor) readForeign(w *worker, r *reader, events *codec.Events, b *pipeline.Batch, i int, body []byte) error {
 	in := &payload{
-		source: source.Lookup(r.source), body: b.Records[i].Value, headers: w.headers, from: b.Provenance(i),
+		source: source.Lookup(r.source), body: body, headers: w.headers, from: b.Provenance(i),
 		received: b.Records[i].Timestamp, defaults: p.config.Defaults,
 	}
 	if at, err := time.Parse(time.RFC3339Nano, in.header(source.Received)); err == nil {
@@ -144,7 +173,7 @@ func (p *Processor) readForeign(w *worker, r *reader, events *codec.Events, b *p
 		}
 	}
 	before := *events
-	if err := r.read(in, &said{events: events, decoder: &w.decoder, payload: in}); err != nil {
+	if err := r.read(in, &said{events: events, decoder: &w.decoder, payload: in, doc: &w.doc}); err != nil {
 		*events = before
 		if codec.FaultOf(err) == nil {
 			err = malformed(err)

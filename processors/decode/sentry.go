@@ -95,23 +95,6 @@ type sentryFrame struct {
 	Line     int64  `json:"lineno,omitempty"`
 }
 
-// text is a string, or a number as which some versions of Sentry write it.
-// Anything else is empty.
-type text string
-
-// UnmarshalJSON never fails on what is JSON.
-func (t *text) UnmarshalJSON(raw []byte) error {
-	var s string
-	var n json.Number
-	switch {
-	case json.Unmarshal(raw, &s) == nil:
-		*t = text(s)
-	case json.Unmarshal(raw, &n) == nil:
-		*t = text(n)
-	}
-	return nil
-}
-
 func sentryReader() reader {
 	rules := sentryRules()
 	read := func(p *payload, s *said) error {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/whencehq/whence/schemas/codec"
 	"github.com/whencehq/whence/schemas/source"
+	"github.com/whencehq/whence/schemas/value"
 )
 
 // reader reads the payloads of one source.
@@ -26,12 +27,14 @@ func readers() []reader {
 		argocdReader(), argoRolloutsReader(), fluxReader(), kubernetesReader(),
 		pagerdutyReader(), opsgenieReader(), alertmanagerReader(), grafanaReader(), sentryReader(),
 		launchdarklyReader(), unleashReader(),
+		otlpTracesReader(), otlpMetricsReader(), otlpLogsReader(),
+		trackReader(),
 	}
 }
 
 // foreign finds the reader of a record that is no CloudEvent: by whence-source,
 // by a header that only one source sends, by the format configured for its
-// topic. Nil where it is none of these: then package codec reads it.
+// topic. (By its shape alone only what no CloudEvent is: see shaped.) Nil where it is none of these: then package codec reads it.
 func (w *worker) foreign(topic string, headers []codec.Header) (*reader, error) {
 	marked := ""
 	for i := range headers {
@@ -52,7 +55,45 @@ func (w *worker) foreign(topic string, headers []codec.Header) (*reader, error) 
 		}
 	}
 	if marked == "" {
-		marked = w.formats[topic]
+		marked = w.formats[topic].Source
 	}
 	return w.readers[marked], nil
+}
+
+// shaped finds the reader of a payload that nothing but its shape tells.
+func (w *worker) shaped(body []byte) *reader {
+	if w.doc.ParseJSON(body) != nil {
+		return nil
+	}
+	root := w.doc.Root()
+	if root.Kind() != value.Object || root.Field("specversion").Exists() {
+		return nil
+	}
+	for i := range recognisable {
+		if r := w.readers[recognisable[i].source]; r != nil && recognisable[i].is(root) {
+			return r
+		}
+	}
+	return nil
+}
+
+// recognisable is what tells the payloads of a source from everything else, for records
+// that nothing else says it of. Each is a form that its specification demands.
+var recognisable = []struct {
+	source string
+	is     func(value.Value) bool
+}{
+	{"ocsf", func(v value.Value) bool {
+		_, whole := v.Field("class_uid").Int()
+		_, stated := v.At("metadata", "version").Text()
+		return whole && stated
+	}},
+	{"otlp-traces", func(v value.Value) bool { return v.Field("resourceSpans").Kind() == value.Array }},
+	{"otlp-metrics", func(v value.Value) bool { return v.Field("resourceMetrics").Kind() == value.Array }},
+	{"otlp-logs", func(v value.Value) bool { return v.Field("resourceLogs").Kind() == value.Array }},
+	{"cyclonedx", func(v value.Value) bool { return v.Field("bomFormat").JSON() == `"CycloneDX"` }},
+	{"sarif", func(v value.Value) bool {
+		version, _ := v.Field("version").Text()
+		return v.Field("runs").Kind() == value.Array && strings.HasPrefix(version, "2.")
+	}},
 }

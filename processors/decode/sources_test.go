@@ -7,10 +7,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/schemas/codec"
 	"github.com/whencehq/whence/schemas/event"
 	"github.com/whencehq/whence/schemas/source"
+	"github.com/whencehq/whence/schemas/value"
 )
 
 // sent is a batch of one record as the gateway would write it.
@@ -73,11 +76,53 @@ func TestEveryReaderIsOfASourceAndItsRulesNameFieldsOfTheirTypes(t *testing.T) {
 				continue
 			}
 			for _, f := range line.fields {
+				// What a type does not name is kept with it: attributes of an exposure.
 				shared := slices.ContainsFunc(event.Shared(), func(s event.Field) bool { return s.Name == f.name })
-				if typ.Field(f.name) == nil && !shared {
+				if typ.Field(f.name) == nil && !shared && f.name != "attributes" {
 					t.Errorf("%s has no field %s", line.to, f.name)
 				}
 			}
+		}
+	}
+}
+
+// sound holds what every record must be after decode, whatever it holds: stored or
+// dead, not by a panic, and of events that validation lets pass, since one of a
+// record's events in a dead letter would have it in both.
+func sound(t testing.TB, b *pipeline.Batch) {
+	t.Helper()
+	if stored, dead, _ := b.Census(); stored+dead != len(b.Records) {
+		t.Fatalf("of %d records %d are stored and %d dead", len(b.Records), stored, dead)
+	}
+	for _, d := range b.Dead {
+		if strings.Contains(d.Detail, "which is a bug") || d.Detail == "" {
+			t.Fatal(d.Detail)
+		}
+	}
+	for i := range b.Others {
+		if o := &b.Others[i]; !utf8.ValidString(o.Source + o.ID + o.Type + o.Data) {
+			t.Fatalf("%+v", o)
+		}
+	}
+	for i := range b.Observations {
+		if o := &b.Observations[i]; !utf8.ValidString(o.Source + o.ID + o.Service + o.Extra) {
+			t.Fatalf("%+v", o)
+		}
+		if err := codec.CheckObservation(&b.Observations[i]); err != nil {
+			t.Fatalf("%v: %+v", err, b.Observations[i])
+		}
+	}
+	for i := range b.Facts {
+		if f := &b.Facts[i]; !utf8.ValidString(f.Source + f.ID + f.Data) {
+			t.Fatalf("%+v", f)
+		}
+		var doc value.Doc
+		doc.MaxDepth = 1000
+		if err := doc.ParseJSON([]byte(b.Facts[i].Data)); err != nil {
+			t.Fatal(err)
+		}
+		if err := codec.Check(event.Lookup(b.Facts[i].Type), doc.Root()); err != nil {
+			t.Fatalf("%v: %+v", err, b.Facts[i])
 		}
 	}
 }

@@ -355,14 +355,7 @@ func (in *envelope) sortExtensions() {
 		in.extensions = slices.DeleteFunc(in.extensions, func(p event.Pair) bool { return p.Key == "dataschema" })
 	}
 	slices.SortStableFunc(in.extensions, comparePairs)
-	last := 0
-	for i := 1; i < len(in.extensions); i++ {
-		if in.extensions[i].Key != in.extensions[last].Key {
-			last++
-		}
-		in.extensions[last] = in.extensions[i]
-	}
-	in.extensions = in.extensions[:min(last+1, len(in.extensions))]
+	in.extensions = lastOfEach(in.extensions)
 }
 
 func (in *envelope) checkAttributes() *Fault {

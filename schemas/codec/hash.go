@@ -12,7 +12,10 @@ import (
 // A shared field counts as resolved (attribute before data) and, where data
 // states it, as data too. So an event read back from the context log, where
 // they are attributes, has the hash it went in with.
-func hashEvent(e *event.Event, data value.Value) uint64 {
+func hashEvent(e *event.Event, data value.Value) uint64 { return hashWith(e, data.Hash()) }
+
+// hashWith is hashEvent where the hash of data is known.
+func hashWith(e *event.Event, data uint64) uint64 {
 	h := value.HashText(e.Type)
 	for _, s := range [...]string{e.Source, e.ID, e.Subject} {
 		h = value.Mix(h, value.HashText(s))
@@ -26,5 +29,5 @@ func hashEvent(e *event.Event, data value.Value) uint64 {
 	for i := range e.Extensions { // sorted
 		h = value.Mix(h, value.Mix(value.HashText(e.Extensions[i].Key), value.HashText(e.Extensions[i].Value)))
 	}
-	return value.Mix(h, data.Hash())
+	return value.Mix(h, data)
 }

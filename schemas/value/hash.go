@@ -97,3 +97,49 @@ func hashNode(nodes []node, at uint32) uint64 {
 	}
 	return seedNull
 }
+
+// ObjectHash is the content hash of an object that is on no tape: what Value.Hash
+// would be of it. Members come in any order, each key once, nulls left out.
+type ObjectHash struct{ members, sum uint64 }
+
+// Add takes a member: HashText of its key, and the content hash of its value.
+func (h *ObjectHash) Add(key, member uint64) {
+	h.members++
+	h.sum += Mix(key, member)
+}
+
+// Hash of what was added.
+func (h *ObjectHash) Hash() uint64 { return Mix(Mix(seedObject, h.members), h.sum) }
+
+// HashString is the content hash of a string value.
+func HashString(s string) uint64 { return Mix(seedString, HashText(s)) }
+
+// HashStrings is the content hash of an array of strings.
+func HashStrings(list []string) uint64 {
+	h := Mix(seedArray, uint64(len(list)))
+	for _, s := range list {
+		h = Mix(h, HashString(s))
+	}
+	return h
+}
+
+// HashBool is the content hash of a boolean.
+func HashBool(b bool) uint64 {
+	if b {
+		return Mix(seedBool, 1)
+	}
+	return Mix(seedBool, 0)
+}
+
+// HashNumber is the content hash of a number; false where f is none.
+func HashNumber(f float64) (uint64, bool) {
+	switch kind, bits := numberOf(f); kind {
+	case Int:
+		return Mix(seedInt, bits), true
+	case Uint:
+		return Mix(seedUint, bits), true
+	case Float:
+		return Mix(seedFloat, bits), true
+	}
+	return 0, false
+}

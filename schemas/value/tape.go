@@ -44,19 +44,28 @@ func (d *Doc) pushUint(u uint64) {
 // pushFloat takes a float64, as an integer where it is one. It reports false
 // for what is no number.
 func (d *Doc) pushFloat(f float64) bool {
+	kind, bits := numberOf(f)
+	if kind == Null {
+		return false
+	}
+	d.push(kind, "", bits)
+	return true
+}
+
+// numberOf is a float64 as a node has it: an integer where it is one; Null for
+// what is no number.
+func numberOf(f float64) (Kind, uint64) {
 	switch {
 	case math.IsNaN(f) || math.IsInf(f, 0):
-		return false
+		return Null, 0
 	case f != math.Trunc(f):
-		d.push(Float, "", math.Float64bits(f))
+		return Float, math.Float64bits(f)
 	case f >= -0x1p63 && f < 0x1p63:
-		d.pushInt(int64(f))
+		return Int, uint64(int64(f))
 	case f >= 0 && f < 0x1p64:
-		d.pushUint(uint64(f))
-	default:
-		d.push(Float, "", math.Float64bits(f))
+		return Uint, uint64(f)
 	}
-	return true
+	return Float, math.Float64bits(f)
 }
 
 func (d *Doc) pushKey(key string) {

@@ -17,6 +17,7 @@ import (
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/config"
 	"github.com/whencehq/whence/processors"
+	"github.com/whencehq/whence/processors/decode"
 	"github.com/whencehq/whence/schemas/codec"
 	"github.com/whencehq/whence/schemas/event"
 )
@@ -33,7 +34,7 @@ type Result struct {
 // Run tries the cases that wanted picks.
 func (f *File) Run(ctx context.Context, wanted func(name string) bool) ([]Result, error) {
 	limits := config.Default().Limits
-	chain := processors.Reading(processors.Dependencies{MaxEventBytes: int(limits.MaxEventBytes), MaxDepth: limits.MaxDepth, Rules: f.set})
+	chain := processors.Reading(processors.Dependencies{Decode: decode.Config{MaxEventBytes: int(limits.MaxEventBytes), MaxDepth: limits.MaxDepth}, Rules: f.set})
 	var results []Result
 	for i := range f.Cases {
 		c := &f.Cases[i]

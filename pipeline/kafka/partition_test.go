@@ -1,0 +1,78 @@
+package kafka
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/whencehq/whence/pipeline"
+)
+
+// holding is a partition with records of these sizes, at every other offset from 10 on.
+func holding(sizes ...int) *partition {
+	p := &partition{next: 9}
+	for i, size := range sizes {
+		p.held = append(p.held, pipeline.Record{Offset: int64(10 + 2*i), Value: make([]byte, size)})
+	}
+	return p
+}
+
+func TestARoundTakesNoMoreBytesThanItMay(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		left  int
+		sizes []int
+		want  []string
+	}{
+		{"all fit", 100, []int{10, 20, 30}, []string{"[9, 15) 3"}},
+		{"some fit", 30, []int{10, 20, 30, 1}, []string{"[9, 13) 2", "[13, 15) 1", "[15, 17) 1"}},
+		{"one is larger than the round", 10, []int{50, 1}, []string{"[9, 11) 1", "[11, 13) 1"}},
+		{"values are empty", 1, []int{0, 0}, []string{"[9, 13) 2"}},
+	} {
+		p := holding(c.sizes...)
+		var got []string
+		for {
+			left := c.left
+			b, err := p.cut(&left)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b == nil {
+				break
+			}
+			p.next = b.To
+			got = append(got, fmt.Sprintf("[%d, %d) %d", b.From, b.To, len(b.Records)))
+		}
+		if d := cmp.Diff(c.want, got); d != "" {
+			t.Errorf("%s: %s", c.name, d)
+		}
+	}
+}
+
+func TestWhatIsLeftOfARoundIsForThePartitionsAfter(t *testing.T) {
+	left := 60
+	if b, err := holding(50, 50).cut(&left); err != nil || len(b.Records) != 1 || left != 10 {
+		t.Errorf("%+v %v, %d left", b, err, left)
+	}
+	if b, err := holding(50).cut(&left); err != nil || len(b.Records) != 1 || left != -40 {
+		t.Errorf("%+v %v, %d left", b, err, left)
+	}
+	if b, err := holding(1).cut(&left); err != nil || b != nil {
+		t.Errorf("a round that is full takes %+v, %v", b, err)
+	}
+}
+
+func TestAnAnnouncedBatchIsCutAsItWasHoweverFullTheRoundIs(t *testing.T) {
+	left := 1000
+	first, err := holding(50, 60).cut(&left)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := holding(50, 60, 70)
+	again.announced = announce(first, 0)
+	left = 0
+	if b, err := again.cut(&left); err != nil || b == nil || len(b.Records) != 2 || b.Hash != first.Hash {
+		t.Errorf("%+v %v", b, err)
+	}
+}
