@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"slices"
@@ -69,7 +70,9 @@ func (x *exchange) admit() (signed bool, err error) {
 	if err = x.readQuery(); err != nil {
 		return false, err
 	}
-	if x.media = r.Header.Get("Content-Type"); x.media != jsonType { // as nearly all say it
+	if x.media = r.Header.Get("Content-Type"); len(x.media) > maxHint {
+		return false, problem(http.StatusUnsupportedMediaType, reasonContentType, "content-type: longer than %d bytes", maxHint).at("content-type")
+	} else if x.media != jsonType { // as nearly all say it
 		if x.media, err = mediaOf(r); err != nil {
 			return false, err
 		}
@@ -122,32 +125,26 @@ func (x *exchange) readQuery() error {
 	return nil
 }
 
-// body reads the body whole and unpacks it; where it is signed, it is checked first.
+// body reads the body whole, checks it where it is signed, and unpacks it.
 func (x *exchange) body() ([]byte, error) {
 	limit := x.endpoint.limit(x.Gateway)
-	in, size := arriving{x.request.Body}, x.request.ContentLength
-	if !x.signed && x.packing == "" {
-		return x.readAll(in, size, limit)
-	}
-	if !x.signed {
-		out, release, err := unpacked(in, x.packing)
-		if err != nil {
-			return nil, err
-		}
-		defer release()
-		return x.readAll(out, -1, limit)
-	}
-	raw, err := x.readAll(in, size, limit)
+	raw, err := x.readAll(arriving{x.request.Body}, x.request.ContentLength, limit)
 	if err != nil {
 		return nil, err
 	}
-	if err := x.endpoint.access.late(x.request, raw, x.begun); err != nil {
-		return nil, err
+	if x.signed {
+		if err := x.endpoint.access.late(x.request, raw, x.begun); err != nil {
+			return nil, err
+		}
 	}
 	if x.packing == "" {
 		return raw, nil
 	}
-	out, release, err := unpacked(strings.NewReader(string(raw)), x.packing)
+	// A few at a time: who reads Zstandard holds a window of megabytes. It is
+	// quick, for the body is here.
+	x.unpacking <- struct{}{}
+	defer func() { <-x.unpacking }()
+	out, release, err := unpacked(bytes.NewReader(raw), x.packing)
 	if err != nil {
 		return nil, err
 	}

@@ -28,12 +28,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // now is what the gateways of these tests have for a clock.
 var now = time.Date(2026, 11, 26, 14, 5, 0, 123_000_000, time.UTC)
 
-// topic is a Kafka that keeps what it is sent.
+// broker is a Kafka that keeps what it is sent.
 type broker struct {
 	mu      sync.Mutex
 	sent    []kafka.Message
 	failure error         // what it answers with
 	held    chan struct{} // not nil: it answers when this is closed
+	arrived chan struct{} // not nil: is told of each message
 }
 
 func (b *broker) Send(_ context.Context, m kafka.Message, done func(error)) {
@@ -42,8 +43,11 @@ func (b *broker) Send(_ context.Context, m kafka.Message, done func(error)) {
 	if b.failure == nil {
 		b.sent = append(b.sent, m)
 	}
-	failure, held := b.failure, b.held
+	failure, held, arrived := b.failure, b.held, b.arrived
 	go func() {
+		if arrived != nil {
+			arrived <- struct{}{}
+		}
 		if held != nil {
 			<-held
 		}
@@ -207,6 +211,7 @@ func TestWhatCanNotBeReadIsRefusedWithItsReason(t *testing.T) {
 		"no content type":               {415, "/v1/events", behavior, nil, "content_type", "content-type", ""},
 		"an encoding nobody knows":      {415, "/v1/events", behavior, []string{"Content-Type", cloudEventType, "Content-Encoding", "br"}, "content_encoding", "content-encoding", ""},
 		"a body that is not packed":     {400, "/v1/events", behavior, []string{"Content-Type", cloudEventType, "Content-Encoding", "gzip"}, "malformed", "content-encoding", "no gzip"},
+		"a content type without an end": {415, "/v1/events", behavior, []string{"Content-Type", cloudEventType + ";" + strings.Repeat("a", 300)}, "content_type", "content-type", ""},
 		"an attribute given twice":      {400, "/v1/events", "{}", []string{"Content-Type", "application/json", "Ce-Id", "1", "Ce-Id", "2"}, "header", "ce-id", "given twice"},
 		"an attribute that is no UTF-8": {400, "/v1/events", "{}", []string{"Content-Type", "application/json", "Ce-Id", "%ff"}, "header", "ce-id", "UTF-8"},
 		"a webhook that is no object":   {400, "/hooks/github", `[]`, []string{"X-GitHub-Event", "push"}, "wrong_type", "", "no JSON object"},
@@ -245,16 +250,10 @@ func TestOtherMethodsAreNamed(t *testing.T) {
 
 func TestAnAnswerOf200MeansThatKafkaHasIt(t *testing.T) {
 	w := gatewayWith(t, nil)
-	w.broker.held = make(chan struct{})
+	w.broker.held, w.broker.arrived = make(chan struct{}), make(chan struct{})
 	answered := make(chan int, 1)
 	go func() { answered <- w.post("/v1/events", []byte(behavior), "Content-Type", cloudEventType).Code }()
-	for len(w.broker.messages()) == 0 {
-		select {
-		case code := <-answered:
-			t.Fatalf("answered with %d before Kafka has", code)
-		default:
-		}
-	}
+	<-w.broker.arrived
 	select {
 	case code := <-answered:
 		t.Fatalf("answered with %d before Kafka has", code)
@@ -280,24 +279,25 @@ func TestWhatKafkaRefusesIsAskedForAgain(t *testing.T) {
 
 func TestUnderBackPressureSendersAreToldToWait(t *testing.T) {
 	w := gatewayWith(t, func(o *Options) { o.Config.MaxInFlight = 10_000; o.Config.MaxRequests = 2 })
-	w.broker.held = make(chan struct{})
+	w.broker.held, w.broker.arrived = make(chan struct{}), make(chan struct{})
 	var all sync.WaitGroup
-	all.Go(func() { w.post("/v1/events", []byte(behavior), "Content-Type", cloudEventType) })
-	for w.running.Load() != 1 || len(w.broker.messages()) != 1 {
+	send := func() {
+		all.Go(func() { w.post("/v1/events", []byte(behavior), "Content-Type", cloudEventType) })
+		<-w.broker.arrived
 	}
+	send()
 	large := []byte(strings.Replace(behavior, "checkout", strings.Repeat("x", 10_000), 1))
 	if p := w.refuses(http.StatusTooManyRequests, "/v1/events", large, "Content-Type", cloudEventType); p.Reason != reasonBusy {
 		t.Error(p)
 	}
-	all.Go(func() { w.post("/v1/events", []byte(behavior), "Content-Type", cloudEventType) })
-	for w.running.Load() != 2 || len(w.broker.messages()) != 2 {
-	}
+	send()
 	answer := w.post("/v1/events", []byte(behavior), "Content-Type", cloudEventType)
 	if answer.Code != http.StatusTooManyRequests || answer.Header().Get("Retry-After") != "1" {
 		t.Errorf("%d %v", answer.Code, answer.Header())
 	}
 	close(w.broker.held)
 	all.Wait()
+	w.broker.arrived = nil
 	w.takes("/v1/events", []byte(behavior), "Content-Type", cloudEventType)
 }
 
