@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,7 +101,10 @@ func (x *exchange) readQuery() error {
 	if x.endpoint.hints {
 		known = source.Hints()
 	}
-	query := x.request.URL.Query()
+	query, err := url.ParseQuery(x.request.URL.RawQuery)
+	if err != nil { // of what it says nothing more: it may hold a secret
+		return problem(http.StatusBadRequest, reasonQuery, "the query can't be read").at("query")
+	}
 	for name, values := range query {
 		at := "query." + name
 		switch {

@@ -218,6 +218,7 @@ func TestWhatCanNotBeReadIsRefusedWithItsReason(t *testing.T) {
 		"a webhook that is null":        {400, "/hooks/github", "\t null", []string{"X-GitHub-Event", "push"}, "wrong_type", "", "no JSON object"},
 		"a hint that is misspelt":       {400, "/hooks/github?enviroment=staging", push, []string{"X-GitHub-Event", "push"}, "query", "query.enviroment", "no such parameter"},
 		"a hint given twice":            {400, "/hooks/github?service=a&service=b", push, []string{"X-GitHub-Event", "push"}, "query", "query.service", "given twice"},
+		"a hint that is cut off":        {400, "/hooks/github?service=%zz", push, []string{"X-GitHub-Event", "push"}, "query", "query", ""},
 		"a hint with a line break":      {400, "/hooks/github?service=a%0Ab", push, []string{"X-GitHub-Event", "push"}, "query", "query.service", ""},
 		"a query where none is read":    {400, "/v1/events?service=a", behavior, []string{"Content-Type", cloudEventType}, "query", "query.service", ""},
 		"a form without a payload":      {400, "/hooks/github", "a=b", []string{"Content-Type", formType}, "malformed", "payload", ""},
@@ -274,6 +275,21 @@ func TestWhatKafkaRefusesIsAskedForAgain(t *testing.T) {
 	answer := w.post("/v1/events", []byte(behavior), "Content-Type", cloudEventType)
 	if answer.Code != http.StatusServiceUnavailable || answer.Header().Get("Retry-After") == "" || strings.Contains(answer.Body.String(), "unreachable") {
 		t.Errorf("%d %v %s", answer.Code, answer.Header(), answer.Body)
+	}
+}
+
+func TestWhileKafkaIsAwayItIsSaidInTime(t *testing.T) {
+	publisher, err := kafka.OpenPublishing(kafka.Connection{Seeds: []string{"127.0.0.1:1"}},
+		Publishing(config.Ingest{Timeouts: config.IngestTimeouts{Kafka: config.Duration(time.Second)}, MaxInFlight: 1 << 20}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer publisher.Close()
+	w := gatewayWith(t, func(o *Options) { o.Sender = publisher })
+	begun := time.Now()
+	p := w.refuses(http.StatusServiceUnavailable, "/v1/events", []byte(behavior), "Content-Type", cloudEventType)
+	if took := time.Since(begun); p.Reason != reasonUnacknowledged || took > 20*time.Second {
+		t.Errorf("after %s: %+v", took, p)
 	}
 }
 
