@@ -1,8 +1,10 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,7 +71,9 @@ func (x *exchange) admit() (signed bool, err error) {
 	if err = x.readQuery(); err != nil {
 		return false, err
 	}
-	if x.media = r.Header.Get("Content-Type"); x.media != jsonType { // as nearly all say it
+	if x.media = r.Header.Get("Content-Type"); len(x.media) > maxHint {
+		return false, problem(http.StatusUnsupportedMediaType, reasonContentType, "content-type: longer than %d bytes", maxHint).at("content-type")
+	} else if x.media != jsonType { // as nearly all say it
 		if x.media, err = mediaOf(r); err != nil {
 			return false, err
 		}
@@ -97,7 +101,10 @@ func (x *exchange) readQuery() error {
 	if x.endpoint.hints {
 		known = source.Hints()
 	}
-	query := x.request.URL.Query()
+	query, err := url.ParseQuery(x.request.URL.RawQuery)
+	if err != nil { // of what it says nothing more: it may hold a secret
+		return problem(http.StatusBadRequest, reasonQuery, "the query can't be read").at("query")
+	}
 	for name, values := range query {
 		at := "query." + name
 		switch {
@@ -122,32 +129,26 @@ func (x *exchange) readQuery() error {
 	return nil
 }
 
-// body reads the body whole and unpacks it; where it is signed, it is checked first.
+// body reads the body whole, checks it where it is signed, and unpacks it.
 func (x *exchange) body() ([]byte, error) {
 	limit := x.endpoint.limit(x.Gateway)
-	in, size := arriving{x.request.Body}, x.request.ContentLength
-	if !x.signed && x.packing == "" {
-		return x.readAll(in, size, limit)
-	}
-	if !x.signed {
-		out, release, err := unpacked(in, x.packing)
-		if err != nil {
-			return nil, err
-		}
-		defer release()
-		return x.readAll(out, -1, limit)
-	}
-	raw, err := x.readAll(in, size, limit)
+	raw, err := x.readAll(arriving{x.request.Body}, x.request.ContentLength, limit)
 	if err != nil {
 		return nil, err
 	}
-	if err := x.endpoint.access.late(x.request, raw, x.begun); err != nil {
-		return nil, err
+	if x.signed {
+		if err := x.endpoint.access.late(x.request, raw, x.begun); err != nil {
+			return nil, err
+		}
 	}
 	if x.packing == "" {
 		return raw, nil
 	}
-	out, release, err := unpacked(strings.NewReader(string(raw)), x.packing)
+	// A few at a time: who reads Zstandard holds a window of megabytes. It is
+	// quick, for the body is here.
+	x.unpacking <- struct{}{}
+	defer func() { <-x.unpacking }()
+	out, release, err := unpacked(bytes.NewReader(raw), x.packing)
 	if err != nil {
 		return nil, err
 	}

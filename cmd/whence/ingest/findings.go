@@ -41,6 +41,13 @@ func (x *exchange) findings() error {
 	if x.request.ContentLength > int64(limit) {
 		return tooLarge(int64(limit))
 	}
+	if x.packing == "zstd" { // it holds a window of megabytes for as long as the report comes
+		leave, err := x.enterReport()
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
 	in, release, err := unpacked(arriving{x.request.Body}, x.packing)
 	if err != nil {
 		return err
@@ -63,11 +70,12 @@ func (x *exchange) findings() error {
 		x.bytes = int64(len(head))
 		return x.inParts(bytes.NewReader(head), jsonType)
 	}
-	select {
-	case x.reports <- struct{}{}:
-		defer func() { <-x.reports }()
-	default:
-		return busy("other large reports are being read")
+	if x.packing != "zstd" {
+		leave, err := x.enterReport()
+		if err != nil {
+			return err
+		}
+		defer leave()
 	}
 	report, err := x.spool(io.MultiReader(bytes.NewReader(head), in))
 	if err != nil {
@@ -78,6 +86,16 @@ func (x *exchange) findings() error {
 		contentType = jsonType
 	}
 	return x.inParts(report, contentType)
+}
+
+// enterReport takes one of the places for large reports.
+func (x *exchange) enterReport() (leave func(), err error) {
+	select {
+	case x.reports <- struct{}{}:
+		return func() { <-x.reports }, nil
+	default:
+		return nil, busy("other large reports are being read")
+	}
 }
 
 // guess is how long the beginning of a report will be, -1 where nothing says.

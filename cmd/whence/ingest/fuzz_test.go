@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/whencehq/whence/schemas/scan"
 )
 
 // Any body at any endpoint, in any packing, is taken or refused for a reason.
@@ -11,7 +13,7 @@ func FuzzAnyBody(f *testing.F) {
 	w := gatewayWith(f, func(o *Options) {
 		o.Config.Secrets, o.Config.InsecureHooks = nil, true
 		o.Config.MaxBody, o.Config.MaxFindings, o.Config.MaxInFlight = 2<<20, 3<<20, 32<<20
-		o.Split = byLine
+		o.Split = scan.Split
 	})
 	body := protobufOf(f, traces{spans(1, 1, 2, 3)})
 	for i := range uint8(len(w.list)) {

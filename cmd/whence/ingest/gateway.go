@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -75,7 +76,8 @@ type Gateway struct {
 	list      []*endpoint
 	budget    budget
 	running   atomic.Int64
-	reports   chan struct{}
+	reports   chan struct{} // a place for each large report
+	unpacking chan struct{} // and for each body that is being unpacked
 }
 
 // New makes a gateway, and reads its secrets.
@@ -88,7 +90,8 @@ func New(o Options) (*Gateway, error) {
 		config: o.Config, limits: o.Limits, topics: o.Topics, sender: o.Sender, stages: o.Stages, split: o.Split,
 		clock: o.Clock, metrics: o.Metrics, log: log, maxRecord: int(o.Limits.MaxEventBytes),
 		endpoints: map[string]*endpoint{}, list: endpoints(), reports: make(chan struct{}, maxReports),
-		budget: budget{most: int64(o.Config.MaxInFlight)},
+		unpacking: make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
+		budget:    budget{most: int64(o.Config.MaxInFlight)},
 	}
 	for _, e := range g.list {
 		var err error

@@ -28,12 +28,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // now is what the gateways of these tests have for a clock.
 var now = time.Date(2026, 11, 26, 14, 5, 0, 123_000_000, time.UTC)
 
-// topic is a Kafka that keeps what it is sent.
+// broker is a Kafka that keeps what it is sent.
 type broker struct {
 	mu      sync.Mutex
 	sent    []kafka.Message
 	failure error         // what it answers with
 	held    chan struct{} // not nil: it answers when this is closed
+	arrived chan struct{} // not nil: is told of each message
 }
 
 func (b *broker) Send(_ context.Context, m kafka.Message, done func(error)) {
@@ -42,8 +43,11 @@ func (b *broker) Send(_ context.Context, m kafka.Message, done func(error)) {
 	if b.failure == nil {
 		b.sent = append(b.sent, m)
 	}
-	failure, held := b.failure, b.held
+	failure, held, arrived := b.failure, b.held, b.arrived
 	go func() {
+		if arrived != nil {
+			arrived <- struct{}{}
+		}
 		if held != nil {
 			<-held
 		}
@@ -207,12 +211,14 @@ func TestWhatCanNotBeReadIsRefusedWithItsReason(t *testing.T) {
 		"no content type":               {415, "/v1/events", behavior, nil, "content_type", "content-type", ""},
 		"an encoding nobody knows":      {415, "/v1/events", behavior, []string{"Content-Type", cloudEventType, "Content-Encoding", "br"}, "content_encoding", "content-encoding", ""},
 		"a body that is not packed":     {400, "/v1/events", behavior, []string{"Content-Type", cloudEventType, "Content-Encoding", "gzip"}, "malformed", "content-encoding", "no gzip"},
+		"a content type without an end": {415, "/v1/events", behavior, []string{"Content-Type", cloudEventType + ";" + strings.Repeat("a", 300)}, "content_type", "content-type", ""},
 		"an attribute given twice":      {400, "/v1/events", "{}", []string{"Content-Type", "application/json", "Ce-Id", "1", "Ce-Id", "2"}, "header", "ce-id", "given twice"},
 		"an attribute that is no UTF-8": {400, "/v1/events", "{}", []string{"Content-Type", "application/json", "Ce-Id", "%ff"}, "header", "ce-id", "UTF-8"},
 		"a webhook that is no object":   {400, "/hooks/github", `[]`, []string{"X-GitHub-Event", "push"}, "wrong_type", "", "no JSON object"},
 		"a webhook that is null":        {400, "/hooks/github", "\t null", []string{"X-GitHub-Event", "push"}, "wrong_type", "", "no JSON object"},
 		"a hint that is misspelt":       {400, "/hooks/github?enviroment=staging", push, []string{"X-GitHub-Event", "push"}, "query", "query.enviroment", "no such parameter"},
 		"a hint given twice":            {400, "/hooks/github?service=a&service=b", push, []string{"X-GitHub-Event", "push"}, "query", "query.service", "given twice"},
+		"a hint that is cut off":        {400, "/hooks/github?service=%zz", push, []string{"X-GitHub-Event", "push"}, "query", "query", ""},
 		"a hint with a line break":      {400, "/hooks/github?service=a%0Ab", push, []string{"X-GitHub-Event", "push"}, "query", "query.service", ""},
 		"a query where none is read":    {400, "/v1/events?service=a", behavior, []string{"Content-Type", cloudEventType}, "query", "query.service", ""},
 		"a form without a payload":      {400, "/hooks/github", "a=b", []string{"Content-Type", formType}, "malformed", "payload", ""},
@@ -245,16 +251,10 @@ func TestOtherMethodsAreNamed(t *testing.T) {
 
 func TestAnAnswerOf200MeansThatKafkaHasIt(t *testing.T) {
 	w := gatewayWith(t, nil)
-	w.broker.held = make(chan struct{})
+	w.broker.held, w.broker.arrived = make(chan struct{}), make(chan struct{})
 	answered := make(chan int, 1)
 	go func() { answered <- w.post("/v1/events", []byte(behavior), "Content-Type", cloudEventType).Code }()
-	for len(w.broker.messages()) == 0 {
-		select {
-		case code := <-answered:
-			t.Fatalf("answered with %d before Kafka has", code)
-		default:
-		}
-	}
+	<-w.broker.arrived
 	select {
 	case code := <-answered:
 		t.Fatalf("answered with %d before Kafka has", code)
@@ -278,26 +278,42 @@ func TestWhatKafkaRefusesIsAskedForAgain(t *testing.T) {
 	}
 }
 
+func TestWhileKafkaIsAwayItIsSaidInTime(t *testing.T) {
+	publisher, err := kafka.OpenPublishing(kafka.Connection{Seeds: []string{"127.0.0.1:1"}},
+		Publishing(config.Ingest{Timeouts: config.IngestTimeouts{Kafka: config.Duration(time.Second)}, MaxInFlight: 1 << 20}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer publisher.Close()
+	w := gatewayWith(t, func(o *Options) { o.Sender = publisher })
+	begun := time.Now()
+	p := w.refuses(http.StatusServiceUnavailable, "/v1/events", []byte(behavior), "Content-Type", cloudEventType)
+	if took := time.Since(begun); p.Reason != reasonUnacknowledged || took > 20*time.Second {
+		t.Errorf("after %s: %+v", took, p)
+	}
+}
+
 func TestUnderBackPressureSendersAreToldToWait(t *testing.T) {
 	w := gatewayWith(t, func(o *Options) { o.Config.MaxInFlight = 10_000; o.Config.MaxRequests = 2 })
-	w.broker.held = make(chan struct{})
+	w.broker.held, w.broker.arrived = make(chan struct{}), make(chan struct{})
 	var all sync.WaitGroup
-	all.Go(func() { w.post("/v1/events", []byte(behavior), "Content-Type", cloudEventType) })
-	for w.running.Load() != 1 || len(w.broker.messages()) != 1 {
+	send := func() {
+		all.Go(func() { w.post("/v1/events", []byte(behavior), "Content-Type", cloudEventType) })
+		<-w.broker.arrived
 	}
+	send()
 	large := []byte(strings.Replace(behavior, "checkout", strings.Repeat("x", 10_000), 1))
 	if p := w.refuses(http.StatusTooManyRequests, "/v1/events", large, "Content-Type", cloudEventType); p.Reason != reasonBusy {
 		t.Error(p)
 	}
-	all.Go(func() { w.post("/v1/events", []byte(behavior), "Content-Type", cloudEventType) })
-	for w.running.Load() != 2 || len(w.broker.messages()) != 2 {
-	}
+	send()
 	answer := w.post("/v1/events", []byte(behavior), "Content-Type", cloudEventType)
 	if answer.Code != http.StatusTooManyRequests || answer.Header().Get("Retry-After") != "1" {
 		t.Errorf("%d %v", answer.Code, answer.Header())
 	}
 	close(w.broker.held)
 	all.Wait()
+	w.broker.arrived = nil
 	w.takes("/v1/events", []byte(behavior), "Content-Type", cloudEventType)
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/whencehq/whence/schemas/source"
 )
@@ -15,7 +16,9 @@ type object = map[string]any
 
 // OpenAPI is the document of all endpoints, made of the table that the server
 // is made of. schemas/openapi.json has it too.
-func OpenAPI() []byte {
+func OpenAPI() []byte { return openAPI() }
+
+var openAPI = sync.OnceValue(func() []byte {
 	paths := object{
 		"/livez":        object{"get": probe("livez", "Whether the gateway is alive.")},
 		"/readyz":       object{"get": probe("readyz", "Whether the gateway takes events: Kafka answers.")},
@@ -46,7 +49,7 @@ func OpenAPI() []byte {
 		panic(err) // maps and strings
 	}
 	return append(text, '\n')
-}
+})
 
 func schemas() object {
 	text := object{"type": "string"}

@@ -32,6 +32,7 @@ func TestEachToolIsKnownByItsSignature(t *testing.T) {
 	standard := func(at string) string {
 		return "v1," + base64.StdEncoding.EncodeToString(digest([]byte(secret), []byte("msg_1."+at+"."+body)))
 	}
+	w := gatewayWith(t, readable)
 	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("whence:"+secret))
 	for name, tc := range map[string]struct {
 		path    string
@@ -75,7 +76,7 @@ func TestEachToolIsKnownByItsSignature(t *testing.T) {
 		"a script without a time":         {"/hooks/alertmanager", false, []string{"X-Whence-Signature", "v0=" + hexOf("v0::", body)}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := gatewayWith(t, readable)
+			w.test = t
 			if tc.good {
 				sent := w.takes(tc.path, []byte(body), tc.headers...)
 				if len(sent) != 1 || strings.Contains(headersOf(sent[0]), secret) {

@@ -67,8 +67,12 @@ func TestAlertmanagerFiresAndResolves(t *testing.T) {
 	tell("")
 	s.await("whence.incidents", 1)
 	tell(`,"endsAt":"` + time.Now().Add(-time.Second).UTC().Format(time.RFC3339) + `"`)
+	life := s.await("whence.incidents", 2)
+	if b := decoded(t, life...); types(b)["alert.fired"] == 0 || types(b)["alert.resolved"] != 1 {
+		t.Errorf("it became %v", types(b))
+	}
 	for i, want := range []string{"firing", "resolved"} {
-		r := s.await("whence.incidents", 2)[i]
+		r := life[i]
 		if r.headers["whence-source"] != "alertmanager" || r.headers["content-type"] != "application/json" || r.headers["whence-environment"] != "production" {
 			t.Errorf("headers %v", r.headers)
 		}

@@ -3,8 +3,10 @@ package producers
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,10 +14,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
+	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/config"
 	"github.com/whencehq/whence/pipeline/embedded"
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/pipeline/pipelinetest"
+	"github.com/whencehq/whence/processors"
+	"github.com/whencehq/whence/schemas/event"
 )
 
 // site is a gateway in a process of its own, before an embedded Kafka.
@@ -74,6 +79,40 @@ func (s *site) await(topic string, n int) []record {
 		})
 	}
 	return all
+}
+
+// decoded is what a worker makes of records, before it knows any others.
+func decoded(t *testing.T, records ...record) *pipeline.Batch {
+	t.Helper()
+	b := &pipeline.Batch{Topic: records[0].topic}
+	for i, r := range records {
+		out := pipeline.Record{Value: r.value, Offset: int64(i), Timestamp: event.MillisOf(time.Now())}
+		for _, name := range slices.Sorted(maps.Keys(r.headers)) {
+			out.Headers = append(out.Headers, pipeline.Header{Key: name, Value: []byte(r.headers[name])})
+		}
+		b.Records = append(b.Records, out)
+	}
+	for _, stage := range processors.Reading(processors.Dependencies{}) {
+		if err := stage.Process(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, d := range b.Dead {
+		t.Errorf("a dead letter: %s: %s", d.Reason, d.Detail)
+	}
+	return b
+}
+
+// types counts facts and observations by the type.
+func types(b *pipeline.Batch) map[string]int {
+	counts := map[string]int{}
+	for i := range b.Facts {
+		counts[strings.TrimPrefix(b.Facts[i].Type, event.Prefix)]++
+	}
+	for i := range b.Observations {
+		counts[strings.TrimPrefix(b.Observations[i].Type, event.Prefix)]++
+	}
+	return counts
 }
 
 func parsed[T any](t *testing.T, text []byte) T {

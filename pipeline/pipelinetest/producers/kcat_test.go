@@ -3,9 +3,6 @@ package producers
 import (
 	"strings"
 	"testing"
-
-	"github.com/whencehq/whence/pipeline"
-	"github.com/whencehq/whence/processors"
 )
 
 // People who have webhooks on Kafka already publish them with the tool's own
@@ -26,21 +23,8 @@ func TestKcatPublishesWebhooksAndEvents(t *testing.T) {
 	produce("whence.delivery", push, "-H", "X-GitHub-Event=push", "-H", "content-type=application/json")
 	produce("whence.behavior", event)
 	hook, observation := s.await("whence.delivery", 1)[0], s.await("whence.behavior", 1)[0]
-	b := &pipeline.Batch{Topic: hook.topic, Records: []pipeline.Record{recordOf(0, hook), recordOf(1, observation)}}
-	for _, stage := range processors.Reading(processors.Dependencies{}) {
-		if err := stage.Process(t.Context(), b); err != nil {
-			t.Fatal(err)
-		}
-	}
+	b := decoded(t, hook, observation)
 	if len(b.Dead) != 0 || len(b.Observations) != 1 || len(b.Others) != 1 || b.Others[0].Type != "com.github.push" {
 		t.Errorf("dead %+v, observations %+v, others %+v", b.Dead, b.Observations, b.Others)
 	}
-}
-
-func recordOf(offset int64, r record) pipeline.Record {
-	out := pipeline.Record{Value: r.value, Offset: offset, Timestamp: 1_790_000_000_000}
-	for name, text := range r.headers {
-		out.Headers = append(out.Headers, pipeline.Header{Key: name, Value: []byte(text)})
-	}
-	return out
 }

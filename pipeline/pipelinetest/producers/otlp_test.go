@@ -16,7 +16,8 @@ func TestTheOpenTelemetrySDKForPythonExports(t *testing.T) {
 	s := startSite(t, "--config", config)
 	t.Logf("%s", run(t, "", filepath.Join(programs, "python"), filepath.Join("testdata", "otlp", "shop.py"), s.url, "a-token"))
 	spans, points, lines := 0, 0, 0
-	for _, r := range s.await("whence.measurements", 3) {
+	sent := s.await("whence.measurements", 3)
+	for _, r := range sent {
 		if r.headers["content-type"] != "application/x-protobuf" || r.headers["whence-received"] == "" {
 			t.Errorf("headers %v", r.headers)
 		}
@@ -48,5 +49,8 @@ func TestTheOpenTelemetrySDKForPythonExports(t *testing.T) {
 	}
 	if spans != 20 || points == 0 || lines != 1 {
 		t.Errorf("%d spans, %d points, %d lines", spans, points, lines)
+	}
+	if b := decoded(t, sent...); len(b.Observations) < 20 || b.Observations[0].Service != "shop" || b.Observations[0].Version != "4.2.0" {
+		t.Errorf("it became %v", types(b))
 	}
 }

@@ -39,4 +39,7 @@ func TestWhatBanditFindsArrivesAsItsSARIF(t *testing.T) {
 	if len(found.Runs) != 1 || len(found.Runs[0].Results) < 3 {
 		t.Errorf("%+v", found)
 	}
+	if b := decoded(t, r); types(b)["finding.opened"] != len(found.Runs[0].Results) {
+		t.Errorf("it became %v", types(b))
+	}
 }
