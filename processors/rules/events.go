@@ -150,10 +150,15 @@ func (w *round) restate(e *said) error {
 	if err == nil {
 		err = w.decoder.Restate(&w.out, e.from, e.Event, e.text, data)
 	}
-	if err != nil {
-		return &codec.Fault{Reason: codec.Rule, Detail: "after the rules: " + err.Error()}
+	if err == nil {
+		return nil
 	}
-	return nil
+	// The event's own fault as often as a rule's: the reason is what it is.
+	reason := codec.Rule
+	if own := codec.FaultOf(err); own != nil {
+		reason = own.Reason
+	}
+	return &codec.Fault{Reason: reason, Detail: err.Error() + ", after the rules"}
 }
 
 // mapped adds what the rule makes of the event.
