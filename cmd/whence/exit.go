@@ -31,9 +31,10 @@ func newExitCodes() *cobra.Command {
    0  all done; for up and worker: stopped by SIGTERM or SIGINT, and drained
    1  failed: an error is on standard error; publish: a line was bad or was not
       acknowledged; topics --check, verify: something is missing or differs;
-      why, confirm: the id is unknown; why: it is not ranked yet
+      why, confirm: the id is unknown; why: it is not ranked yet; test: an
+      example fails; deadletters show: there is none
    2  wrong flags or arguments
-  78  a configuration or event file with errors in it (EX_CONFIG)
+  78  a configuration, a file of rules or of events with errors in it (EX_CONFIG)
 
 A second SIGTERM or SIGINT ends the process at once.`,
 	}

@@ -28,13 +28,13 @@ func (Events) Name() string { return "rules" }
 func (p Events) Process(_ context.Context, b *pipeline.Batch) error {
 	w := &round{set: p.set, batch: b, worker: p.set.workers.Get().(*worker), doomed: map[int64]*codec.Fault{}}
 	defer p.set.workers.Put(w.worker)
-	b.Facts = keep(w, b.Facts, func(f *event.Fact) *said {
+	b.Facts = keep(w, b.Facts, func(f *event.Fact) string { return f.Type }, func(f *event.Fact) *said {
 		return &said{Event: f.Event, from: f.Provenance, service: f.Service, environment: f.Environment, was: func() string { return f.Data }}
 	})
-	b.Observations = keep(w, b.Observations, func(o *event.Observation) *said {
+	b.Observations = keep(w, b.Observations, func(o *event.Observation) string { return o.Type }, func(o *event.Observation) *said {
 		return &said{Event: o.Event, from: o.Provenance, service: o.Service, environment: o.Environment, name: o.Name, was: func() string { return codec.DataOf(o) }}
 	})
-	b.Others = keep(w, b.Others, func(o *event.Other) *said {
+	b.Others = keep(w, b.Others, func(o *event.Other) string { return o.Type }, func(o *event.Other) *said {
 		return &said{Event: o.Event, from: o.Provenance, was: func() string { return o.Data }}
 	})
 	b.Facts = append(b.Facts, w.out.Facts...)
@@ -54,10 +54,11 @@ type round struct {
 }
 
 // keep returns, in place, the events that no rule has anything to say of.
-func keep[E any](w *round, events []E, open func(*E) *said) []E {
+func keep[E any](w *round, events []E, typeOf func(*E) string, open func(*E) *said) []E {
 	kept := 0
 	for i := range events {
-		if w.stays(open(&events[i])) {
+		rules := w.set.of(typeOf(&events[i]))
+		if len(rules) == 0 || w.stays(rules, open(&events[i])) {
 			if kept != i {
 				events[kept] = events[i]
 			}
@@ -70,11 +71,7 @@ func keep[E any](w *round, events []E, open func(*E) *said) []E {
 
 // stays tells whether the event is as it was. If not, what it has become is
 // where it belongs.
-func (w *round) stays(e *said) bool {
-	rules := w.set.of(e.Type)
-	if len(rules) == 0 {
-		return true
-	}
+func (w *round) stays(rules []*rule, e *said) bool {
 	before := w.out
 	dropped := len(w.batch.Dropped)
 	changed, err := w.guarded(rules, e)
@@ -150,10 +147,15 @@ func (w *round) restate(e *said) error {
 	if err == nil {
 		err = w.decoder.Restate(&w.out, e.from, e.Event, e.text, data)
 	}
-	if err != nil {
-		return &codec.Fault{Reason: codec.Rule, Detail: "after the rules: " + err.Error()}
+	if err == nil {
+		return nil
 	}
-	return nil
+	// The event's own fault as often as a rule's: the reason is what it is.
+	reason := codec.Rule
+	if own := codec.FaultOf(err); own != nil {
+		reason = own.Reason
+	}
+	return &codec.Fault{Reason: reason, Detail: err.Error() + ", after the rules"}
 }
 
 // mapped adds what the rule makes of the event.

@@ -242,6 +242,16 @@ func TestALetterThatNoRuleHidesAnythingInIsAsItCame(t *testing.T) {
 	}
 }
 
+func TestALetterIsWithheldForARuleOnItsBodyAndNotForOneOnAHeaderItDoesNotHave(t *testing.T) {
+	broken := pipeline.Record{Value: []byte(`{"who":"ada`)}
+	for when, withheld := range map[string]bool{`body.kind == "click"`: true, `headers["x-kind"] == "click"`: false} {
+		set := parsed(t, `rules: [{name: people, on: record, when: '`+when+`', hash: [body.who]}]`)
+		if d := ran(t, set, broken).Dead[0]; (d.Value == nil) != withheld {
+			t.Errorf("%s: %q, %s", when, d.Value, d.Detail)
+		}
+	}
+}
+
 func TestUnreadableBytesAreKeptWhereTheOperatorWantsThemTo(t *testing.T) {
 	set := parsed(t, `{unreadable: keep, rules: [{name: people, redact: [event.data.user]}]}`)
 	d := ran(t, set, structured(`{"data":{"user":`)).Dead[0]

@@ -193,12 +193,16 @@ func (s *Set) holds(r *rule, in *input) answer {
 	return yes
 }
 
-// mayHold is holds for a dead letter: what isn't there may have been lost.
+// mayHold is holds for a dead letter: what isn't in its body may have been lost.
+// Its headers are whole.
 func (s *Set) mayHold(r *rule, in *input) bool {
 	if !r.ofTopic(in.topic) || r.when == nil {
 		return r.ofTopic(in.topic)
 	}
 	met, err := r.when.truth(in)
+	if err != nil && in.event == nil && in.absent(err) {
+		return in.read && in.body == nil // it has asked for it
+	}
 	return met || err != nil
 }
 
