@@ -31,7 +31,8 @@ func newExitCodes() *cobra.Command {
    0  all done; for up and worker: stopped by SIGTERM or SIGINT, and drained
    1  failed: an error is on standard error; publish: a line was bad or was not
       acknowledged; topics --check, verify: something is missing or differs;
-      why, confirm: the id is unknown; why: it is not ranked yet
+      why, confirm: the id is unknown; why: it is not ranked yet; catalog unmapped
+      --check: something could not be placed
    2  wrong flags or arguments
   78  a configuration or event file with errors in it (EX_CONFIG)
 

@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/whencehq/whence/cmd/whence/catalog"
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/embedded/engine"
 	"github.com/whencehq/whence/pipeline/oracle"
@@ -222,6 +223,18 @@ func TestTablesAndErrorsGiveNoOrdersToTheTerminal(t *testing.T) {
 		"demo": func(w io.Writer) error { (&demonstration{out: w}).table("incident", [][]string{{evil}}); return nil },
 		"confirm": func(w io.Writer) error {
 			return (&confirmation{Incident: "i", Kind: "none", Published: true, leader: evil}).tell(w, false)
+		},
+		"catalog confirm": func(w io.Writer) error {
+			return (&naming{Pair: catalog.Pair{Kind: "service", Alias: evil, Canonical: "c"}, Published: true}).tell(w, false)
+		},
+		"catalog": func(w io.Writer) error {
+			return catalog.TellNames(w, []catalog.Name{{Kind: "service", Name: evil, Canonical: "c"}}, 80)
+		},
+		"catalog proposals": func(w io.Writer) error {
+			return catalog.TellProposals(w, []catalog.Proposal{{Pair: catalog.Pair{Kind: "service", Alias: evil, Canonical: "c"}}}, 80)
+		},
+		"catalog unmapped": func(w io.Writer) error {
+			return catalog.TellUnmapped(w, []catalog.Unmapped{{Kind: "event", Name: "n", Reason: evil}}, 80)
 		},
 		"verify": func(w io.Writer) error {
 			example := oracle.Example{Row: evil, Stored: evil, Expected: evil}
