@@ -168,3 +168,32 @@ func TestAnAliasOfOneToolCorrectsWhatAllSay(t *testing.T) {
 	expect(t, client, "SELECT incident_ids, canonical_service FROM whence.context_at(service = 'checkout', environment = 'production', time = '2000-01-01 00:05:00', revision = 9223372036854775807)",
 		"[i]\tcheckout")
 }
+
+func TestAChangeNobodyDeployedIsACandidateOfTheServicesThatClaimItsPaths(t *testing.T) {
+	client, r := situations(t)
+	merged := func(id, paths string) event.Fact {
+		return said(id, "change.merged", onset-3600, fmt.Sprintf(`{"change_id":%q,"repository":"acme/shop","revision":%q,"merged_at":%q,"paths":%s}`, id, id, at(onset-3600), paths))
+	}
+	tell(t, client, 10, incident("i", "checkout"), merged("cart", `["services/cart/x.go"]`), merged("docs", `["docs/x.md"]`))
+	digest := func() uint64 {
+		return load(t, r, "incident", "i").Digest
+	}
+	if got := ids(load(t, r, "incident", "i")); len(got) != 0 {
+		t.Fatalf("candidates %q before anybody claims anything", got)
+	}
+	before := digest()
+	tell(t, client, 10, declared("checkout", onset+900, `,"repositories":["shop"],"paths":["services/*"]`))
+	if digest() == before {
+		t.Error("a declaration of repositories and paths is not in the digest")
+	}
+	before = digest()
+	tell(t, client, 10, named("repository", "acme/shop", "shop", onset+1000))
+	if digest() == before {
+		t.Error("an alias of a repository is not in the digest")
+	}
+	s := load(t, r, "incident", "i")
+	if got := ids(s); !slices.Equal(got, []string{"change cart"}) || s.Candidates[0].Service != "checkout" {
+		t.Errorf("candidates %q", got)
+	}
+	expect(t, client, "SELECT * FROM whence.change_services", "cart\tcheckout\tpaths")
+}
