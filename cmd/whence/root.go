@@ -33,7 +33,7 @@ func newRoot() *cobra.Command {
 	)
 	for group, commands := range map[string][]*cobra.Command{
 		"run":     {newUp(), newWorker(), newEngine(), newDemo()},
-		"use":     {newPublish(), newQuery(), newWhy(), newConfirm(), newLearn(), newCatalog()},
+		"use":     {newPublish(), newQuery(), newWhy(), newConfirm(), newLearn(), newCatalog(), newBackfill()},
 		"operate": {newTopics(), newMigrate(), newValidate(), newReconcile(), newRebuild(), newReplay(), newVerify(), newNotify()},
 	} {
 		for _, c := range commands {
