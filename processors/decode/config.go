@@ -21,8 +21,12 @@ type Config struct {
 
 // DefaultConfig is 1 MiB, 64 levels, and production where nothing names an environment.
 func DefaultConfig() Config {
-	return Config{MaxEventBytes: 1 << 20, MaxDepth: value.DefaultDepth, Defaults: Defaults{Environment: "production"}}
+	return Config{MaxEventBytes: 1 << 20, MaxDepth: value.DefaultDepth, Defaults: Defaults{Environment: "production", Incidents: incidentNames()}}
 }
+
+// incidentNames are the usual label, and Jira's types: its service management
+// has the one in brackets.
+func incidentNames() []string { return []string{"incident", "outage", "[System] Incident"} }
 
 // The bounds of the bounds: a record that doesn't fit a Kafka batch can't come;
 // each level is a frame of the scanner's stack, and the context log is read to

@@ -2,68 +2,699 @@ package decode
 
 import (
 	"encoding/json"
-	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/go-github/v88/github"
 )
 
-// githubMessage is a webhook of GitHub, read by go-github.
-type githubMessage struct {
-	*payload
-	event any // *github.DeploymentStatusEvent, ...
-}
+// The webhooks of GitHub (Webhook events and payloads of its documentation),
+// read into the objects of go-github. Rules use only what the REST API's object
+// has too, so that a back-fill says the same facts.
 
 func githubReader() reader {
-	rules := githubRules()
+	all := append(githubDelivery(), githubFindings()...)
 	read := func(p *payload, s *said) error {
-		kind := p.header("x-github-event")
-		message, err := github.ParseWebHook(kind, p.body)
-		if err != nil {
-			return malformed(err)
-		}
 		var envelope struct {
-			Action     string             `json:"action"`
-			Repository *github.Repository `json:"repository"`
+			Action     string `json:"action"`
+			Repository struct {
+				FullName string `json:"full_name"`
+				Name     string `json:"name"`
+				URL      string `json:"html_url"`
+			} `json:"repository"`
 		}
 		if err := json.Unmarshal(p.body, &envelope); err != nil {
 			return malformed(err)
 		}
-		origin := first(envelope.Repository.GetHTMLURL(), "https://github.com")
-		apply(s, rules, kind, origin, githubMessage{p, message})
-		name := "com.github." + kind
-		if envelope.Action != "" {
-			name += "." + envelope.Action
+		from := place{"github", first(envelope.Repository.URL, "https://github.com"), envelope.Repository.FullName, envelope.Repository.Name}
+		name := first(p.header("x-github-event"), "unnamed")
+		if err := all.say(s, name, from); err != nil {
+			return err
 		}
-		return s.original(name, origin, "", time.Time{})
+		typ := "com.github." + name
+		if envelope.Action != "" {
+			typ += "." + envelope.Action
+		}
+		return s.original(typ, from.origin, "", githubTime(name, p.body))
 	}
-	return reader{source: "github", read: read, rows: rows(rules)}
+	return reader{source: "github", read: read, rows: all.rows()}
 }
 
-func githubRules() []rule[githubMessage] {
-	status := func(m githubMessage) *github.DeploymentStatusEvent { return m.event.(*github.DeploymentStatusEvent) }
-	return []rule[githubMessage]{
-		{
-			from: "deployment_status", when: "`deployment_status.state` is `success`",
-			is: func(m githubMessage) bool { return status(m).GetDeploymentStatus().GetState() == "success" },
-			to: "deployment.finished",
-			id: field[githubMessage]{doc: "deployment/`deployment.id`/status/`deployment_status.id`", from: func(m githubMessage) any {
-				return fmt.Sprintf("deployment/%d/status/%d", status(m).GetDeployment().GetID(), status(m).GetDeploymentStatus().GetID())
+// githubTime is when what a message is about was last changed, zero where it
+// doesn't say.
+func githubTime(name string, body []byte) time.Time {
+	object := name
+	switch name {
+	case "push":
+		return time.Time{}
+	case "issues":
+		object = "issue"
+	case "pull_request_review":
+		object = "review"
+	case "status":
+		return timeIn(body, "updated_at", "created_at")
+	}
+	if strings.HasSuffix(name, "_alert") {
+		object = "alert"
+	}
+	var objects map[string]json.RawMessage
+	if json.Unmarshal(body, &objects) != nil {
+		return time.Time{}
+	}
+	return timeIn(objects[object], "updated_at", "submitted_at", "completed_at", "published_at", "created_at")
+}
+
+func githubDelivery() kinds {
+	return kinds{
+		ofKindEach("push", githubWorks, githubPushRules()...),
+		ofKind("pull_request", githubPullRules()...),
+		ofKind("pull_request_review", githubReviewRules()...),
+		ofKind("deployment", githubStarted()),
+		ofKind("deployment_status", githubStatusRules()...),
+		ofKind("workflow_run", githubRunRules()...),
+		ofKind("workflow_job", githubJobRules()...),
+		ofKind("check_run", githubCheckRules()...),
+		ofKind("check_suite", githubSuiteRules()...),
+		ofKind("status", githubCommitStatusRules()...),
+		ofKind("release", githubReleaseRules()...),
+		ofKind("issues", githubIssueRules()...),
+	}
+}
+
+// githubWork is one change of a push.
+type githubWork struct {
+	hook[github.PushEvent]
+	work
+}
+
+// githubWorks are the changes that a push brings to the default branch.
+func githubWorks(m hook[github.PushEvent]) []githubWork {
+	push := &m.said
+	branch := first(push.GetRepo().GetDefaultBranch(), push.GetRepo().GetMasterBranch())
+	if branch == "" || push.GetRef() != "refs/heads/"+branch || push.GetDeleted() {
+		return nil
+	}
+	listed := push.Commits
+	if len(listed) == 0 {
+		listed = []*github.HeadCommit{push.HeadCommit}
+	}
+	var commits []commit
+	for _, c := range listed {
+		if c.GetID() == "" {
+			continue
+		}
+		one := commit{revision: c.GetID(), message: c.GetMessage(), author: first(c.GetAuthor().GetLogin(), c.GetAuthor().GetName()), at: c.GetTimestamp().Time}
+		for _, list := range [...][]string{c.Added, c.Modified, c.Removed} {
+			one.paths = append(one.paths, list...)
+		}
+		commits = append(commits, one)
+	}
+	var all []githubWork
+	for _, w := range works(commits, githubMergeOf) {
+		all = append(all, githubWork{m, w})
+	}
+	return all
+}
+
+var githubMerge = regexp.MustCompile(`^Merge pull request #(\d+) from `)
+
+// githubMergeOf reads the messages GitHub proposes for merges and squashes.
+func githubMergeOf(message string) (m merge) {
+	subject, title := subjectAndTitle(message)
+	if found := githubMerge.FindStringSubmatch(subject); found != nil {
+		m.number, _ = strconv.Atoi(found[1])
+		m.brings, m.title = true, title
+		return m
+	}
+	if found := numbered.FindStringSubmatch(subject); found != nil {
+		m.number, _ = strconv.Atoi(found[1])
+		m.title = numbered.ReplaceAllString(subject, "")
+	}
+	return m
+}
+
+func githubPushRules() []rule[githubWork] {
+	const last = "`id` of the last commit"
+	return []rule[githubWork]{{
+		when: "to the default branch: the commits of each pull request, told by `Merge pull request #7 from` and `(#7)` in their messages, and those of none",
+		to:   "change.merged",
+		id: field[githubWork]{doc: "push/" + last + ", and /pull/7 of a pull request", from: func(w githubWork) any {
+			if w.number != 0 {
+				return named("push", w.last().revision, "pull", w.number)
+			}
+			return named("push", w.last().revision)
+		}},
+		time: field[githubWork]{doc: "`timestamp` of the last commit", from: func(w githubWork) any { return w.last().at }},
+		fields: []field[githubWork]{
+			{"change_id", "github/`repository.full_name`/pull/7 of a pull request, else github/`repository.full_name`/push/" + last, func(w githubWork) any {
+				if w.number != 0 {
+					return w.entity("pull", w.number)
+				}
+				return w.entity("push", w.last().revision)
 			}},
-			time: field[githubMessage]{doc: "`deployment_status.created_at`", from: func(m githubMessage) any { return status(m).GetDeploymentStatus().GetCreatedAt().Time }},
-			fields: []field[githubMessage]{
-				{"deployment_id", "github/`repository.full_name`/`deployment.id`", func(m githubMessage) any {
-					return fmt.Sprintf("github/%s/%d", status(m).GetRepo().GetFullName(), status(m).GetDeployment().GetID())
-				}},
-				{"service", "the hint, else `repository.name`", func(m githubMessage) any {
-					return first(m.hint("service"), status(m).GetRepo().GetName())
-				}},
-				{"environment", "`deployment.environment`", func(m githubMessage) any {
-					return m.payload.environment(status(m).GetDeployment().GetEnvironment())
-				}},
-				{"version", "`deployment.sha`", func(m githubMessage) any { return status(m).GetDeployment().GetSHA() }},
-				{"outcome", "\"success\"", func(githubMessage) any { return "success" }},
-			},
+			{"repository", "`repository.full_name`", func(w githubWork) any { return w.repository }},
+			{"revision", last, func(w githubWork) any { return w.last().revision }},
+			{"commits", "`id`, `timestamp`, `author.username` or `author.name` of each", func(w githubWork) any { return w.work.data() }},
+			{"merged_at", "`timestamp` of the last commit", func(w githubWork) any { return w.last().at }},
+			{"title", "the first line of the last commit's message without `(#7)`, of a merge commit's body", func(w githubWork) any { return w.title }},
+			{"author", "that of the last commit, nobody where it is a merge commit", func(w githubWork) any { return w.work.author() }},
+			{"paths", "`added`, `modified`, `removed` of all commits", func(w githubWork) any { return w.work.paths() }},
+			{"reverts", "what the last commit's message says it reverts", func(w githubWork) any { return githubReverts(w.place, w.last().message) }},
 		},
+	}}
+}
+
+// GitHub's button writes `Reverts octo/shop#7` into the new pull request.
+var (
+	githubRevertsPull  = regexp.MustCompile(`(?im)^\s*reverts\s+([\w.-]+/[\w.-]+)?#(\d+)\b`)
+	githubRevertsTitle = regexp.MustCompile(`^Revert ".*\(#(\d+)\)"`)
+)
+
+// githubReverts is the change or revision that texts say they revert, empty
+// where they say none: the title of what is reverted alone doesn't name it.
+func githubReverts(from place, texts ...string) string {
+	text := strings.Join(texts, "\n")
+	if m := githubRevertsPull.FindStringSubmatch(text); m != nil {
+		return "github/" + first(m[1], from.repository) + "/pull/" + m[2]
+	}
+	if revision := revertedCommit(text); revision != "" {
+		return revision
+	}
+	if m := githubRevertsTitle.FindStringSubmatch(text); m != nil {
+		return from.entity("pull", m[1])
+	}
+	return ""
+}
+
+// githubPull is a pull request that something happened to.
+type githubPull struct {
+	Action      string              `json:"action"`
+	PullRequest *github.PullRequest `json:"pull_request"`
+	// Not in a webhook: the pull request's lists of the REST API, where a
+	// back-fill has read them.
+	Commits []*github.RepositoryCommit `json:"commits"`
+	Files   []*github.CommitFile       `json:"files"`
+}
+
+func githubPullRules() []rule[hook[githubPull]] {
+	type m = hook[githubPull]
+	merged := func(p m) bool {
+		return p.said.Action == "closed" && !p.said.PullRequest.GetMergedAt().IsZero()
+	}
+	id := func(what string) field[m] {
+		return field[m]{doc: "pull/`number`/" + what, from: func(p m) any { return named("pull", p.said.PullRequest.GetNumber(), what) }}
+	}
+	mergedAt := field[m]{"merged_at", "`pull_request.merged_at`", func(p m) any { return p.said.PullRequest.GetMergedAt().Time }}
+	change := func(more ...field[m]) []field[m] {
+		return append([]field[m]{
+			{"change_id", "github/`repository.full_name`/pull/`number`", func(p m) any { return p.entity("pull", p.said.PullRequest.GetNumber()) }},
+			{"repository", "`repository.full_name`", func(p m) any { return p.repository }},
+			{"revision", "`pull_request.merge_commit_sha`", func(p m) any { return p.said.PullRequest.GetMergeCommitSHA() }},
+			mergedAt,
+		}, more...)
+	}
+	const when = "`action` is `closed` and `pull_request.merged_at` is stated"
+	return []rule[m]{
+		{when: when, is: merged, to: "change.merged", id: id("merged"), time: mergedAt, fields: change(
+			field[m]{"commits", "`pull_request.head.sha`", func(p m) any {
+				if sha := p.said.PullRequest.GetHead().GetSHA(); sha != "" {
+					return []commitData{{Revision: sha}}
+				}
+				return nil
+			}},
+			field[m]{"author", "`pull_request.user.login`", func(p m) any { return p.said.PullRequest.GetUser().GetLogin() }},
+			field[m]{"title", "`pull_request.title`", func(p m) any { return p.said.PullRequest.GetTitle() }},
+			field[m]{"reverts", "what `body` and `title` say: `Reverts octo/shop#7`, `This reverts commit 1a2b...`, `Revert \"... (#7)\"`", func(p m) any {
+				return githubReverts(p.place, p.said.PullRequest.GetTitle(), p.said.PullRequest.GetBody())
+			}},
+		)},
+		{when: when + ", and `additions`", to: "change.merged", id: id("size"), time: mergedAt,
+			is: func(p m) bool { return merged(p) && p.said.PullRequest.Additions != nil },
+			fields: change(field[m]{"size", "`pull_request.additions` + `pull_request.deletions`", func(p m) any {
+				return p.said.PullRequest.GetAdditions() + p.said.PullRequest.GetDeletions()
+			}})},
+		{when: when + ", and `commits` (a back-fill's)", to: "change.merged", id: id("commits"), time: mergedAt,
+			is: func(p m) bool { return merged(p) && len(p.said.Commits) > 0 },
+			fields: change(field[m]{"commits", "`sha`, `commit.committer.date`, `author.login` or `commit.author.name` of each", func(p m) any {
+				return githubCommits(p.said.Commits).data()
+			}})},
+		{when: when + ", and `files` (a back-fill's)", to: "change.merged", id: id("files"), time: mergedAt,
+			is:     func(p m) bool { return merged(p) && len(p.said.Files) > 0 },
+			fields: change(field[m]{"paths", "`filename` and `previous_filename` of each", func(p m) any { return githubPaths(p.said.Files) }})},
+		{ // A rebase, or a message of somebody's own, says nothing of a pull request.
+			when: when + ": the push that merged it is no change of its own", is: merged, to: "fact.retracted", id: id("push"), time: mergedAt,
+			fields: []field[m]{
+				{"retracts", "id push/`pull_request.merge_commit_sha`", func(p m) any {
+					push := named("push", p.said.PullRequest.GetMergeCommitSHA())
+					if push == "" {
+						return nil
+					}
+					return map[string]string{"source": p.origin, "id": push}
+				}},
+				fixed[m]("reason", "the push merges a pull request"),
+			}},
+	}
+}
+
+func githubCommits(list []*github.RepositoryCommit) work {
+	var w work
+	for _, c := range list {
+		if c.GetSHA() == "" {
+			continue
+		}
+		w.commits = append(w.commits, commit{
+			revision: c.GetSHA(), author: first(c.GetAuthor().GetLogin(), c.GetCommit().GetAuthor().GetName()), at: c.GetCommit().GetCommitter().GetDate().Time,
+		})
+	}
+	return w
+}
+
+func githubPaths(files []*github.CommitFile) []string {
+	var c commit
+	for _, f := range files {
+		for _, path := range [...]string{f.GetFilename(), f.GetPreviousFilename()} {
+			if path != "" {
+				c.paths = append(c.paths, path)
+			}
+		}
+	}
+	return work{commits: []commit{c}}.paths()
+}
+
+func githubReviewRules() []rule[hook[github.PullRequestReviewEvent]] {
+	type m = hook[github.PullRequestReviewEvent]
+	decided := func(state, to string) rule[m] {
+		submitted := field[m]{doc: "`review.submitted_at`", from: func(r m) any { return r.said.GetReview().GetSubmittedAt().Time }}
+		return rule[m]{
+			when: "`action` is `submitted`, `review.state` is `" + state + "`", to: to, time: submitted,
+			is: func(r m) bool {
+				return r.said.GetAction() == "submitted" && strings.EqualFold(r.said.GetReview().GetState(), state)
+			},
+			id: field[m]{doc: "review/`review.id`", from: func(r m) any { return named("review", r.said.GetReview().GetID()) }},
+			fields: []field[m]{
+				{"approval_id", "github/`repository.full_name`/review/`review.id`", func(r m) any { return r.entity("review", r.said.GetReview().GetID()) }},
+				fixed[m]("subject_kind", "change"),
+				{"subject_id", "github/`repository.full_name`/pull/`pull_request.number`", func(r m) any { return r.entity("pull", r.said.GetPullRequest().GetNumber()) }},
+				{"by", "`review.user.login`", func(r m) any { return r.said.GetReview().GetUser().GetLogin() }},
+			},
+		}
+	}
+	return []rule[m]{decided("approved", "approval.granted"), decided("changes_requested", "approval.refused")}
+}
+
+// githubDeployment is a deployment, and a status of it.
+type githubDeployment struct {
+	Deployment struct {
+		github.Deployment
+		// OriginalEnvironment stays, a status may change the other one.
+		OriginalEnvironment string `json:"original_environment"`
+	} `json:"deployment"`
+	Status github.DeploymentStatus `json:"deployment_status"`
+}
+
+// deploymentPayload is what those who deploy may say in the payload, which
+// GitHub leaves to them: an object, or a string that holds one.
+type deploymentPayload struct {
+	Service         string          `json:"service"`
+	App             string          `json:"app"`
+	Name            string          `json:"name"` // of the app: hubot-deploy
+	Version         string          `json:"version"`
+	PreviousVersion string          `json:"previous_version"`
+	Artifact        string          `json:"artifact"`
+	Strategy        string          `json:"strategy"`
+	RollbackOf      json.RawMessage `json:"rollback_of"` // the number or the id of a deployment
+}
+
+func readDeploymentPayload(raw json.RawMessage) (p deploymentPayload) {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		raw = json.RawMessage(text)
+	}
+	// Anything may be in it. What is there of the fields, whole or not, is used.
+	_ = json.Unmarshal(raw, &p)
+	return p
+}
+
+// rollbackOf is the deployment it takes back: its id, a number being one of
+// the same repository.
+func (p deploymentPayload) rollbackOf(from place) string {
+	var id string
+	if json.Unmarshal(p.RollbackOf, &id) != nil {
+		id = string(p.RollbackOf)
+	}
+	if _, err := strconv.ParseInt(id, 10, 64); err == nil {
+		return from.entity("deployment", id)
+	}
+	if strings.ContainsAny(id, "{}[]") || id == "null" {
+		return ""
+	}
+	return id
+}
+
+// githubTaskService is the service of a task such as deploy:checkout, which
+// GitHub leaves to those who deploy; its own example of something else is
+// deploy:migrations.
+func githubTaskService(task string) string {
+	service, ok := strings.CutPrefix(task, "deploy:")
+	if !ok || service == "migrations" {
+		return ""
+	}
+	return service
+}
+
+// githubDeploymentFields are those that all stages have. The environment is a
+// stage's own.
+func githubDeploymentFields(more ...field[hook[githubDeployment]]) []field[hook[githubDeployment]] {
+	type m = hook[githubDeployment]
+	said := func(d m) deploymentPayload { return readDeploymentPayload(d.said.Deployment.Payload) }
+	return append([]field[m]{
+		{"deployment_id", "github/`repository.full_name`/deployment/`deployment.id`", func(d m) any { return d.entity("deployment", d.said.Deployment.GetID()) }},
+		{"service", "`deployment.payload.service`, `.app` or `.name`, the hint, x of a `deployment.task` deploy:x, `repository.name`", func(d m) any {
+			p := said(d)
+			return first(d.service(p.Service, p.App, p.Name), githubTaskService(d.said.Deployment.GetTask()), d.name)
+		}},
+		{"version", "`deployment.payload.version`, `deployment.ref` where it is a tag or ends like 1.2.3, `deployment.sha`", func(d m) any {
+			return first(said(d).Version, versionOfRef(d.said.Deployment.GetRef()), d.said.Deployment.GetSHA())
+		}},
+		{"previous_version", "`deployment.payload.previous_version`", func(d m) any { return said(d).PreviousVersion }},
+		{"revisions", "`deployment.sha`", func(d m) any {
+			if sha := d.said.Deployment.GetSHA(); sha != "" {
+				return []string{sha}
+			}
+			return nil
+		}},
+		{"artifact", "`deployment.payload.artifact`", func(d m) any { return said(d).Artifact }},
+		{"strategy", "`deployment.payload.strategy`", func(d m) any { return said(d).Strategy }},
+		{"rollback_of", "`deployment.payload.rollback_of`", func(d m) any { return said(d).rollbackOf(d.place) }},
+		{"requested_by", "`deployment.creator.login`", func(d m) any { return d.said.Deployment.GetCreator().GetLogin() }},
+	}, more...)
+}
+
+func githubStarted() rule[hook[githubDeployment]] {
+	type m = hook[githubDeployment]
+	return rule[m]{
+		to:   "deployment.started",
+		id:   field[m]{doc: "deployment/`deployment.id`", from: func(d m) any { return named("deployment", d.said.Deployment.GetID()) }},
+		time: field[m]{doc: "`deployment.created_at`", from: func(d m) any { return d.said.Deployment.GetCreatedAt().Time }},
+		fields: githubDeploymentFields(
+			field[m]{"environment", "`deployment.original_environment`, `deployment.environment`", func(d m) any {
+				return d.environment(d.said.Deployment.OriginalEnvironment, d.said.Deployment.GetEnvironment())
+			}},
+			field[m]{"reason", "`deployment.description`", func(d m) any { return d.said.Deployment.GetDescription() }},
+		),
+	}
+}
+
+func githubStatusRules() []rule[hook[githubDeployment]] {
+	type m = hook[githubDeployment]
+	stage := func(to string, outcome string, states ...string) rule[m] {
+		r := rule[m]{
+			when: "`deployment_status.state` is `" + strings.Join(states, "`, `") + "`", to: to,
+			is: func(d m) bool { return has(states, d.said.Status.GetState()) },
+			id: field[m]{doc: "deployment/`deployment.id`/status/`deployment_status.id`", from: func(d m) any {
+				return named("deployment", d.said.Deployment.GetID(), "status", d.said.Status.GetID())
+			}},
+			time: field[m]{doc: "`deployment_status.created_at`", from: func(d m) any { return d.said.Status.GetCreatedAt().Time }},
+			fields: githubDeploymentFields(
+				field[m]{"environment", "`deployment_status.environment`, `deployment.environment`", func(d m) any {
+					return d.environment(d.said.Status.GetEnvironment(), d.said.Deployment.GetEnvironment())
+				}},
+				field[m]{"reason", "`deployment_status.description`", func(d m) any { return d.said.Status.GetDescription() }},
+			),
+		}
+		if outcome != "" {
+			r.fields = append(r.fields, fixed[m]("outcome", outcome))
+		}
+		return r
+	}
+	// inactive is no stage: it is what GitHub makes of an environment's older
+	// deployments when a new one succeeds.
+	started := githubStarted()
+	started.when, started.is = "`deployment_status.state` is not `inactive`", func(d m) bool { return d.said.Status.GetState() != "inactive" }
+	return []rule[m]{
+		started,
+		stage("deployment.progressed", "", "in_progress", "queued", "pending", "waiting"),
+		stage("deployment.finished", "success", "success"),
+		stage("deployment.finished", "failure", "failure", "error"),
+	}
+}
+
+// githubOutcomes are those of conclusions and states that mean that something
+// has run to an end. skipped, stale, action_required and pending don't.
+var githubOutcomes = map[string]string{
+	"success": "success", "failure": "failure", "error": "failure", "timed_out": "failure", "startup_failure": "failure",
+	"cancelled": "cancelled", "neutral": "neutral",
+}
+
+const githubOutcomeDoc = ": `success`, `neutral`, `cancelled`; failure of `failure`, `error`, `timed_out`, `startup_failure`"
+
+// githubRan is something that ran over a revision.
+type githubRan[P any] struct {
+	when     string
+	id       field[P]
+	name     func(P) string
+	nameDoc  string
+	entity   field[P]
+	revision field[P]
+	end      func(P) string // the conclusion, empty: not ended
+	endDoc   string
+	started  func(P) time.Time
+	ended    field[P]
+	repo     func(P) string
+}
+
+// rules are a build's and a test's: by its name it is one of them.
+func (g githubRan[P]) rules(startedDoc string) []rule[P] {
+	outcome := field[P]{"outcome", g.endDoc + githubOutcomeDoc, func(p P) any { return githubOutcomes[g.end(p)] }}
+	ran := func(p P) bool { return githubOutcomes[g.end(p)] != "" }
+	as := func(f field[P], name string) field[P] { f.name = name; return f }
+	repository := field[P]{"repository", "`repository.full_name`", func(p P) any { return g.repo(p) }}
+	timing := []field[P]{{"duration_ms", "from " + startedDoc + " to " + g.ended.doc, func(p P) any {
+		end, _ := g.ended.from(p).(time.Time)
+		return between(g.started(p), end)
+	}}}
+	build := []field[P]{as(g.entity, "build_id"), repository, as(g.revision, "revision"), outcome}
+	test := []field[P]{as(g.entity, "run_id"), {"suite", g.nameDoc, func(p P) any { return g.name(p) }}, as(g.revision, "revision"), outcome}
+	if startedDoc != "" {
+		build = append(build, field[P]{"started_at", startedDoc, func(p P) any { return g.started(p) }})
+		build, test = append(build, timing...), append(test, timing...)
+	}
+	return []rule[P]{
+		{when: g.when + ", and it is no test", is: func(p P) bool { return ran(p) && !isTest(g.name(p)) }, to: "build.finished", id: g.id, time: g.ended, fields: build},
+		{when: g.when + ", and " + testDoc, is: func(p P) bool { return ran(p) && isTest(g.name(p)) }, to: "test.finished", id: g.id, time: g.ended, fields: test},
+	}
+}
+
+const githubCompleted = "`action` is `completed`"
+
+func githubRunRules() []rule[hook[github.WorkflowRunEvent]] {
+	type m = hook[github.WorkflowRunEvent]
+	run := func(r m) *github.WorkflowRun { return r.said.GetWorkflowRun() }
+	return githubRan[m]{
+		when: githubCompleted,
+		id: field[m]{doc: "run/`workflow_run.id`/attempt/`workflow_run.run_attempt`", from: func(r m) any {
+			return named("run", run(r).GetID(), "attempt", max(run(r).GetRunAttempt(), 1))
+		}},
+		name: func(r m) string {
+			file := run(r).GetPath()
+			file = file[strings.LastIndexByte(file, '/')+1:]
+			base, _, _ := strings.Cut(file, ".")
+			return first(run(r).GetName(), base)
+		},
+		nameDoc: "`workflow_run.name`, the name of the file in `workflow_run.path`",
+		entity: field[m]{doc: "github/`repository.full_name`/check-suite/`workflow_run.check_suite_id`", from: func(r m) any {
+			return first(r.entity("check-suite", run(r).GetCheckSuiteID()), r.entity("run", run(r).GetID()))
+		}},
+		revision: field[m]{doc: "`workflow_run.head_sha`", from: func(r m) any { return run(r).GetHeadSHA() }},
+		end: func(r m) string {
+			if r.said.GetAction() != "completed" {
+				return ""
+			}
+			return run(r).GetConclusion()
+		},
+		endDoc:  "`workflow_run.conclusion`",
+		started: func(r m) time.Time { return run(r).GetRunStartedAt().Time },
+		ended:   field[m]{doc: "`workflow_run.updated_at`", from: func(r m) any { return run(r).GetUpdatedAt().Time }},
+		repo:    func(r m) string { return r.repository },
+	}.rules("`workflow_run.run_started_at`")
+}
+
+// A job of a workflow is a check run of the same number, name and times: hooks
+// for both say one fact.
+func githubJobRules() []rule[hook[github.WorkflowJobEvent]] {
+	type m = hook[github.WorkflowJobEvent]
+	job := func(j m) *github.WorkflowJob { return j.said.GetWorkflowJob() }
+	return githubRan[m]{
+		when: githubCompleted,
+		id:   field[m]{doc: "check-run/`workflow_job.id`", from: func(j m) any { return named("check-run", job(j).GetID()) }},
+		name: func(j m) string { return job(j).GetName() }, nameDoc: "`workflow_job.name`",
+		entity: field[m]{doc: "github/`repository.full_name`/check-run/`workflow_job.id`", from: func(j m) any {
+			return j.entity("check-run", job(j).GetID())
+		}},
+		revision: field[m]{doc: "`workflow_job.head_sha`", from: func(j m) any { return job(j).GetHeadSHA() }},
+		end: func(j m) string {
+			if j.said.GetAction() != "completed" {
+				return ""
+			}
+			return job(j).GetConclusion()
+		},
+		endDoc:  "`workflow_job.conclusion`",
+		started: func(j m) time.Time { return job(j).GetStartedAt().Time },
+		ended:   field[m]{doc: "`workflow_job.completed_at`", from: func(j m) any { return job(j).GetCompletedAt().Time }},
+		repo:    func(j m) string { return j.repository },
+	}.rules("`workflow_job.started_at`")
+}
+
+func githubCheckRules() []rule[hook[github.CheckRunEvent]] {
+	type m = hook[github.CheckRunEvent]
+	run := func(c m) *github.CheckRun { return c.said.GetCheckRun() }
+	return githubRan[m]{
+		when: githubCompleted,
+		id:   field[m]{doc: "check-run/`check_run.id`", from: func(c m) any { return named("check-run", run(c).GetID()) }},
+		name: func(c m) string { return run(c).GetName() }, nameDoc: "`check_run.name`",
+		entity: field[m]{doc: "github/`repository.full_name`/check-run/`check_run.id`", from: func(c m) any {
+			return c.entity("check-run", run(c).GetID())
+		}},
+		revision: field[m]{doc: "`check_run.head_sha`", from: func(c m) any { return run(c).GetHeadSHA() }},
+		end: func(c m) string {
+			if c.said.GetAction() != "completed" {
+				return ""
+			}
+			return run(c).GetConclusion()
+		},
+		endDoc:  "`check_run.conclusion`",
+		started: func(c m) time.Time { return run(c).GetStartedAt().Time },
+		ended:   field[m]{doc: "`check_run.completed_at`", from: func(c m) any { return run(c).GetCompletedAt().Time }},
+		repo:    func(c m) string { return c.repository },
+	}.rules("`check_run.started_at`")
+}
+
+func githubSuiteRules() []rule[hook[github.CheckSuiteEvent]] {
+	type m = hook[github.CheckSuiteEvent]
+	suite := func(c m) *github.CheckSuite { return c.said.GetCheckSuite() }
+	return githubRan[m]{
+		when: githubCompleted + ", `check_suite.app.slug` is not `github-actions` (workflow_run is the same with its times)",
+		id: field[m]{doc: "check-suite/`check_suite.id`/`check_suite.updated_at`", from: func(c m) any {
+			return named("check-suite", suite(c).GetID(), suite(c).GetUpdatedAt().Time)
+		}},
+		name: func(c m) string { return suite(c).GetApp().GetName() }, nameDoc: "`check_suite.app.name`",
+		entity: field[m]{doc: "github/`repository.full_name`/check-suite/`check_suite.id`", from: func(c m) any {
+			return c.entity("check-suite", suite(c).GetID())
+		}},
+		revision: field[m]{doc: "`check_suite.head_sha`", from: func(c m) any { return suite(c).GetHeadSHA() }},
+		end: func(c m) string {
+			if c.said.GetAction() != "completed" || suite(c).GetApp().GetSlug() == "github-actions" {
+				return ""
+			}
+			return suite(c).GetConclusion()
+		},
+		endDoc: "`check_suite.conclusion`",
+		ended:  field[m]{doc: "`check_suite.updated_at`", from: func(c m) any { return suite(c).GetUpdatedAt().Time }},
+		repo:   func(c m) string { return c.repository },
+	}.rules("")
+}
+
+func githubCommitStatusRules() []rule[hook[github.StatusEvent]] {
+	type m = hook[github.StatusEvent]
+	return githubRan[m]{
+		when: "`state` is not `pending`",
+		id:   field[m]{doc: "status/`id`", from: func(s m) any { return named("status", s.said.GetID()) }},
+		name: func(s m) string { return s.said.GetContext() }, nameDoc: "`context`",
+		entity: field[m]{doc: "github/`repository.full_name`/status/`sha`/`context`", from: func(s m) any {
+			return s.entity("status", s.said.GetSHA(), s.said.GetContext())
+		}},
+		revision: field[m]{doc: "`sha`", from: func(s m) any { return s.said.GetSHA() }},
+		end:      func(s m) string { return s.said.GetState() },
+		endDoc:   "`state`",
+		ended:    field[m]{doc: "`updated_at`", from: func(s m) any { return s.said.GetUpdatedAt().Time }},
+		repo:     func(s m) string { return s.repository },
+	}.rules("")
+}
+
+func githubReleaseRules() []rule[hook[github.ReleaseEvent]] {
+	type m = hook[github.ReleaseEvent]
+	actions := []string{"published", "released", "prereleased"}
+	return []rule[m]{{
+		when: "`action` is `published`, `released` or `prereleased`", to: "artifact.published",
+		is:   func(r m) bool { return has(actions, r.said.GetAction()) && !r.said.GetRelease().GetDraft() },
+		id:   field[m]{doc: "release/`release.id`", from: func(r m) any { return named("release", r.said.GetRelease().GetID()) }},
+		time: field[m]{doc: "`release.published_at`", from: func(r m) any { return r.said.GetRelease().GetPublishedAt().Time }},
+		fields: []field[m]{
+			{"artifact", "pkg:github/`repository.full_name`@`release.tag_name`", func(r m) any {
+				return packageURL("github", strings.ToLower(r.repository), r.said.GetRelease().GetTagName())
+			}},
+			{"revision", "`release.target_commitish` where it is a commit and no branch", func(r m) any {
+				if target := r.said.GetRelease().GetTargetCommitish(); isGitHash(target) {
+					return target
+				}
+				return nil
+			}},
+		},
+	}}
+}
+
+// githubIssue is an issue that something happened to.
+type githubIssue struct {
+	Action string        `json:"action"`
+	Issue  *github.Issue `json:"issue"`
+	Label  *github.Label `json:"label"`
+}
+
+func githubLabels(i hook[githubIssue]) []string {
+	var names []string
+	for _, l := range i.said.Issue.Labels {
+		names = append(names, l.GetName())
+	}
+	return names
+}
+
+func githubIssueRules() []rule[hook[githubIssue]] {
+	type m = hook[githubIssue]
+	incident := func(actions ...string) func(m) bool {
+		return func(i m) bool {
+			issue := i.said.Issue
+			return issue != nil && has(actions, i.said.Action) && i.isIncident(append(githubLabels(i), issue.GetType().GetName())...)
+		}
+	}
+	labelled := func(i m) bool { return incident("labeled")(i) && i.isIncident(i.said.Label.GetName()) }
+	at := func(doc string, of func(*github.Issue) github.Timestamp) field[m] {
+		return field[m]{doc: "`issue." + doc + "`", from: func(i m) any { return of(i.said.Issue).Time }}
+	}
+	id := func(what string, moment field[m]) field[m] {
+		return field[m]{doc: "issue/`issue.number`/" + what + "/" + moment.doc, from: func(i m) any {
+			return named("issue", i.said.Issue.GetNumber(), what, moment.from(i))
+		}}
+	}
+	severity := func(i m) string { return labelledSeverity(githubLabels(i)) }
+	fields := func(more ...field[m]) []field[m] {
+		return append([]field[m]{
+			{"incident_id", "github/`repository.full_name`/issue/`issue.number`", func(i m) any { return i.entity("issue", i.said.Issue.GetNumber()) }},
+			{"service", "x of a label service:x, the hint, `repository.name`", func(i m) any {
+				return first(i.service(scopedLabel("service", githubLabels(i))), i.name)
+			}},
+			{"environment", "x of a label environment:x or env:x", func(i m) any {
+				return i.environment(scopedLabel("environment", githubLabels(i)), scopedLabel("env", githubLabels(i)))
+			}},
+			{"severity", severityLabelDoc, func(i m) any { return severity(i) }},
+			{"title", "`issue.title`", func(i m) any { return i.said.Issue.GetTitle() }},
+		}, more...)
+	}
+	created, closed := at("created_at", (*github.Issue).GetCreatedAt), at("closed_at", (*github.Issue).GetClosedAt)
+	updated := at("updated_at", (*github.Issue).GetUpdatedAt)
+	const isOne = "a label or the type is one of `incidents` in the configuration"
+	opened := field[m]{doc: "issue/`issue.number`/opened", from: func(i m) any { return named("issue", i.said.Issue.GetNumber(), "opened") }}
+	return []rule[m]{
+		{when: "`action` is `opened` or, with the label that makes it one, `labeled`; " + isOne, to: "incident.opened", id: opened, time: created, fields: fields(),
+			is: func(i m) bool { return incident("opened")(i) || labelled(i) }},
+		{when: "`action` is `labeled` with a severity; " + isOne, to: "incident.updated", id: id("labeled", updated), time: updated, fields: fields(),
+			is: func(i m) bool {
+				return incident("labeled")(i) && !labelled(i) && labelledSeverity([]string{i.said.Label.GetName()}) != ""
+			}},
+		{when: "`action` is `closed`, or `issue.closed_at` is stated when it is labelled; " + isOne, to: "incident.resolved", id: id("closed", closed), time: closed,
+			is:     func(i m) bool { return incident("closed")(i) || labelled(i) && !i.said.Issue.GetClosedAt().IsZero() },
+			fields: fields(field[m]{"by", "`issue.closed_by.login`", func(i m) any { return i.said.Issue.GetClosedBy().GetLogin() }})},
+		{when: "`action` is `reopened`; " + isOne, to: "incident.reopened", id: id("reopened", updated), time: updated, fields: fields(), is: incident("reopened")},
 	}
 }

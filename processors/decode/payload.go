@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,9 @@ type Defaults struct {
 	// Environment of what states none: PagerDuty, Sentry without a release's,
 	// most scanners.
 	Environment string `yaml:"environment"`
+	// Incidents are the labels and types that make an issue an incident, in any
+	// case: GitHub, GitLab, Jira.
+	Incidents []string `yaml:"incidents"`
 }
 
 // header is a header of the record, empty where it has none.
@@ -56,6 +60,13 @@ func (p *payload) service(stated ...string) string {
 	return first(append(stated, p.hint("service"))...)
 }
 
+// isIncident tells whether any of these labels or types makes an issue one.
+func (p *payload) isIncident(names ...string) bool {
+	return slices.ContainsFunc(p.defaults.Incidents, func(one string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(one, name) })
+	})
+}
+
 func first(texts ...string) string {
 	for _, s := range texts {
 		if s != "" {
@@ -79,6 +90,8 @@ type said struct {
 	events  *codec.Events
 	decoder *codec.Decoder
 	payload *payload
+	// latest is the time of the last event said, in event time.
+	latest event.Millis
 	// unplaced are the reasons why something that has a rule has become no fact.
 	unplaced []string
 }
@@ -93,7 +106,9 @@ func (s *said) say(e event.Event, to string, data any) {
 		e.Type = event.Prefix + to
 		err = s.decoder.Say(s.events, s.payload.from, e, raw)
 	}
-	if err != nil {
+	if err == nil {
+		s.latest = max(s.latest, e.Time)
+	} else {
 		s.unplaced = append(s.unplaced, to+": "+err.Error())
 	}
 }
@@ -102,7 +117,8 @@ func (s *said) say(e event.Event, to string, data any) {
 // what could not be placed of it as the extension attribute `unplaced`. Every
 // webhook calls it once, after its rules: what they leave out of a fact is
 // still there. The id, where it is empty, is a digest of the body, so that a
-// payload delivered again is the same event.
+// payload delivered again is the same event. The time, where it is zero or
+// none that events may have, is that of the last fact, else when the payload was taken.
 func (s *said) original(name, from, id string, at time.Time) error {
 	if s.payload.backfilled() && len(s.unplaced) == 0 {
 		return nil
@@ -111,8 +127,11 @@ func (s *said) original(name, from, id string, at time.Time) error {
 		id = s.payload.digest()
 	}
 	e := event.Event{Type: name, Source: from, ID: id, Time: s.payload.received}
-	if !at.IsZero() {
-		e.Time = event.MillisOf(at)
+	switch stated := event.MillisOf(at); {
+	case stated >= event.MinTime && stated < event.MaxTime:
+		e.Time = stated
+	case s.latest != 0:
+		e.Time = s.latest
 	}
 	if len(s.unplaced) > 0 {
 		e.Extensions = []event.Pair{{Key: "unplaced", Value: strings.Join(s.unplaced, "; ")}}

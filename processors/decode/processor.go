@@ -32,6 +32,9 @@ func New(config Config) *Processor {
 	if config.Defaults.Environment == "" {
 		config.Defaults.Environment = defaults.Defaults.Environment
 	}
+	if config.Defaults.Incidents == nil {
+		config.Defaults.Incidents = defaults.Defaults.Incidents
+	}
 	p := &Processor{config: config}
 	p.workers.New = func() any {
 		w := &worker{

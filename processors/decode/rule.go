@@ -44,7 +44,11 @@ func apply[P any](s *said, rules []rule[P], from, origin string, p P) bool {
 		fits = true
 		data := map[string]any{}
 		for _, f := range r.fields {
-			if v := f.from(p); !empty(v) {
+			v := f.from(p)
+			if at, ok := v.(time.Time); ok && !at.IsZero() {
+				v = instant(at)
+			}
+			if !empty(v) {
 				data[f.name] = v
 			}
 		}
@@ -53,6 +57,15 @@ func apply[P any](s *said, rules []rule[P], from, origin string, p P) bool {
 		s.say(event.Event{Source: origin, ID: id, Time: event.MillisOf(at)}, r.to, data)
 	}
 	return fits
+}
+
+// instant is t as facts have it: a webhook and an API may write one moment in
+// two zones, and would be two contents of one fact.
+func instant(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+// fixed fills a field with the same text always.
+func fixed[P any](name, text string) field[P] {
+	return field[P]{name, `"` + text + `"`, func(P) any { return text }}
 }
 
 func empty(v any) bool {

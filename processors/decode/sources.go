@@ -22,7 +22,7 @@ type reader struct {
 // readers are all of them, in the order of the README.
 func readers() []reader {
 	return []reader{
-		githubReader(),
+		githubReader(), gitlabReader(), bitbucketReader(), azureReader(), jenkinsReader(), jiraReader(),
 	}
 }
 

@@ -1,0 +1,377 @@
+package decode
+
+import (
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The webhooks of Bitbucket Cloud (Event payloads of its documentation), and
+// of Data Center the merged pull request. The structs have only the fields that
+// rules use: those of go-playground/webhooks, the library there is, take every
+// author for a user and know neither the commit of a status nor Data Center in
+// the same shape.
+
+func bitbucketReader() reader {
+	all := kinds{
+		ofKindEach("repo:push", bitbucketWorks, bitbucketPushRules()...),
+		ofKind("pullrequest:fulfilled", bitbucketPullRules()...),
+		ofKind("repo:commit_status_created", bitbucketStatusRules()...),
+		ofKind("repo:commit_status_updated", bitbucketStatusRules()...),
+		ofKind("pr:merged", bitbucketServerRules()...),
+	}
+	read := func(p *payload, s *said) error {
+		var envelope struct {
+			Key        string              `json:"eventKey"` // of Data Center
+			Repository bitbucketRepository `json:"repository"`
+			Pull       struct {
+				To struct {
+					Repository bitbucketServerRepository `json:"repository"`
+				} `json:"toRef"`
+				Updated string `json:"updated_on"`
+			} `json:"pullrequest"` // pullRequest too: names are matched in any case
+		}
+		if err := json.Unmarshal(p.body, &envelope); err != nil {
+			return malformed(err)
+		}
+		name := first(p.header("x-event-key"), envelope.Key, "unnamed")
+		from := envelope.Repository.place()
+		if from.repository == "" {
+			from = envelope.Pull.To.Repository.place()
+		}
+		if err := all.say(s, name, from); err != nil {
+			return err
+		}
+		return s.original("com.bitbucket."+strings.ReplaceAll(name, ":", "."), from.origin, "", bitbucketTime(envelope.Pull.Updated))
+	}
+	return reader{source: "bitbucket", read: read, rows: all.rows()}
+}
+
+// bitbucketTime is a time of Cloud's, zero where it is none.
+func bitbucketTime(text string) time.Time {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+type bitbucketLink struct {
+	Href string `json:"href"`
+}
+
+type bitbucketRepository struct {
+	FullName string `json:"full_name"`
+	Main     struct {
+		Name string `json:"name"`
+	} `json:"mainbranch"`
+	Links struct {
+		HTML bitbucketLink `json:"html"`
+	} `json:"links"`
+}
+
+func (r bitbucketRepository) place() place {
+	name := r.FullName[strings.LastIndexByte(r.FullName, '/')+1:]
+	return place{"bitbucket", first(r.Links.HTML.Href, "https://bitbucket.org"), r.FullName, name}
+}
+
+// bitbucketServerRepository is one of Data Center.
+type bitbucketServerRepository struct {
+	Slug    string `json:"slug"`
+	Project struct {
+		Key string `json:"key"`
+	} `json:"project"`
+}
+
+func (r bitbucketServerRepository) place() place {
+	repository := named(r.Project.Key, r.Slug)
+	return place{"bitbucket", "bitbucket/" + first(repository, "server"), repository, r.Slug}
+}
+
+type bitbucketUser struct {
+	Nickname string `json:"nickname"`
+	Name     string `json:"display_name"`
+}
+
+// bitbucketCommit is one of a push. Its author may be no user.
+type bitbucketCommit struct {
+	Hash    string `json:"hash"`
+	Message string `json:"message"`
+	Date    string `json:"date"`
+	Author  struct {
+		Raw  string        `json:"raw"` // Ada <ada@example.com>
+		User bitbucketUser `json:"user"`
+	} `json:"author"`
+}
+
+func (c bitbucketCommit) commit() commit {
+	raw, _, _ := strings.Cut(c.Author.Raw, " <")
+	return commit{revision: c.Hash, message: c.Message, author: first(c.Author.User.Nickname, c.Author.User.Name, raw), at: bitbucketTime(c.Date)}
+}
+
+type bitbucketPush struct {
+	Repository bitbucketRepository `json:"repository"`
+	Push       struct {
+		Changes []struct {
+			New *struct {
+				Type   string          `json:"type"`
+				Name   string          `json:"name"`
+				Target bitbucketCommit `json:"target"`
+			} `json:"new"`
+			Commits []bitbucketCommit `json:"commits"` // the newest first, at most five
+		} `json:"changes"`
+	} `json:"push"`
+}
+
+// bitbucketWork is one change of a push; at is when its last commit was made.
+type bitbucketWork struct {
+	hook[bitbucketPush]
+	work
+}
+
+// bitbucketWorks are the changes that a push brings to the main branch, which
+// old webhooks don't name.
+func bitbucketWorks(m hook[bitbucketPush]) []bitbucketWork {
+	mains := []string{"main", "master"}
+	if main := m.said.Repository.Main.Name; main != "" {
+		mains = []string{main}
+	}
+	var all []bitbucketWork
+	for _, change := range m.said.Push.Changes {
+		if change.New == nil || change.New.Type != "branch" || !has(mains, change.New.Name) {
+			continue
+		}
+		var commits []commit
+		for _, c := range slices.Backward(change.Commits) {
+			if c.Hash != "" && c.Hash != change.New.Target.Hash {
+				commits = append(commits, c.commit())
+			}
+		}
+		if change.New.Target.Hash != "" { // stated with its date, which the list may leave out
+			commits = append(commits, change.New.Target.commit())
+		}
+		for _, w := range works(commits, bitbucketMergeOf) {
+			all = append(all, bitbucketWork{m, w})
+		}
+	}
+	return all
+}
+
+var bitbucketMerge = regexp.MustCompile(`\(pull request #(\d+)\)`)
+
+func bitbucketMergeOf(message string) (m merge) {
+	subject, title := subjectAndTitle(message)
+	found := bitbucketMerge.FindStringSubmatch(subject)
+	if found == nil {
+		return m
+	}
+	m.number, _ = strconv.Atoi(found[1])
+	if m.brings = strings.HasPrefix(subject, "Merged in "); m.brings {
+		m.title = title
+	} else {
+		m.title = strings.TrimSpace(bitbucketMerge.ReplaceAllString(subject, ""))
+	}
+	return m
+}
+
+// short is how webhooks of pull requests name commits.
+func short(hash string) string { return hash[:min(len(hash), 12)] }
+
+func bitbucketPushRules() []rule[bitbucketWork] {
+	const last = "`hash` of the last commit"
+	return []rule[bitbucketWork]{{
+		when: "`new` is a branch, the `repository.mainbranch`, main or master: the commits of each pull request, told by `(pull request #7)` in their messages, and those of none",
+		to:   "change.merged",
+		id: field[bitbucketWork]{doc: "push/12 digits of " + last + ", and /pull/7 of a pull request", from: func(w bitbucketWork) any {
+			if w.number != 0 {
+				return named("push", short(w.last().revision), "pull", w.number)
+			}
+			return named("push", short(w.last().revision))
+		}},
+		time: field[bitbucketWork]{doc: "`date` of the last commit", from: func(w bitbucketWork) any { return w.last().at }},
+		fields: []field[bitbucketWork]{
+			{"change_id", "bitbucket/`repository.full_name`/pull/7 of a pull request, else bitbucket/`repository.full_name`/push/" + last, func(w bitbucketWork) any {
+				if w.number != 0 {
+					return w.entity("pull", w.number)
+				}
+				return w.entity("push", w.last().revision)
+			}},
+			{"repository", "`repository.full_name`", func(w bitbucketWork) any { return w.repository }},
+			{"revision", last, func(w bitbucketWork) any { return w.last().revision }},
+			{"commits", "`hash`, `date`, `author.user.nickname` or the name in `author.raw` of each", func(w bitbucketWork) any { return w.work.data() }},
+			{"merged_at", "`date` of the last commit", func(w bitbucketWork) any { return w.last().at }},
+			{"title", "the first line of the last commit's message, of a merge commit's body", func(w bitbucketWork) any { return w.title }},
+			{"author", "that of the last commit, nobody where it is a merge commit", func(w bitbucketWork) any { return w.work.author() }},
+			{"reverts", "the commit that the last commit's message says it reverts", func(w bitbucketWork) any { return revertedCommit(w.last().message) }},
+		},
+	}}
+}
+
+type bitbucketPull struct {
+	Pull struct {
+		ID          int64         `json:"id"`
+		Title       string        `json:"title"`
+		Description string        `json:"description"`
+		Author      bitbucketUser `json:"author"`
+		Updated     string        `json:"updated_on"`
+		Merge       *struct {
+			Hash string `json:"hash"`
+		} `json:"merge_commit"`
+		Source struct {
+			Commit *struct {
+				Hash string `json:"hash"`
+			} `json:"commit"`
+		} `json:"source"`
+	} `json:"pullrequest"`
+}
+
+func (p *bitbucketPull) revision() string {
+	if p.Pull.Merge == nil {
+		return ""
+	}
+	return p.Pull.Merge.Hash
+}
+
+func bitbucketPullRules() []rule[hook[bitbucketPull]] {
+	type m = hook[bitbucketPull]
+	merged := field[m]{"merged_at", "`pullrequest.updated_on`", func(p m) any { return bitbucketTime(p.said.Pull.Updated) }}
+	id := func(what string) field[m] {
+		return field[m]{doc: "pull/`pullrequest.id`/" + what, from: func(p m) any { return named("pull", p.said.Pull.ID, what) }}
+	}
+	return []rule[m]{
+		{to: "change.merged", id: id("merged"), time: merged, fields: []field[m]{
+			{"change_id", "bitbucket/`repository.full_name`/pull/`pullrequest.id`", func(p m) any { return p.entity("pull", p.said.Pull.ID) }},
+			{"repository", "`repository.full_name`", func(p m) any { return p.repository }},
+			{"revision", "`pullrequest.merge_commit.hash`", func(p m) any { return p.said.revision() }},
+			{"commits", "`pullrequest.source.commit.hash`", func(p m) any {
+				if source := p.said.Pull.Source.Commit; source != nil && source.Hash != "" {
+					return []commitData{{Revision: source.Hash}}
+				}
+				return nil
+			}},
+			{"author", "`pullrequest.author.nickname`, `.display_name`", func(p m) any { return first(p.said.Pull.Author.Nickname, p.said.Pull.Author.Name) }},
+			merged,
+			{"title", "`pullrequest.title`", func(p m) any { return p.said.Pull.Title }},
+			{"reverts", "the commit that `pullrequest.description` says it reverts", func(p m) any { return revertedCommit(p.said.Pull.Description) }},
+		}},
+		{when: "the push that merged it is no change of its own", to: "fact.retracted", id: id("push"), time: merged, fields: []field[m]{
+			{"retracts", "id push/12 digits of `pullrequest.merge_commit.hash`", func(p m) any {
+				if push := named("push", short(p.said.revision())); push != "" {
+					return map[string]string{"source": p.origin, "id": push}
+				}
+				return nil
+			}},
+			fixed[m]("reason", "the push merges a pull request"),
+		}},
+	}
+}
+
+type bitbucketStatus struct {
+	Status struct {
+		Name    string `json:"name"`
+		Key     string `json:"key"`
+		State   string `json:"state"`
+		Created string `json:"created_on"`
+		Updated string `json:"updated_on"`
+		Commit  struct {
+			Hash string `json:"hash"`
+		} `json:"commit"`
+		Links struct {
+			Commit bitbucketLink `json:"commit"`
+		} `json:"links"`
+	} `json:"commit_status"`
+}
+
+func (s *bitbucketStatus) revision() string {
+	href := s.Status.Links.Commit.Href
+	return first(s.Status.Commit.Hash, href[strings.LastIndexByte(href, '/')+1:])
+}
+
+var bitbucketOutcomes = map[string]string{"SUCCESSFUL": "success", "FAILED": "failure", "STOPPED": "cancelled"}
+
+func bitbucketStatusRules() []rule[hook[bitbucketStatus]] {
+	type m = hook[bitbucketStatus]
+	name := func(s m) string { return first(s.said.Status.Name, s.said.Status.Key) }
+	outcome := func(s m) string { return bitbucketOutcomes[s.said.Status.State] }
+	updated := field[m]{doc: "`commit_status.updated_on`", from: func(s m) any { return bitbucketTime(s.said.Status.Updated) }}
+	id := field[m]{doc: "status/the commit/`commit_status.key`/`commit_status.updated_on`", from: func(s m) any {
+		return named("status", s.said.revision(), s.said.Status.Key, updated.from(s))
+	}}
+	entity := func(name string) field[m] {
+		return field[m]{name, "bitbucket/`repository.full_name`/status/the commit/`commit_status.key`", func(s m) any {
+			return s.entity("status", s.said.revision(), s.said.Status.Key)
+		}}
+	}
+	both := []field[m]{
+		{"revision", "`commit_status.commit.hash`, the commit in `commit_status.links.commit.href`", func(s m) any { return s.said.revision() }},
+		{"outcome", "`commit_status.state`: success of `SUCCESSFUL`, failure of `FAILED`, cancelled of `STOPPED`", func(s m) any { return outcome(s) }},
+		{"duration_ms", "from `commit_status.created_on` to `commit_status.updated_on`", func(s m) any {
+			return between(bitbucketTime(s.said.Status.Created), bitbucketTime(s.said.Status.Updated))
+		}},
+	}
+	const when = "`commit_status.state` is not `INPROGRESS`"
+	return []rule[m]{
+		{when: when + ", and it is no test", to: "build.finished", id: id, time: updated,
+			is: func(s m) bool { return outcome(s) != "" && !isTest(name(s)) },
+			fields: append([]field[m]{entity("build_id"), {"repository", "`repository.full_name`", func(s m) any { return s.repository }},
+				{"started_at", "`commit_status.created_on`", func(s m) any { return bitbucketTime(s.said.Status.Created) }}}, both...)},
+		{when: when + ", and " + testDoc, to: "test.finished", id: id, time: updated,
+			is:     func(s m) bool { return outcome(s) != "" && isTest(name(s)) },
+			fields: append([]field[m]{entity("run_id"), {"suite", "`commit_status.name`, `commit_status.key`", func(s m) any { return name(s) }}}, both...)},
+	}
+}
+
+// bitbucketServerPull is a merged pull request of Data Center.
+type bitbucketServerPull struct {
+	Pull struct {
+		ID          int64  `json:"id"`
+		Title       string `json:"title"`
+		Description string `json:"description"`
+		Closed      int64  `json:"closedDate"` // milliseconds since 1970
+		From        struct {
+			LatestCommit string `json:"latestCommit"`
+		} `json:"fromRef"`
+		Author struct {
+			User struct {
+				Name string `json:"name"`
+			} `json:"user"`
+		} `json:"author"`
+		Properties struct {
+			Merge struct {
+				ID string `json:"id"`
+			} `json:"mergeCommit"`
+		} `json:"properties"`
+	} `json:"pullRequest"`
+}
+
+func bitbucketServerRules() []rule[hook[bitbucketServerPull]] {
+	type m = hook[bitbucketServerPull]
+	merged := field[m]{"merged_at", "`pullRequest.closedDate`", func(p m) any {
+		if p.said.Pull.Closed == 0 {
+			return nil
+		}
+		return time.UnixMilli(p.said.Pull.Closed)
+	}}
+	return []rule[m]{{
+		when: "Data Center", to: "change.merged", time: merged,
+		id: field[m]{doc: "pull/`pullRequest.id`/merged", from: func(p m) any { return named("pull", p.said.Pull.ID, "merged") }},
+		fields: []field[m]{
+			{"change_id", "bitbucket/`toRef.repository.project.key`/`toRef.repository.slug`/pull/`pullRequest.id`", func(p m) any { return p.entity("pull", p.said.Pull.ID) }},
+			{"repository", "`toRef.repository.project.key`/`toRef.repository.slug`", func(p m) any { return p.repository }},
+			{"revision", "`pullRequest.properties.mergeCommit.id`", func(p m) any { return p.said.Pull.Properties.Merge.ID }},
+			{"commits", "`pullRequest.fromRef.latestCommit`", func(p m) any {
+				if sha := p.said.Pull.From.LatestCommit; sha != "" {
+					return []commitData{{Revision: sha}}
+				}
+				return nil
+			}},
+			{"author", "`pullRequest.author.user.name`", func(p m) any { return p.said.Pull.Author.User.Name }},
+			merged,
+			{"title", "`pullRequest.title`", func(p m) any { return p.said.Pull.Title }},
+			{"reverts", "the commit that `pullRequest.description` says it reverts", func(p m) any { return revertedCommit(p.said.Pull.Description) }},
+		},
+	}}
+}

@@ -1,0 +1,48 @@
+package decode
+
+import "strings"
+
+// What people say with the labels of an issue, and how bad trackers and
+// scanners of code hosts say things are.
+
+// scopedLabel is x of the first label name:x (or name::x, as GitLab scopes
+// labels), in any case; empty where there is none.
+func scopedLabel(name string, labels []string) string {
+	for _, label := range labels {
+		key, x, ok := strings.Cut(label, ":")
+		if x = strings.TrimSpace(strings.TrimPrefix(x, ":")); ok && x != "" && strings.EqualFold(strings.TrimSpace(key), name) {
+			return x
+		}
+	}
+	return ""
+}
+
+// hostSeverities are the ranks of what tools call them.
+var hostSeverities = map[string]string{
+	"critical": "critical", "blocker": "critical", "highest": "critical", "sev0": "critical", "sev1": "critical", "sev-0": "critical", "sev-1": "critical", "1": "critical",
+	"s1": "critical", "p0": "critical", "p1": "critical",
+	"high": "high", "major": "high", "error": "high", "sev2": "high", "sev-2": "high", "2": "high", "s2": "high", "p2": "high",
+	"medium": "medium", "moderate": "medium", "warning": "medium", "sev3": "medium", "sev-3": "medium", "3": "medium", "s3": "medium", "p3": "medium",
+	"low": "low", "minor": "low", "note": "low", "lowest": "low", "trivial": "low", "sev4": "low", "sev-4": "low", "4": "low", "s4": "low", "p4": "low",
+	"info": "info", "none": "info", "sev5": "info", "sev-5": "info", "5": "info", "p5": "info",
+}
+
+// hostSeverity is the rank of a tool's word, empty where it is no word for one.
+func hostSeverity(word string) string {
+	return hostSeverities[strings.ToLower(strings.TrimSpace(word))]
+}
+
+const severityLabelDoc = "a label such as sev1 or severity:high"
+
+// labelledSeverity is the severity that labels state.
+func labelledSeverity(labels []string) string {
+	if s := hostSeverity(first(scopedLabel("severity", labels), scopedLabel("sev", labels))); s != "" {
+		return s
+	}
+	for _, label := range labels {
+		if l := strings.ToLower(label); strings.HasPrefix(l, "sev") && hostSeverities[l] != "" {
+			return hostSeverities[l]
+		}
+	}
+	return ""
+}
