@@ -47,8 +47,17 @@ func (p *payload) header(name string) string {
 	return ""
 }
 
-// hint is what the sender says besides the body: see source.Hints.
-func (p *payload) hint(name string) string { return p.header(source.HintPrefix + name) }
+// mostHint is the length of a hint: each fact of a payload has it.
+const mostHint = 1 << 10
+
+// hint is what the sender says besides the body: see source.Hints. One that is
+// too long is none.
+func (p *payload) hint(name string) string {
+	if said := p.header(source.HintPrefix + name); len(said) <= mostHint {
+		return said
+	}
+	return ""
+}
 
 // environment is the first of what the payload states, the hint and the default.
 func (p *payload) environment(stated ...string) string {

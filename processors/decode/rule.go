@@ -3,6 +3,7 @@ package decode
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/whencehq/whence/schemas/event"
@@ -105,4 +106,9 @@ func rows[P any](rules []rule[P]) []row {
 		all = append(all, line)
 	}
 	return all
+}
+
+// with is fields and more of them; fields stay as they are.
+func with[P any](fields []field[P], more ...field[P]) []field[P] {
+	return append(slices.Clip(fields), more...)
 }

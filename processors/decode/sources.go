@@ -23,6 +23,9 @@ type reader struct {
 func readers() []reader {
 	return []reader{
 		githubReader(), gitlabReader(), bitbucketReader(), azureReader(), jenkinsReader(), jiraReader(),
+		argocdReader(), argoRolloutsReader(), fluxReader(), kubernetesReader(),
+		pagerdutyReader(), opsgenieReader(), alertmanagerReader(), grafanaReader(), sentryReader(),
+		launchdarklyReader(), unleashReader(),
 	}
 }
 
