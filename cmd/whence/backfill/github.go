@@ -254,6 +254,10 @@ func (g *gitHub) issue(ctx context.Context, r *gitHubRepository, at string, raw 
 	if len(issue.Labels) == 0 && (len(issue.Type) == 0 || string(issue.Type) == "null") {
 		return nil // nothing says that it is an incident
 	}
+	raw, err := without(raw, "closed_by") // a webhook doesn't say it
+	if err != nil {
+		return err
+	}
 	if issue.Created.Before(g.Until) && (!issue.Created.Before(g.From) || g.within(issue.Closed)) {
 		p.github("issues", r, map[string]any{"action": "opened", "issue": raw})
 	}
@@ -261,6 +265,16 @@ func (g *gitHub) issue(ctx context.Context, r *gitHubRepository, at string, raw 
 		p.github("issues", r, map[string]any{"action": "closed", "issue": raw})
 	}
 	return nil
+}
+
+// without is an object without a field.
+func without(raw json.RawMessage, field string) (json.RawMessage, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return nil, err
+	}
+	delete(fields, field)
+	return json.Marshal(fields)
 }
 
 // pull reads a merged pull request, with its commits, paths and reviews.
