@@ -217,7 +217,17 @@ LEFT JOIN whence_state.meanings AS service_name ON service_name.kind = 'service'
 -- Of the services that claim a path, the one with the longest claim, in segments, has it; a service that lists the
 -- repository and no paths claims everything in it, at length 0. A claim is a path's beginning, whole segments; * is
 -- anything in a segment, ** any segments. A change that says no paths is of the services that claim all of the repository.
+-- A path meets the claims that are written out by its own beginnings, so that a monorepo's thousand claims cost no more than
+-- ten; only those with * and ? are tried one by one.
 CREATE OR REPLACE VIEW whence.change_services AS
+WITH touched AS
+(
+    SELECT DISTINCT
+        change_id, if(meanings.canonical = '', touching.repository, meanings.canonical) AS repository,
+        replaceRegexpOne(arrayJoin(if(empty(paths), [''], paths)), '^[.]?/+', '') AS changed
+    FROM (SELECT change_id, toString(repository) AS repository, paths FROM whence.changes FINAL WHERE kind = 'change.merged' AND repository != '') AS touching
+    LEFT JOIN whence_state.meanings AS meanings ON meanings.kind = 'repository' AND meanings.alias = touching.repository
+)
 SELECT change_id, service, min(how) AS found_by FROM
 (
     SELECT
@@ -228,19 +238,24 @@ SELECT change_id, service, min(how) AS found_by FROM
     SELECT change_id, arrayJoin(owners) AS service, 'paths'
     FROM
     (
-        SELECT change_id, changed, groupArray((owner.length, owner.service)) AS claims,
+        SELECT change_id, changed, groupArray((length, service)) AS claims,
             arrayMap(c -> c.2, arrayFilter(c -> c.1 = arrayMax(d -> d.1, claims), claims)) AS owners
         FROM
         (
-            SELECT
-                change_id, if(meanings.canonical = '', touching.repository, meanings.canonical) AS repository,
-                arrayJoin(if(empty(paths), [''], paths)) AS touched, replaceRegexpOne(touched, '^[.]?/+', '') AS changed
-            FROM (SELECT change_id, toString(repository) AS repository, paths FROM whence.changes FINAL WHERE kind = 'change.merged' AND repository != '') AS touching
-            LEFT JOIN whence_state.meanings AS meanings ON meanings.kind = 'repository' AND meanings.alias = touching.repository
-        ) AS change
-        INNER JOIN whence_state.path_owners AS owner ON owner.repository = change.repository
-        WHERE owner.path = '' OR startsWith(concat(changed, '/'), concat(owner.path, '/'))
-            OR multiSearchAny(owner.path, ['*', '?']) AND match(changed, owner.expression)
+            SELECT change.change_id AS change_id, change.changed AS changed, owner.length AS length, owner.service AS service
+            FROM
+            (
+                SELECT *, splitByChar('/', changed) AS segments,
+                    arrayJoin(arrayDistinct(arrayMap(n -> arrayStringConcat(arraySlice(segments, 1, n), '/'), range(length(segments) + 1)))) AS beginning
+                FROM touched
+            ) AS change
+            INNER JOIN whence_state.path_owners AS owner ON owner.repository = change.repository AND owner.path = change.beginning
+            UNION ALL
+            SELECT change.change_id, change.changed, owner.length, owner.service
+            FROM touched AS change
+            INNER JOIN (SELECT * FROM whence_state.path_owners WHERE multiSearchAny(path, ['*', '?'])) AS owner ON owner.repository = change.repository
+            WHERE startsWith(changed, extract(owner.path, '^[^*?]*')) AND match(changed, owner.expression)
+        )
         GROUP BY change_id, changed
     )
 )
@@ -249,7 +264,7 @@ GROUP BY change_id, service;
 
 -- Which change shipped where and when: one row a merged change and a deployment that carries one of its revisions; a
 -- change that none carries has one row whose deployment_id is empty. A change of which a deployment is there that
--- failed or goes on has no deployed_at. author is canonical; services are whose the change is, see change_services.
+-- failed or goes on has no deployed_at. author is canonical; change_services says whose a change is that is nowhere.
 -- arrived: the change came into the service's environment with this deployment, the first that completed there with it.
 -- Of the first deployment known there that is not certain: what it replaced is not known, and a change merged over a
 -- week before may have been there long since, so it has not arrived with it (whoever begins to collect deployments today
@@ -258,7 +273,7 @@ GROUP BY change_id, service;
 CREATE OR REPLACE VIEW whence.shipped AS
 SELECT
     changes.change_id AS change_id, toString(changes.repository) AS repository, changes.title AS title,
-    if(people.canonical = '', toString(changes.author), people.canonical) AS author, whose.services AS services,
+    if(people.canonical = '', toString(changes.author), people.canonical) AS author,
     carriers.deployment_id AS deployment_id, carriers.service AS service,
     carriers.environment AS environment, carriers.version AS version,
     changes.changed_at AS merged_at, changes.first_authored_at AS first_authored_at,
@@ -288,8 +303,7 @@ LEFT JOIN
         ) AS carrying ON carrying.carried = merged.carried
     )
 ) AS carriers ON carriers.change_id = changes.change_id
-LEFT JOIN whence_state.meanings AS people ON people.kind = 'person' AND people.alias = toString(changes.author)
-LEFT JOIN (SELECT change_id, arraySort(groupArray(service)) AS services FROM whence.change_services GROUP BY change_id) AS whose ON whose.change_id = changes.change_id;
+LEFT JOIN whence_state.meanings AS people ON people.kind = 'person' AND people.alias = toString(changes.author);
 
 -- Which names were refused to mean others: identity.declared that a name means itself, which says nothing of names (R5),
 -- and in its field `not` what it was proposed to mean. Whoever proposes leaves these out.
