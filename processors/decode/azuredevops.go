@@ -16,10 +16,10 @@ import (
 
 func azureReader() reader {
 	all := kinds{
-		ofKindEach("git.push", azureWorks, azurePushRules()...),
+		ofKindEach("git.push", azureWorks, azurePushes()),
 		ofKind("git.pullrequest.updated", azurePullRules()...),
 		ofKind("git.pullrequest.merged", azurePullRules()...),
-		ofKind("build.complete", azureBuildRules()...),
+		azureBuilds(),
 		ofKind("ms.vss-release.deployment-started-event", azureStage("deployment.started", "started")),
 		ofKind("ms.vss-release.deployment-completed-event", azureStage("deployment.finished", "completed")),
 	}
@@ -116,13 +116,7 @@ type azurePush struct {
 	} `json:"resource"`
 }
 
-// azureWork is one change of a push.
-type azureWork struct {
-	hook[azurePush]
-	work
-}
-
-func azureWorks(m hook[azurePush]) []azureWork {
+func azureWorks(m hook[azurePush]) []pushed {
 	push := &m.said.Resource
 	if len(push.Updates) != 1 || push.Repository.DefaultBranch == "" || push.Updates[0].Name != push.Repository.DefaultBranch {
 		return nil
@@ -133,11 +127,7 @@ func azureWorks(m hook[azurePush]) []azureWork {
 			commits = append(commits, commit{revision: c.ID, message: c.Comment, author: c.Author.Name, at: c.Committer.Date.Time})
 		}
 	}
-	var all []azureWork
-	for _, w := range works(commits, azureMergeOf) {
-		all = append(all, azureWork{m, w})
-	}
-	return all
+	return pushesOf(m.place, commits, azureMergeOf)
 }
 
 var (
@@ -165,34 +155,13 @@ func azureReverted(from place, text string) string {
 	return revertedCommit(text)
 }
 
-func azurePushRules() []rule[azureWork] {
-	const last = "`commitId` of the last commit"
-	return []rule[azureWork]{{
-		when: "to `repository.defaultBranch`: the commits of each pull request, told by `Merged PR 7:` in their messages, and those of none",
-		to:   "change.merged",
-		id: field[azureWork]{doc: "push/" + last + ", and /pull/7 of a pull request", from: func(w azureWork) any {
-			if w.number != 0 {
-				return named("push", w.last().revision, "pull", w.number)
-			}
-			return named("push", w.last().revision)
-		}},
-		time: field[azureWork]{doc: "`committer.date` of the last commit", from: func(w azureWork) any { return w.last().at }},
-		fields: []field[azureWork]{
-			{"change_id", "azure-devops/`project.name`/`repository.name`/pull/7 of a pull request, else azure-devops/`project.name`/`repository.name`/push/" + last, func(w azureWork) any {
-				if w.number != 0 {
-					return w.entity("pull", w.number)
-				}
-				return w.entity("push", w.last().revision)
-			}},
-			{"repository", "`repository.project.name`/`repository.name`", func(w azureWork) any { return w.repository }},
-			{"revision", last, func(w azureWork) any { return w.last().revision }},
-			{"commits", "`commitId`, `committer.date`, `author.name` of each", func(w azureWork) any { return w.work.data() }},
-			{"merged_at", "`committer.date` of the last commit", func(w azureWork) any { return w.last().at }},
-			{"title", "the first line of the last commit's message without `Merged PR 7:`", func(w azureWork) any { return w.title }},
-			{"author", "that of the last commit, nobody where it merges", func(w azureWork) any { return w.work.author() }},
-			{"reverts", "what the last commit's message says it reverts", func(w azureWork) any { return azureReverted(w.place, w.last().message) }},
-		},
-	}}
+func azurePushes() rule[pushed] {
+	return pushes{
+		tool: "azure-devops", repository: "`repository.project.name`/`repository.name`", request: "pull",
+		when:     "to `repository.defaultBranch`: the commits of each pull request, told by `Merged PR 7:` in their messages, and those of none",
+		revision: "`commitId`", at: "`committer.date`", author: "`author.name`",
+		title: "the first line of the last commit's message without `Merged PR 7:`", reverts: azureReverted,
+	}.rule()
 }
 
 type azurePull struct {
@@ -222,12 +191,7 @@ func azurePullRules() []rule[hook[azurePull]] {
 			{"change_id", "azure-devops/`project.name`/`repository.name`/pull/`resource.pullRequestId`", func(p m) any { return p.entity("pull", p.said.Resource.ID) }},
 			{"repository", "`repository.project.name`/`repository.name`", func(p m) any { return p.repository }},
 			{"revision", "`resource.lastMergeCommit.commitId`", func(p m) any { return p.said.Resource.Merge.ID }},
-			{"commits", "`resource.lastMergeSourceCommit.commitId`", func(p m) any {
-				if sha := p.said.Resource.Source.ID; sha != "" {
-					return []commitData{{Revision: sha}}
-				}
-				return nil
-			}},
+			{"commits", "`resource.lastMergeSourceCommit.commitId`", func(p m) any { return tip(p.said.Resource.Source.ID) }},
 			{"author", "`resource.createdBy.uniqueName`, `.displayName`", func(p m) any { return p.said.Resource.CreatedBy.name() }},
 			closed,
 			{"title", "`resource.title`", func(p m) any { return p.said.Resource.Title }},
@@ -235,15 +199,8 @@ func azurePullRules() []rule[hook[azurePull]] {
 				return azureReverted(p.place, p.said.Resource.Description)
 			}},
 		}},
-		{when: when + ": the push that merged it is no change of its own", is: completed, to: "fact.retracted", id: id("push"), time: closed, fields: []field[m]{
-			{"retracts", "id push/`resource.lastMergeCommit.commitId`", func(p m) any {
-				if push := named("push", p.said.Resource.Merge.ID); push != "" {
-					return map[string]string{"source": p.origin, "id": push}
-				}
-				return nil
-			}},
-			fixed[m]("reason", "the push merges a pull request"),
-		}},
+		{when: when + ": the push that merged it is no change of its own", is: completed, to: "fact.retracted", id: id("push"), time: closed,
+			fields: unsays("`resource.lastMergeCommit.commitId`", func(p m) string { return p.said.Resource.Merge.ID })},
 	}
 }
 
@@ -275,41 +232,25 @@ var azureOutcomes = map[string]string{
 	"succeeded": "success", "partiallySucceeded": "failure", "failed": "failure", "canceled": "cancelled", "stopped": "cancelled",
 }
 
-const azureOutcomeDoc = ": success of `succeeded`, failure of `failed` and `partiallySucceeded`, cancelled of `canceled` and `stopped`"
-
-func azureBuildRules() []rule[hook[azureBuild]] {
-	type m = hook[azureBuild]
-	outcome := func(b m) string { return azureOutcomes[first(b.said.Resource.Result, b.said.Resource.Status)] }
-	name := func(b m) string { return b.said.Resource.Definition.Name }
-	finished := field[m]{doc: "`resource.finishTime`", from: func(b m) any { return b.said.Resource.Finish.Time }}
-	id := field[m]{doc: "build/`resource.id`", from: func(b m) any { return named("build", b.said.Resource.ID) }}
-	// The organisation numbers its builds; old hooks name no project.
-	entity := func(name string) field[m] {
-		return field[m]{name, "the organisation's URL/build/`resource.id`", func(b m) any { return named(b.origin, "build", b.said.Resource.ID) }}
-	}
-	both := []field[m]{
-		{"revision", "`resource.sourceVersion`, the commit in `resource.sourceGetVersion`", func(b m) any { return b.said.revision() }},
-		{"outcome", "`resource.result`, `resource.status`" + azureOutcomeDoc, func(b m) any { return outcome(b) }},
-		{"duration_ms", "from `resource.startTime` to `resource.finishTime`", func(b m) any {
-			return between(b.said.Resource.Start.Time, b.said.Resource.Finish.Time)
-		}},
-	}
-	const when = "it has ended"
-	return []rule[m]{
-		{when: when + ", and it is no test", to: "build.finished", id: id, time: finished,
-			is: func(b m) bool { return outcome(b) != "" && !isTest(name(b)) },
-			fields: append([]field[m]{entity("build_id"),
-				{"repository", "`resource.repository.id` where it is owner/name, else `project.name`/`resource.repository.name`", func(b m) any {
-					if id := b.said.Resource.Repository.ID; strings.Contains(id, "/") {
-						return id
-					}
-					return named(b.said.Resource.Project.Name, b.said.Resource.Repository.Name)
-				}},
-				{"started_at", "`resource.startTime`", func(b m) any { return b.said.Resource.Start.Time }}}, both...)},
-		{when: when + ", and " + testDoc, to: "test.finished", id: id, time: finished,
-			is:     func(b m) bool { return outcome(b) != "" && isTest(name(b)) },
-			fields: append([]field[m]{entity("run_id"), {"suite", "`resource.definition.name`", func(b m) any { return name(b) }}}, both...)},
-	}
+func azureBuilds() kind {
+	return ofRuns("build.complete", runs{
+		when: "it has ended", id: "build/`resource.id`", entity: "the organisation's URL/build/`resource.id`", name: "`resource.definition.name`",
+		revision:   "`resource.sourceVersion`, the commit in `resource.sourceGetVersion`",
+		repository: "`resource.repository.id` where it is owner/name, else `project.name`/`resource.repository.name`",
+		outcome:    "`resource.result`, `resource.status`: success of `succeeded`, failure of `failed` and `partiallySucceeded`, cancelled of `canceled` and `stopped`",
+		started:    "`resource.startTime`", ended: "`resource.finishTime`",
+	}, func(m hook[azureBuild]) run {
+		b := &m.said.Resource
+		r := run{
+			// The organisation numbers its builds; old hooks name no project.
+			id: named("build", b.ID), entity: named(m.origin, "build", b.ID), name: b.Definition.Name, revision: m.said.revision(),
+			outcome: azureOutcomes[first(b.Result, b.Status)], started: b.Start.Time, ended: b.Finish.Time,
+		}
+		if r.repository = b.Repository.ID; !strings.Contains(r.repository, "/") {
+			r.repository = named(b.Project.Name, b.Repository.Name)
+		}
+		return r
+	})
 }
 
 // azureRelease is one release, in as many places as the hooks have it.

@@ -17,10 +17,10 @@ import (
 
 func bitbucketReader() reader {
 	all := kinds{
-		ofKindEach("repo:push", bitbucketWorks, bitbucketPushRules()...),
+		ofKindEach("repo:push", bitbucketWorks, bitbucketPushes()),
 		ofKind("pullrequest:fulfilled", bitbucketPullRules()...),
-		ofKind("repo:commit_status_created", bitbucketStatusRules()...),
-		ofKind("repo:commit_status_updated", bitbucketStatusRules()...),
+		bitbucketStatuses("repo:commit_status_created"),
+		bitbucketStatuses("repo:commit_status_updated"),
 		ofKind("pr:merged", bitbucketServerRules()...),
 	}
 	read := func(p *payload, s *said) error {
@@ -126,20 +126,14 @@ type bitbucketPush struct {
 	} `json:"push"`
 }
 
-// bitbucketWork is one change of a push; at is when its last commit was made.
-type bitbucketWork struct {
-	hook[bitbucketPush]
-	work
-}
-
 // bitbucketWorks are the changes that a push brings to the main branch, which
 // old webhooks don't name.
-func bitbucketWorks(m hook[bitbucketPush]) []bitbucketWork {
+func bitbucketWorks(m hook[bitbucketPush]) []pushed {
 	mains := []string{"main", "master"}
 	if main := m.said.Repository.Main.Name; main != "" {
 		mains = []string{main}
 	}
-	var all []bitbucketWork
+	var all []pushed
 	for _, change := range m.said.Push.Changes {
 		if change.New == nil || change.New.Type != "branch" || !has(mains, change.New.Name) {
 			continue
@@ -153,9 +147,7 @@ func bitbucketWorks(m hook[bitbucketPush]) []bitbucketWork {
 		if change.New.Target.Hash != "" { // stated with its date, which the list may leave out
 			commits = append(commits, change.New.Target.commit())
 		}
-		for _, w := range works(commits, bitbucketMergeOf) {
-			all = append(all, bitbucketWork{m, w})
-		}
+		all = append(all, pushesOf(m.place, commits, bitbucketMergeOf)...)
 	}
 	return all
 }
@@ -180,34 +172,14 @@ func bitbucketMergeOf(message string) (m merge) {
 // short is how webhooks of pull requests name commits.
 func short(hash string) string { return hash[:min(len(hash), 12)] }
 
-func bitbucketPushRules() []rule[bitbucketWork] {
-	const last = "`hash` of the last commit"
-	return []rule[bitbucketWork]{{
-		when: "`new` is a branch, the `repository.mainbranch`, main or master: the commits of each pull request, told by `(pull request #7)` in their messages, and those of none",
-		to:   "change.merged",
-		id: field[bitbucketWork]{doc: "push/12 digits of " + last + ", and /pull/7 of a pull request", from: func(w bitbucketWork) any {
-			if w.number != 0 {
-				return named("push", short(w.last().revision), "pull", w.number)
-			}
-			return named("push", short(w.last().revision))
-		}},
-		time: field[bitbucketWork]{doc: "`date` of the last commit", from: func(w bitbucketWork) any { return w.last().at }},
-		fields: []field[bitbucketWork]{
-			{"change_id", "bitbucket/`repository.full_name`/pull/7 of a pull request, else bitbucket/`repository.full_name`/push/" + last, func(w bitbucketWork) any {
-				if w.number != 0 {
-					return w.entity("pull", w.number)
-				}
-				return w.entity("push", w.last().revision)
-			}},
-			{"repository", "`repository.full_name`", func(w bitbucketWork) any { return w.repository }},
-			{"revision", last, func(w bitbucketWork) any { return w.last().revision }},
-			{"commits", "`hash`, `date`, `author.user.nickname` or the name in `author.raw` of each", func(w bitbucketWork) any { return w.work.data() }},
-			{"merged_at", "`date` of the last commit", func(w bitbucketWork) any { return w.last().at }},
-			{"title", "the first line of the last commit's message, of a merge commit's body", func(w bitbucketWork) any { return w.title }},
-			{"author", "that of the last commit, nobody where it is a merge commit", func(w bitbucketWork) any { return w.work.author() }},
-			{"reverts", "the commit that the last commit's message says it reverts", func(w bitbucketWork) any { return revertedCommit(w.last().message) }},
-		},
-	}}
+func bitbucketPushes() rule[pushed] {
+	return pushes{
+		tool: "bitbucket", repository: "`repository.full_name`", request: "pull",
+		when:     "`new` is a branch, the `repository.mainbranch`, main or master: the commits of each pull request, told by `(pull request #7)` in their messages, and those of none",
+		revision: "`hash`", at: "`date`", author: "`author.user.nickname` or the name in `author.raw`", short: short, shortDoc: "12 digits of ",
+		title:   "the first line of the last commit's message, of a merge commit's body",
+		reverts: func(_ place, message string) string { return revertedCommit(message) },
+	}.rule()
 }
 
 type bitbucketPull struct {
@@ -217,22 +189,15 @@ type bitbucketPull struct {
 		Description string        `json:"description"`
 		Author      bitbucketUser `json:"author"`
 		Updated     string        `json:"updated_on"`
-		Merge       *struct {
+		Merge       struct {
 			Hash string `json:"hash"`
 		} `json:"merge_commit"`
 		Source struct {
-			Commit *struct {
+			Commit struct {
 				Hash string `json:"hash"`
 			} `json:"commit"`
 		} `json:"source"`
 	} `json:"pullrequest"`
-}
-
-func (p *bitbucketPull) revision() string {
-	if p.Pull.Merge == nil {
-		return ""
-	}
-	return p.Pull.Merge.Hash
 }
 
 func bitbucketPullRules() []rule[hook[bitbucketPull]] {
@@ -245,27 +210,15 @@ func bitbucketPullRules() []rule[hook[bitbucketPull]] {
 		{to: "change.merged", id: id("merged"), time: merged, fields: []field[m]{
 			{"change_id", "bitbucket/`repository.full_name`/pull/`pullrequest.id`", func(p m) any { return p.entity("pull", p.said.Pull.ID) }},
 			{"repository", "`repository.full_name`", func(p m) any { return p.repository }},
-			{"revision", "`pullrequest.merge_commit.hash`", func(p m) any { return p.said.revision() }},
-			{"commits", "`pullrequest.source.commit.hash`", func(p m) any {
-				if source := p.said.Pull.Source.Commit; source != nil && source.Hash != "" {
-					return []commitData{{Revision: source.Hash}}
-				}
-				return nil
-			}},
+			{"revision", "`pullrequest.merge_commit.hash`", func(p m) any { return p.said.Pull.Merge.Hash }},
+			{"commits", "`pullrequest.source.commit.hash`", func(p m) any { return tip(p.said.Pull.Source.Commit.Hash) }},
 			{"author", "`pullrequest.author.nickname`, `.display_name`", func(p m) any { return first(p.said.Pull.Author.Nickname, p.said.Pull.Author.Name) }},
 			merged,
 			{"title", "`pullrequest.title`", func(p m) any { return p.said.Pull.Title }},
 			{"reverts", "the commit that `pullrequest.description` says it reverts", func(p m) any { return revertedCommit(p.said.Pull.Description) }},
 		}},
-		{when: "the push that merged it is no change of its own", to: "fact.retracted", id: id("push"), time: merged, fields: []field[m]{
-			{"retracts", "id push/12 digits of `pullrequest.merge_commit.hash`", func(p m) any {
-				if push := named("push", short(p.said.revision())); push != "" {
-					return map[string]string{"source": p.origin, "id": push}
-				}
-				return nil
-			}},
-			fixed[m]("reason", "the push merges a pull request"),
-		}},
+		{when: "the push that merged it is no change of its own", to: "fact.retracted", id: id("push"), time: merged,
+			fields: unsays("12 digits of `pullrequest.merge_commit.hash`", func(p m) string { return short(p.said.Pull.Merge.Hash) })},
 	}
 }
 
@@ -292,36 +245,21 @@ func (s *bitbucketStatus) revision() string {
 
 var bitbucketOutcomes = map[string]string{"SUCCESSFUL": "success", "FAILED": "failure", "STOPPED": "cancelled"}
 
-func bitbucketStatusRules() []rule[hook[bitbucketStatus]] {
-	type m = hook[bitbucketStatus]
-	name := func(s m) string { return first(s.said.Status.Name, s.said.Status.Key) }
-	outcome := func(s m) string { return bitbucketOutcomes[s.said.Status.State] }
-	updated := field[m]{doc: "`commit_status.updated_on`", from: func(s m) any { return bitbucketTime(s.said.Status.Updated) }}
-	id := field[m]{doc: "status/the commit/`commit_status.key`/`commit_status.updated_on`", from: func(s m) any {
-		return named("status", s.said.revision(), s.said.Status.Key, updated.from(s))
-	}}
-	entity := func(name string) field[m] {
-		return field[m]{name, "bitbucket/`repository.full_name`/status/the commit/`commit_status.key`", func(s m) any {
-			return s.entity("status", s.said.revision(), s.said.Status.Key)
-		}}
-	}
-	both := []field[m]{
-		{"revision", "`commit_status.commit.hash`, the commit in `commit_status.links.commit.href`", func(s m) any { return s.said.revision() }},
-		{"outcome", "`commit_status.state`: success of `SUCCESSFUL`, failure of `FAILED`, cancelled of `STOPPED`", func(s m) any { return outcome(s) }},
-		{"duration_ms", "from `commit_status.created_on` to `commit_status.updated_on`", func(s m) any {
-			return between(bitbucketTime(s.said.Status.Created), bitbucketTime(s.said.Status.Updated))
-		}},
-	}
-	const when = "`commit_status.state` is not `INPROGRESS`"
-	return []rule[m]{
-		{when: when + ", and it is no test", to: "build.finished", id: id, time: updated,
-			is: func(s m) bool { return outcome(s) != "" && !isTest(name(s)) },
-			fields: append([]field[m]{entity("build_id"), {"repository", "`repository.full_name`", func(s m) any { return s.repository }},
-				{"started_at", "`commit_status.created_on`", func(s m) any { return bitbucketTime(s.said.Status.Created) }}}, both...)},
-		{when: when + ", and " + testDoc, to: "test.finished", id: id, time: updated,
-			is:     func(s m) bool { return outcome(s) != "" && isTest(name(s)) },
-			fields: append([]field[m]{entity("run_id"), {"suite", "`commit_status.name`, `commit_status.key`", func(s m) any { return name(s) }}}, both...)},
-	}
+func bitbucketStatuses(name string) kind {
+	return ofRuns(name, runs{
+		when: "`commit_status.state` is not `INPROGRESS`", id: "status/the commit/`commit_status.key`/`commit_status.updated_on`",
+		entity: "bitbucket/`repository.full_name`/status/the commit/`commit_status.key`", name: "`commit_status.name`, `commit_status.key`",
+		revision:   "`commit_status.commit.hash`, the commit in `commit_status.links.commit.href`",
+		repository: "`repository.full_name`", outcome: "`commit_status.state`: success of `SUCCESSFUL`, failure of `FAILED`, cancelled of `STOPPED`",
+		started: "`commit_status.created_on`", ended: "`commit_status.updated_on`",
+	}, func(m hook[bitbucketStatus]) run {
+		s := &m.said.Status
+		updated := bitbucketTime(s.Updated)
+		return run{
+			id: named("status", m.said.revision(), s.Key, updated), entity: m.entity("status", m.said.revision(), s.Key), name: first(s.Name, s.Key),
+			revision: m.said.revision(), repository: m.repository, outcome: bitbucketOutcomes[s.State], started: bitbucketTime(s.Created), ended: updated,
+		}
+	})
 }
 
 // bitbucketServerPull is a merged pull request of Data Center.
@@ -362,12 +300,7 @@ func bitbucketServerRules() []rule[hook[bitbucketServerPull]] {
 			{"change_id", "bitbucket/`toRef.repository.project.key`/`toRef.repository.slug`/pull/`pullRequest.id`", func(p m) any { return p.entity("pull", p.said.Pull.ID) }},
 			{"repository", "`toRef.repository.project.key`/`toRef.repository.slug`", func(p m) any { return p.repository }},
 			{"revision", "`pullRequest.properties.mergeCommit.id`", func(p m) any { return p.said.Pull.Properties.Merge.ID }},
-			{"commits", "`pullRequest.fromRef.latestCommit`", func(p m) any {
-				if sha := p.said.Pull.From.LatestCommit; sha != "" {
-					return []commitData{{Revision: sha}}
-				}
-				return nil
-			}},
+			{"commits", "`pullRequest.fromRef.latestCommit`", func(p m) any { return tip(p.said.Pull.From.LatestCommit) }},
 			{"author", "`pullRequest.author.user.name`", func(p m) any { return p.said.Pull.Author.User.Name }},
 			merged,
 			{"title", "`pullRequest.title`", func(p m) any { return p.said.Pull.Title }},

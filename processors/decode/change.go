@@ -102,6 +102,97 @@ func (w work) author() string {
 	return w.last().author
 }
 
+// pushed is one change of a push.
+type pushed struct {
+	place
+	work
+}
+
+// pushesOf are the changes of a push to the branch that counts.
+func pushesOf(from place, commits []commit, mergeOf func(message string) merge) []pushed {
+	var all []pushed
+	for _, w := range works(commits, mergeOf) {
+		all = append(all, pushed{from, w})
+	}
+	return all
+}
+
+// pushes says what becomes of a host's pushes: how it is done, and, for the
+// table, in which fields of a commit things are.
+type pushes struct {
+	tool, repository string // as in ids
+	request          string // what the host calls a pull request, in ids: pull
+	when             string
+	revision, at     string
+	author, paths    string
+	title            string
+	reverts          func(from place, message string) string
+	// short is how the host names a commit in the pull request that a push
+	// merges, and so in the push's id; nil: whole.
+	short    func(revision string) string
+	shortDoc string
+}
+
+func (h pushes) rule() rule[pushed] {
+	if h.short == nil {
+		h.short = func(revision string) string { return revision }
+	}
+	last, at := h.revision+" of the last commit", h.at+" of the last commit"
+	request := "/" + h.request + "/7 of a " + strings.ReplaceAll(h.request, "_", " ")
+	r := rule[pushed]{
+		when: h.when, to: "change.merged",
+		id: field[pushed]{doc: "push/" + h.shortDoc + last + ", and " + request, from: func(p pushed) any {
+			if p.number != 0 {
+				return named("push", h.short(p.last().revision), h.request, p.number)
+			}
+			return named("push", h.short(p.last().revision))
+		}},
+		time: field[pushed]{doc: at, from: func(p pushed) any { return p.last().at }},
+		fields: []field[pushed]{
+			{"change_id", h.tool + "/" + h.repository + request + ", else " + h.tool + "/" + h.repository + "/push/" + last, func(p pushed) any {
+				if p.number != 0 {
+					return p.entity(h.request, p.number)
+				}
+				return p.entity("push", p.last().revision)
+			}},
+			{"repository", h.repository, func(p pushed) any { return p.repository }},
+			{"revision", last, func(p pushed) any { return p.last().revision }},
+			{"commits", h.revision + ", " + h.at + ", " + h.author + " of each", func(p pushed) any { return p.work.data() }},
+			{"merged_at", at, func(p pushed) any { return p.last().at }},
+			{"title", h.title, func(p pushed) any { return p.title }},
+			{"author", "that of the last commit, nobody where it is a merge commit", func(p pushed) any { return p.work.author() }},
+			{"reverts", "what the last commit's message says it reverts", func(p pushed) any { return h.reverts(p.place, p.last().message) }},
+		},
+	}
+	if h.paths != "" {
+		r.fields = append(r.fields, field[pushed]{"paths", h.paths + " of all commits", func(p pushed) any { return p.work.paths() }})
+	}
+	return r
+}
+
+// unsays are the fields of the retraction of a push that merges a pull request:
+// of says which commit it was, under the name that the push's id has it by.
+func unsays[E any](doc string, of func(hook[E]) string) []field[hook[E]] {
+	return []field[hook[E]]{
+		{"retracts", "id push/" + doc, func(m hook[E]) any {
+			push := named("push", of(m))
+			if push == "" {
+				return nil
+			}
+			return map[string]string{"source": m.origin, "id": push}
+		}},
+		fixed[hook[E]]("reason", "the push merges a pull request"),
+	}
+}
+
+// tip is the head of a pull request, a commit besides the one it became.
+func tip(revision string) any {
+	if revision == "" {
+		return nil
+	}
+	return []commitData{{Revision: revision}}
+}
+
 // numbered is what GitHub puts behind the subject of a squash.
 var numbered = regexp.MustCompile(`\s*\(#(\d+)\)\s*$`)
 
@@ -131,22 +222,3 @@ func versionOfRef(ref string) string {
 	}
 	return ref
 }
-
-// Words that say that a run is of tests, and those that say it is more than
-// that. A run that only might be tests is a build.
-var (
-	testWords = []string{"test", "tests", "testing", "pytest", "unittest", "unittests", "e2e", "spec", "specs", "rspec", "junit", "jest"}
-	moreWords = []string{"build", "builds", "compile", "deploy", "deployment", "release", "publish", "package", "lint"}
-	wordEnds  = regexp.MustCompile(`[^0-9a-z]+`)
-)
-
-// isTest tells by its name whether what ran was tests and nothing else.
-func isTest(name string) bool {
-	words := wordEnds.Split(strings.ToLower(name), -1)
-	has := func(list []string) bool {
-		return slices.ContainsFunc(words, func(w string) bool { return slices.Contains(list, w) })
-	}
-	return has(testWords) && !has(moreWords)
-}
-
-const testDoc = "its name has a word such as test, e2e or spec and none such as build, deploy or lint"

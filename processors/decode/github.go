@@ -3,6 +3,7 @@ package decode
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +16,7 @@ import (
 // has too, so that a back-fill says the same facts.
 
 func githubReader() reader {
-	all := append(githubDelivery(), githubFindings()...)
+	all := slices.Concat(githubDelivery(), githubRuns(), githubFindings())
 	read := func(p *payload, s *said) error {
 		var envelope struct {
 			Action     string `json:"action"`
@@ -37,7 +38,11 @@ func githubReader() reader {
 		if envelope.Action != "" {
 			typ += "." + envelope.Action
 		}
-		return s.original(typ, from.origin, "", githubTime(name, p.body))
+		var at time.Time
+		if s.latest == 0 { // no fact tells the time
+			at = githubTime(name, p.body)
+		}
+		return s.original(typ, from.origin, "", at)
 	}
 	return reader{source: "github", read: read, rows: all.rows()}
 }
@@ -54,7 +59,7 @@ func githubTime(name string, body []byte) time.Time {
 	case "pull_request_review":
 		object = "review"
 	case "status":
-		return timeIn(body, "updated_at", "created_at")
+		return objectTime(body, "updated_at", "created_at")
 	}
 	if strings.HasSuffix(name, "_alert") {
 		object = "alert"
@@ -63,34 +68,23 @@ func githubTime(name string, body []byte) time.Time {
 	if json.Unmarshal(body, &objects) != nil {
 		return time.Time{}
 	}
-	return timeIn(objects[object], "updated_at", "submitted_at", "completed_at", "published_at", "created_at")
+	return objectTime(objects[object], "updated_at", "submitted_at", "completed_at", "published_at", "created_at")
 }
 
 func githubDelivery() kinds {
 	return kinds{
-		ofKindEach("push", githubWorks, githubPushRules()...),
+		ofKindEach("push", githubWorks, githubPushes()),
 		ofKind("pull_request", githubPullRules()...),
 		ofKind("pull_request_review", githubReviewRules()...),
 		ofKind("deployment", githubStarted()),
 		ofKind("deployment_status", githubStatusRules()...),
-		ofKind("workflow_run", githubRunRules()...),
-		ofKind("workflow_job", githubJobRules()...),
-		ofKind("check_run", githubCheckRules()...),
-		ofKind("check_suite", githubSuiteRules()...),
-		ofKind("status", githubCommitStatusRules()...),
 		ofKind("release", githubReleaseRules()...),
 		ofKind("issues", githubIssueRules()...),
 	}
 }
 
-// githubWork is one change of a push.
-type githubWork struct {
-	hook[github.PushEvent]
-	work
-}
-
 // githubWorks are the changes that a push brings to the default branch.
-func githubWorks(m hook[github.PushEvent]) []githubWork {
+func githubWorks(m hook[github.PushEvent]) []pushed {
 	push := &m.said
 	branch := first(push.GetRepo().GetDefaultBranch(), push.GetRepo().GetMasterBranch())
 	if branch == "" || push.GetRef() != "refs/heads/"+branch || push.GetDeleted() {
@@ -111,11 +105,7 @@ func githubWorks(m hook[github.PushEvent]) []githubWork {
 		}
 		commits = append(commits, one)
 	}
-	var all []githubWork
-	for _, w := range works(commits, githubMergeOf) {
-		all = append(all, githubWork{m, w})
-	}
-	return all
+	return pushesOf(m.place, commits, githubMergeOf)
 }
 
 var githubMerge = regexp.MustCompile(`^Merge pull request #(\d+) from `)
@@ -135,35 +125,14 @@ func githubMergeOf(message string) (m merge) {
 	return m
 }
 
-func githubPushRules() []rule[githubWork] {
-	const last = "`id` of the last commit"
-	return []rule[githubWork]{{
-		when: "to the default branch: the commits of each pull request, told by `Merge pull request #7 from` and `(#7)` in their messages, and those of none",
-		to:   "change.merged",
-		id: field[githubWork]{doc: "push/" + last + ", and /pull/7 of a pull request", from: func(w githubWork) any {
-			if w.number != 0 {
-				return named("push", w.last().revision, "pull", w.number)
-			}
-			return named("push", w.last().revision)
-		}},
-		time: field[githubWork]{doc: "`timestamp` of the last commit", from: func(w githubWork) any { return w.last().at }},
-		fields: []field[githubWork]{
-			{"change_id", "github/`repository.full_name`/pull/7 of a pull request, else github/`repository.full_name`/push/" + last, func(w githubWork) any {
-				if w.number != 0 {
-					return w.entity("pull", w.number)
-				}
-				return w.entity("push", w.last().revision)
-			}},
-			{"repository", "`repository.full_name`", func(w githubWork) any { return w.repository }},
-			{"revision", last, func(w githubWork) any { return w.last().revision }},
-			{"commits", "`id`, `timestamp`, `author.username` or `author.name` of each", func(w githubWork) any { return w.work.data() }},
-			{"merged_at", "`timestamp` of the last commit", func(w githubWork) any { return w.last().at }},
-			{"title", "the first line of the last commit's message without `(#7)`, of a merge commit's body", func(w githubWork) any { return w.title }},
-			{"author", "that of the last commit, nobody where it is a merge commit", func(w githubWork) any { return w.work.author() }},
-			{"paths", "`added`, `modified`, `removed` of all commits", func(w githubWork) any { return w.work.paths() }},
-			{"reverts", "what the last commit's message says it reverts", func(w githubWork) any { return githubReverts(w.place, w.last().message) }},
-		},
-	}}
+func githubPushes() rule[pushed] {
+	return pushes{
+		tool: "github", repository: "`repository.full_name`", request: "pull",
+		when:     "to the default branch: the commits of each pull request, told by `Merge pull request #7 from` and `(#7)` in their messages, and those of none",
+		revision: "`id`", at: "`timestamp`", author: "`author.username` or `author.name`", paths: "`added`, `modified`, `removed`",
+		title:   "the first line of the last commit's message without `(#7)`, of a merge commit's body",
+		reverts: func(from place, message string) string { return githubReverts(from, message) },
+	}.rule()
 }
 
 // GitHub's button writes `Reverts octo/shop#7` into the new pull request.
@@ -218,12 +187,7 @@ func githubPullRules() []rule[hook[githubPull]] {
 	const when = "`action` is `closed` and `pull_request.merged_at` is stated"
 	return []rule[m]{
 		{when: when, is: merged, to: "change.merged", id: id("merged"), time: mergedAt, fields: change(
-			field[m]{"commits", "`pull_request.head.sha`", func(p m) any {
-				if sha := p.said.PullRequest.GetHead().GetSHA(); sha != "" {
-					return []commitData{{Revision: sha}}
-				}
-				return nil
-			}},
+			field[m]{"commits", "`pull_request.head.sha`", func(p m) any { return tip(p.said.PullRequest.GetHead().GetSHA()) }},
 			field[m]{"author", "`pull_request.user.login`", func(p m) any { return p.said.PullRequest.GetUser().GetLogin() }},
 			field[m]{"title", "`pull_request.title`", func(p m) any { return p.said.PullRequest.GetTitle() }},
 			field[m]{"reverts", "what `body` and `title` say: `Reverts octo/shop#7`, `This reverts commit 1a2b...`, `Revert \"... (#7)\"`", func(p m) any {
@@ -245,16 +209,7 @@ func githubPullRules() []rule[hook[githubPull]] {
 			fields: change(field[m]{"paths", "`filename` and `previous_filename` of each", func(p m) any { return githubPaths(p.said.Files) }})},
 		{ // A rebase, or a message of somebody's own, says nothing of a pull request.
 			when: when + ": the push that merged it is no change of its own", is: merged, to: "fact.retracted", id: id("push"), time: mergedAt,
-			fields: []field[m]{
-				{"retracts", "id push/`pull_request.merge_commit_sha`", func(p m) any {
-					push := named("push", p.said.PullRequest.GetMergeCommitSHA())
-					if push == "" {
-						return nil
-					}
-					return map[string]string{"source": p.origin, "id": push}
-				}},
-				fixed[m]("reason", "the push merges a pull request"),
-			}},
+			fields: unsays("`pull_request.merge_commit_sha`", func(p m) string { return p.said.PullRequest.GetMergeCommitSHA() })},
 	}
 }
 
@@ -448,169 +403,94 @@ var githubOutcomes = map[string]string{
 	"cancelled": "cancelled", "neutral": "neutral",
 }
 
-const githubOutcomeDoc = ": `success`, `neutral`, `cancelled`; failure of `failure`, `error`, `timed_out`, `startup_failure`"
-
-// githubRan is something that ran over a revision.
-type githubRan[P any] struct {
-	when     string
-	id       field[P]
-	name     func(P) string
-	nameDoc  string
-	entity   field[P]
-	revision field[P]
-	end      func(P) string // the conclusion, empty: not ended
-	endDoc   string
-	started  func(P) time.Time
-	ended    field[P]
-	repo     func(P) string
-}
-
-// rules are a build's and a test's: by its name it is one of them.
-func (g githubRan[P]) rules(startedDoc string) []rule[P] {
-	outcome := field[P]{"outcome", g.endDoc + githubOutcomeDoc, func(p P) any { return githubOutcomes[g.end(p)] }}
-	ran := func(p P) bool { return githubOutcomes[g.end(p)] != "" }
-	as := func(f field[P], name string) field[P] { f.name = name; return f }
-	repository := field[P]{"repository", "`repository.full_name`", func(p P) any { return g.repo(p) }}
-	timing := []field[P]{{"duration_ms", "from " + startedDoc + " to " + g.ended.doc, func(p P) any {
-		end, _ := g.ended.from(p).(time.Time)
-		return between(g.started(p), end)
-	}}}
-	build := []field[P]{as(g.entity, "build_id"), repository, as(g.revision, "revision"), outcome}
-	test := []field[P]{as(g.entity, "run_id"), {"suite", g.nameDoc, func(p P) any { return g.name(p) }}, as(g.revision, "revision"), outcome}
-	if startedDoc != "" {
-		build = append(build, field[P]{"started_at", startedDoc, func(p P) any { return g.started(p) }})
-		build, test = append(build, timing...), append(test, timing...)
+// githubOutcome is that of a conclusion, empty where the action says that it
+// isn't the last word.
+func githubOutcome(action, conclusion string) string {
+	if action != "completed" {
+		return ""
 	}
-	return []rule[P]{
-		{when: g.when + ", and it is no test", is: func(p P) bool { return ran(p) && !isTest(g.name(p)) }, to: "build.finished", id: g.id, time: g.ended, fields: build},
-		{when: g.when + ", and " + testDoc, is: func(p P) bool { return ran(p) && isTest(g.name(p)) }, to: "test.finished", id: g.id, time: g.ended, fields: test},
+	return githubOutcomes[conclusion]
+}
+
+const (
+	githubOutcomeDoc = ": `success`, `neutral`, `cancelled`; failure of `failure`, `error`, `timed_out`, `startup_failure`"
+	githubCompleted  = "`action` is `completed`"
+	githubIn         = "github/`repository.full_name`/"
+)
+
+func githubRuns() kinds {
+	return kinds{
+		ofRuns("workflow_run", runs{
+			when: githubCompleted, id: "run/`workflow_run.id`/attempt/`workflow_run.run_attempt`", entity: githubIn + "check-suite/`workflow_run.check_suite_id`",
+			name: "`workflow_run.name`, the name of the file in `workflow_run.path`", revision: "`workflow_run.head_sha`", repository: "`repository.full_name`",
+			outcome: "`workflow_run.conclusion`" + githubOutcomeDoc, started: "`workflow_run.run_started_at`", ended: "`workflow_run.updated_at`",
+		}, func(m hook[github.WorkflowRunEvent]) run {
+			w := m.said.GetWorkflowRun()
+			return run{
+				id:     named("run", w.GetID(), "attempt", max(w.GetRunAttempt(), 1)),
+				entity: first(m.entity("check-suite", w.GetCheckSuiteID()), m.entity("run", w.GetID())),
+				name:   first(w.GetName(), githubFile(w.GetPath())), revision: w.GetHeadSHA(), repository: m.repository,
+				outcome: githubOutcome(m.said.GetAction(), w.GetConclusion()), started: w.GetRunStartedAt().Time, ended: w.GetUpdatedAt().Time,
+			}
+		}),
+		// A job of a workflow is a check run of the same number, name and times:
+		// hooks for both say one fact.
+		ofRuns("workflow_job", githubCheck("workflow_job"), func(m hook[github.WorkflowJobEvent]) run {
+			j := m.said.GetWorkflowJob()
+			return run{
+				id: named("check-run", j.GetID()), entity: m.entity("check-run", j.GetID()), name: j.GetName(), revision: j.GetHeadSHA(), repository: m.repository,
+				outcome: githubOutcome(m.said.GetAction(), j.GetConclusion()), started: j.GetStartedAt().Time, ended: j.GetCompletedAt().Time,
+			}
+		}),
+		ofRuns("check_run", githubCheck("check_run"), func(m hook[github.CheckRunEvent]) run {
+			c := m.said.GetCheckRun()
+			return run{
+				id: named("check-run", c.GetID()), entity: m.entity("check-run", c.GetID()), name: c.GetName(), revision: c.GetHeadSHA(), repository: m.repository,
+				outcome: githubOutcome(m.said.GetAction(), c.GetConclusion()), started: c.GetStartedAt().Time, ended: c.GetCompletedAt().Time,
+			}
+		}),
+		ofRuns("check_suite", runs{
+			when: githubCompleted + ", `check_suite.app.slug` is not `github-actions` (workflow_run is the same with its times)",
+			id:   "check-suite/`check_suite.id`/`check_suite.updated_at`", entity: githubIn + "check-suite/`check_suite.id`",
+			name: "`check_suite.app.name`", revision: "`check_suite.head_sha`", repository: "`repository.full_name`",
+			outcome: "`check_suite.conclusion`" + githubOutcomeDoc, ended: "`check_suite.updated_at`",
+		}, func(m hook[github.CheckSuiteEvent]) run {
+			c := m.said.GetCheckSuite()
+			r := run{
+				id: named("check-suite", c.GetID(), c.GetUpdatedAt().Time), entity: m.entity("check-suite", c.GetID()), name: c.GetApp().GetName(),
+				revision: c.GetHeadSHA(), repository: m.repository, ended: c.GetUpdatedAt().Time,
+			}
+			if c.GetApp().GetSlug() != "github-actions" {
+				r.outcome = githubOutcome(m.said.GetAction(), c.GetConclusion())
+			}
+			return r
+		}),
+		ofRuns("status", runs{
+			when: "`state` is not `pending`", id: "status/`id`", entity: githubIn + "status/`sha`/`context`", name: "`context`", revision: "`sha`",
+			repository: "`repository.full_name`", outcome: "`state`" + githubOutcomeDoc, ended: "`updated_at`",
+		}, func(m hook[github.StatusEvent]) run {
+			return run{
+				id: named("status", m.said.GetID()), entity: m.entity("status", m.said.GetSHA(), m.said.GetContext()), name: m.said.GetContext(),
+				revision: m.said.GetSHA(), repository: m.repository, outcome: githubOutcomes[m.said.GetState()], ended: m.said.GetUpdatedAt().Time,
+			}
+		}),
 	}
 }
 
-const githubCompleted = "`action` is `completed`"
-
-func githubRunRules() []rule[hook[github.WorkflowRunEvent]] {
-	type m = hook[github.WorkflowRunEvent]
-	run := func(r m) *github.WorkflowRun { return r.said.GetWorkflowRun() }
-	return githubRan[m]{
-		when: githubCompleted,
-		id: field[m]{doc: "run/`workflow_run.id`/attempt/`workflow_run.run_attempt`", from: func(r m) any {
-			return named("run", run(r).GetID(), "attempt", max(run(r).GetRunAttempt(), 1))
-		}},
-		name: func(r m) string {
-			file := run(r).GetPath()
-			file = file[strings.LastIndexByte(file, '/')+1:]
-			base, _, _ := strings.Cut(file, ".")
-			return first(run(r).GetName(), base)
-		},
-		nameDoc: "`workflow_run.name`, the name of the file in `workflow_run.path`",
-		entity: field[m]{doc: "github/`repository.full_name`/check-suite/`workflow_run.check_suite_id`", from: func(r m) any {
-			return first(r.entity("check-suite", run(r).GetCheckSuiteID()), r.entity("run", run(r).GetID()))
-		}},
-		revision: field[m]{doc: "`workflow_run.head_sha`", from: func(r m) any { return run(r).GetHeadSHA() }},
-		end: func(r m) string {
-			if r.said.GetAction() != "completed" {
-				return ""
-			}
-			return run(r).GetConclusion()
-		},
-		endDoc:  "`workflow_run.conclusion`",
-		started: func(r m) time.Time { return run(r).GetRunStartedAt().Time },
-		ended:   field[m]{doc: "`workflow_run.updated_at`", from: func(r m) any { return run(r).GetUpdatedAt().Time }},
-		repo:    func(r m) string { return r.repository },
-	}.rules("`workflow_run.run_started_at`")
+// githubFile is the name of a workflow's file, which names a workflow that has
+// no name.
+func githubFile(path string) string {
+	base, _, _ := strings.Cut(path[strings.LastIndexByte(path, '/')+1:], ".")
+	return base
 }
 
-// A job of a workflow is a check run of the same number, name and times: hooks
-// for both say one fact.
-func githubJobRules() []rule[hook[github.WorkflowJobEvent]] {
-	type m = hook[github.WorkflowJobEvent]
-	job := func(j m) *github.WorkflowJob { return j.said.GetWorkflowJob() }
-	return githubRan[m]{
-		when: githubCompleted,
-		id:   field[m]{doc: "check-run/`workflow_job.id`", from: func(j m) any { return named("check-run", job(j).GetID()) }},
-		name: func(j m) string { return job(j).GetName() }, nameDoc: "`workflow_job.name`",
-		entity: field[m]{doc: "github/`repository.full_name`/check-run/`workflow_job.id`", from: func(j m) any {
-			return j.entity("check-run", job(j).GetID())
-		}},
-		revision: field[m]{doc: "`workflow_job.head_sha`", from: func(j m) any { return job(j).GetHeadSHA() }},
-		end: func(j m) string {
-			if j.said.GetAction() != "completed" {
-				return ""
-			}
-			return job(j).GetConclusion()
-		},
-		endDoc:  "`workflow_job.conclusion`",
-		started: func(j m) time.Time { return job(j).GetStartedAt().Time },
-		ended:   field[m]{doc: "`workflow_job.completed_at`", from: func(j m) any { return job(j).GetCompletedAt().Time }},
-		repo:    func(j m) string { return j.repository },
-	}.rules("`workflow_job.started_at`")
-}
-
-func githubCheckRules() []rule[hook[github.CheckRunEvent]] {
-	type m = hook[github.CheckRunEvent]
-	run := func(c m) *github.CheckRun { return c.said.GetCheckRun() }
-	return githubRan[m]{
-		when: githubCompleted,
-		id:   field[m]{doc: "check-run/`check_run.id`", from: func(c m) any { return named("check-run", run(c).GetID()) }},
-		name: func(c m) string { return run(c).GetName() }, nameDoc: "`check_run.name`",
-		entity: field[m]{doc: "github/`repository.full_name`/check-run/`check_run.id`", from: func(c m) any {
-			return c.entity("check-run", run(c).GetID())
-		}},
-		revision: field[m]{doc: "`check_run.head_sha`", from: func(c m) any { return run(c).GetHeadSHA() }},
-		end: func(c m) string {
-			if c.said.GetAction() != "completed" {
-				return ""
-			}
-			return run(c).GetConclusion()
-		},
-		endDoc:  "`check_run.conclusion`",
-		started: func(c m) time.Time { return run(c).GetStartedAt().Time },
-		ended:   field[m]{doc: "`check_run.completed_at`", from: func(c m) any { return run(c).GetCompletedAt().Time }},
-		repo:    func(c m) string { return c.repository },
-	}.rules("`check_run.started_at`")
-}
-
-func githubSuiteRules() []rule[hook[github.CheckSuiteEvent]] {
-	type m = hook[github.CheckSuiteEvent]
-	suite := func(c m) *github.CheckSuite { return c.said.GetCheckSuite() }
-	return githubRan[m]{
-		when: githubCompleted + ", `check_suite.app.slug` is not `github-actions` (workflow_run is the same with its times)",
-		id: field[m]{doc: "check-suite/`check_suite.id`/`check_suite.updated_at`", from: func(c m) any {
-			return named("check-suite", suite(c).GetID(), suite(c).GetUpdatedAt().Time)
-		}},
-		name: func(c m) string { return suite(c).GetApp().GetName() }, nameDoc: "`check_suite.app.name`",
-		entity: field[m]{doc: "github/`repository.full_name`/check-suite/`check_suite.id`", from: func(c m) any {
-			return c.entity("check-suite", suite(c).GetID())
-		}},
-		revision: field[m]{doc: "`check_suite.head_sha`", from: func(c m) any { return suite(c).GetHeadSHA() }},
-		end: func(c m) string {
-			if c.said.GetAction() != "completed" || suite(c).GetApp().GetSlug() == "github-actions" {
-				return ""
-			}
-			return suite(c).GetConclusion()
-		},
-		endDoc: "`check_suite.conclusion`",
-		ended:  field[m]{doc: "`check_suite.updated_at`", from: func(c m) any { return suite(c).GetUpdatedAt().Time }},
-		repo:   func(c m) string { return c.repository },
-	}.rules("")
-}
-
-func githubCommitStatusRules() []rule[hook[github.StatusEvent]] {
-	type m = hook[github.StatusEvent]
-	return githubRan[m]{
-		when: "`state` is not `pending`",
-		id:   field[m]{doc: "status/`id`", from: func(s m) any { return named("status", s.said.GetID()) }},
-		name: func(s m) string { return s.said.GetContext() }, nameDoc: "`context`",
-		entity: field[m]{doc: "github/`repository.full_name`/status/`sha`/`context`", from: func(s m) any {
-			return s.entity("status", s.said.GetSHA(), s.said.GetContext())
-		}},
-		revision: field[m]{doc: "`sha`", from: func(s m) any { return s.said.GetSHA() }},
-		end:      func(s m) string { return s.said.GetState() },
-		endDoc:   "`state`",
-		ended:    field[m]{doc: "`updated_at`", from: func(s m) any { return s.said.GetUpdatedAt().Time }},
-		repo:     func(s m) string { return s.repository },
-	}.rules("")
+// githubCheck are the fields that jobs and check runs have alike.
+func githubCheck(object string) runs {
+	return runs{
+		when: githubCompleted, id: "check-run/`" + object + ".id`", entity: githubIn + "check-run/`" + object + ".id`",
+		name: "`" + object + ".name`", revision: "`" + object + ".head_sha`", repository: "`repository.full_name`",
+		outcome: "`" + object + ".conclusion`" + githubOutcomeDoc, started: "`" + object + ".started_at`", ended: "`" + object + ".completed_at`",
+	}
 }
 
 func githubReleaseRules() []rule[hook[github.ReleaseEvent]] {

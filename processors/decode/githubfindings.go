@@ -7,79 +7,93 @@ import (
 	"github.com/google/go-github/v88/github"
 )
 
+// What happens to an alert of one of GitHub's scanners.
+const (
+	alertOpened     = "opened"
+	alertReopened   = "reopened"
+	alertRemediated = "remediated"
+	alertAccepted   = "accepted"
+)
+
 // githubAlert is what the alerts of GitHub's scanners have in common.
 type githubAlert struct {
 	place
+	path   string // of the finding's id: dependabot
 	number any    // of the alert; 0: not stated
-	path   string // of the finding: dependabot
+	stage  string // empty: nothing that a fact is made of
 	rule   string
 	// severity in our words, artifact as a package URL.
-	severity, artifact, url  string
-	created, updated         time.Time
-	remediated, accepted     bool // what the action means
-	remediatedAt, acceptedAt time.Time
-	received                 time.Time
-	opens, reopens           bool
+	severity, artifact, url                string
+	created, updated, remediated, accepted time.Time
+	received                               time.Time
 }
 
 // githubAlerts is a kind of alerts: how one is read, and what of it is used,
 // in words, for the table.
 type githubAlerts[E any] struct {
-	name, path, kind                    string
-	opens, reopens, remediates, accepts string // when
-	rule, severity, artifact            string
-	remediatedAt, acceptedAt            string
-	read                                func(m hook[E]) githubAlert
+	name   string // of the event
+	events string // what ids of events begin with
+	path   string // of the finding's id
+	kind   string // of the finding
+	// stages says when an alert is opened, reopened, remediated, accepted.
+	stages                   map[string]string
+	rule, severity, artifact string
+	acceptedAt               string
+	remediatedAt             string
+	read                     func(m hook[E]) githubAlert
 }
 
 func (k githubAlerts[E]) of() kind {
-	type m = githubAlert
-	at := func(doc string, of func(m) time.Time) field[m] {
-		return field[m]{doc: doc, from: func(a m) any { return of(a) }}
-	}
-	// An alert without the time of what happened, as old versions of GitHub
-	// send: when it was taken must do, and its name does without.
-	taken := func(doc string, of func(m) time.Time) field[m] {
-		return at("`alert."+doc+"`, when it was taken", func(a m) time.Time {
-			if t := of(a); !t.IsZero() {
-				return t
-			}
-			return a.received
-		})
-	}
-	id := func(what, doc string, of func(m) time.Time) field[m] {
-		return field[m]{doc: k.path + "/`alert.number`/" + what + "/`alert." + doc + "`", from: func(a m) any {
-			return first(named(a.path, a.number, what, of(a)), named(a.path, a.number, what))
-		}}
-	}
-	fields := []field[m]{
-		{"finding_id", "github/`repository.full_name`/" + k.path + "/`alert.number`", func(a m) any { return a.entity(a.path, a.number) }},
-		fixed[m]("kind", k.kind),
-		{"rule", k.rule, func(a m) any { return a.rule }},
-		{"severity", k.severity, func(a m) any { return a.severity }},
-		{"repository", "`repository.full_name`", func(a m) any { return a.repository }},
-		{"first_seen", "`alert.created_at`", func(a m) any { return a.created }},
-		{"evidence_url", "`alert.html_url`", func(a m) any { return a.url }},
+	fields := []field[githubAlert]{
+		{"finding_id", "github/`repository.full_name`/" + k.path + "/`alert.number`", func(a githubAlert) any { return a.entity(a.path, a.number) }},
+		fixed[githubAlert]("kind", k.kind),
+		{"rule", k.rule, func(a githubAlert) any { return a.rule }},
+		{"severity", k.severity, func(a githubAlert) any { return a.severity }},
+		{"repository", "`repository.full_name`", func(a githubAlert) any { return a.repository }},
+		{"first_seen", "`alert.created_at`", func(a githubAlert) any { return a.created }},
+		{"evidence_url", "`alert.html_url`", func(a githubAlert) any { return a.url }},
 	}
 	if k.artifact != "" {
-		fields = append(fields, field[m]{"artifact", k.artifact, func(a m) any { return a.artifact }})
+		fields = append(fields, field[githubAlert]{"artifact", k.artifact, func(a githubAlert) any { return a.artifact }})
 	}
-	created := func(a m) time.Time { return a.created }
-	updated := func(a m) time.Time { return a.updated }
-	remediated := func(a m) time.Time { return a.remediatedAt }
-	accepted := func(a m) time.Time { return a.acceptedAt }
-	opened := field[m]{doc: k.path + "/`alert.number`/opened", from: func(a m) any { return named(a.path, a.number, "opened") }}
-	return ofKindEach(k.name, func(e hook[E]) []m { return []m{k.read(e)} },
-		rule[m]{when: k.opens, is: func(a m) bool { return a.opens }, to: "finding.opened", id: opened, time: at("`alert.created_at`", created), fields: fields},
-		rule[m]{when: k.reopens, is: func(a m) bool { return a.reopens }, to: "finding.opened", id: id("opened", "updated_at", updated), time: taken("updated_at", updated), fields: fields},
-		rule[m]{when: k.remediates, is: func(a m) bool { return a.remediated }, to: "finding.remediated", id: id("remediated", k.remediatedAt, remediated), time: taken(k.remediatedAt, remediated), fields: fields},
-		rule[m]{when: k.accepts, is: func(a m) bool { return a.accepted }, to: "finding.accepted", id: id("accepted", k.acceptedAt, accepted), time: taken(k.acceptedAt, accepted), fields: fields},
-	)
-}
-
-// alertOf has what all messages with alerts have.
-func alertOf[E any](m hook[E], path string, number int) githubAlert {
-	return githubAlert{place: m.place, path: path, number: number, received: m.received.Time()}
+	opened := rule[githubAlert]{
+		to: "finding.opened", fields: fields,
+		id:   field[githubAlert]{doc: k.events + "/`alert.number`/opened", from: func(a githubAlert) any { return named(k.events, a.number, alertOpened) }},
+		time: field[githubAlert]{doc: "`alert.created_at`", from: func(a githubAlert) any { return a.created }},
+	}
+	// What comes after may come again, so the id has its moment. Old versions of
+	// GitHub state none: when it was taken must do, and the id does without.
+	later := func(stage, to, doc string, of func(githubAlert) time.Time) rule[githubAlert] {
+		return rule[githubAlert]{
+			to: to, fields: fields,
+			id: field[githubAlert]{doc: k.events + "/`alert.number`/" + stage + "/" + doc, from: func(a githubAlert) any {
+				return first(named(k.events, a.number, stage, of(a)), named(k.events, a.number, stage))
+			}},
+			time: field[githubAlert]{doc: doc + ", when it was taken", from: func(a githubAlert) any {
+				if t := of(a); !t.IsZero() {
+					return t
+				}
+				return a.received
+			}},
+		}
+	}
+	rules := map[string]rule[githubAlert]{
+		alertOpened:     opened,
+		alertReopened:   later(alertReopened, "finding.opened", "`alert.updated_at`", func(a githubAlert) time.Time { return a.updated }),
+		alertRemediated: later(alertRemediated, "finding.remediated", k.remediatedAt, func(a githubAlert) time.Time { return a.remediated }),
+		alertAccepted:   later(alertAccepted, "finding.accepted", k.acceptedAt, func(a githubAlert) time.Time { return a.accepted }),
+	}
+	var all []rule[githubAlert]
+	for _, stage := range [...]string{alertOpened, alertReopened, alertRemediated, alertAccepted} {
+		r := rules[stage]
+		r.when, r.is = k.stages[stage], func(a githubAlert) bool { return a.stage == stage }
+		all = append(all, r)
+	}
+	return ofKindEach(k.name, func(m hook[E]) []githubAlert {
+		a := k.read(m)
+		a.place, a.path, a.received = m.place, first(a.path, k.path), m.received.Time()
+		return []githubAlert{a}
+	}, all...)
 }
 
 func githubFindings() kinds {
@@ -87,50 +101,53 @@ func githubFindings() kinds {
 }
 
 func githubCodeScanning() githubAlerts[github.CodeScanningAlertEvent] {
+	stages := map[string]string{"created": alertOpened, "reopened": alertReopened, "reopened_by_user": alertReopened, "fixed": alertRemediated, "closed_by_user": alertAccepted}
 	return githubAlerts[github.CodeScanningAlertEvent]{
-		name: "code_scanning_alert", path: "code-scanning", kind: "vulnerability",
-		opens: "`action` is `created`", reopens: "`action` is `reopened` or `reopened_by_user`",
-		remediates: "`action` is `fixed`", accepts: "`action` is `closed_by_user`",
+		name: "code_scanning_alert", events: "code-scanning", path: "code-scanning", kind: "vulnerability",
+		stages: map[string]string{
+			alertOpened: "`action` is `created`", alertReopened: "`action` is `reopened` or `reopened_by_user`",
+			alertRemediated: "`action` is `fixed`", alertAccepted: "`action` is `closed_by_user`",
+		},
 		rule:         "`alert.rule.id`",
 		severity:     "`alert.rule.security_severity_level`, else `alert.rule.severity`: high of `error`, medium of `warning`, low of `note`, info of `none`",
-		remediatedAt: "fixed_at", acceptedAt: "dismissed_at",
+		remediatedAt: "`alert.fixed_at`", acceptedAt: "`alert.dismissed_at`",
 		read: func(m hook[github.CodeScanningAlertEvent]) githubAlert {
-			alert, action := m.said.GetAlert(), m.said.GetAction()
-			a := alertOf(m, "code-scanning", alert.GetNumber())
-			a.opens, a.reopens = action == "created", action == "reopened" || action == "reopened_by_user"
-			a.remediated, a.accepted = action == "fixed", action == "closed_by_user"
-			a.rule, a.url = first(alert.GetRule().GetID(), alert.GetRuleID()), alert.GetHTMLURL()
-			a.severity = hostSeverity(first(alert.GetRule().GetSecuritySeverityLevel(), alert.GetRule().GetSeverity(), alert.GetRuleSeverity()))
-			a.created, a.updated = alert.GetCreatedAt().Time, alert.GetUpdatedAt().Time
-			a.remediatedAt, a.acceptedAt = alert.GetFixedAt().Time, alert.GetDismissedAt().Time
-			return a
+			alert := m.said.GetAlert()
+			return githubAlert{
+				number: alert.GetNumber(), stage: stages[m.said.GetAction()], rule: first(alert.GetRule().GetID(), alert.GetRuleID()), url: alert.GetHTMLURL(),
+				severity: hostSeverity(first(alert.GetRule().GetSecuritySeverityLevel(), alert.GetRule().GetSeverity(), alert.GetRuleSeverity())),
+				created:  alert.GetCreatedAt().Time, updated: alert.GetUpdatedAt().Time, remediated: alert.GetFixedAt().Time, accepted: alert.GetDismissedAt().Time,
+			}
 		},
 	}
 }
 
 func githubDependabot() githubAlerts[github.DependabotAlertEvent] {
+	stages := map[string]string{
+		"created": alertOpened, "reopened": alertReopened, "auto_reopened": alertReopened, "reintroduced": alertReopened,
+		"fixed": alertRemediated, "dismissed": alertAccepted, "auto_dismissed": alertAccepted,
+	}
 	return githubAlerts[github.DependabotAlertEvent]{
-		name: "dependabot_alert", path: "dependabot", kind: "vulnerability",
-		opens: "`action` is `created`", reopens: "`action` is `reopened`, `auto_reopened` or `reintroduced`",
-		remediates: "`action` is `fixed`", accepts: "`action` is `dismissed` or `auto_dismissed`",
+		name: "dependabot_alert", events: "dependabot", path: "dependabot", kind: "vulnerability",
+		stages: map[string]string{
+			alertOpened: "`action` is `created`", alertReopened: "`action` is `reopened`, `auto_reopened` or `reintroduced`",
+			alertRemediated: "`action` is `fixed`", alertAccepted: "`action` is `dismissed` or `auto_dismissed`",
+		},
 		rule:         "`alert.security_advisory.cve_id`, else `ghsa_id`",
 		severity:     "`alert.security_vulnerability.severity`, else that of the advisory",
 		artifact:     "the package URL of `alert.dependency.package`, without a version: none is stated",
-		remediatedAt: "fixed_at", acceptedAt: "dismissed_at`, `auto_dismissed_at",
+		remediatedAt: "`alert.fixed_at`", acceptedAt: "`alert.dismissed_at`, `alert.auto_dismissed_at`",
 		read: func(m hook[github.DependabotAlertEvent]) githubAlert {
-			alert, action := m.said.GetAlert(), m.said.GetAction()
-			a := alertOf(m, "dependabot", alert.GetNumber())
-			a.opens, a.reopens = action == "created", has([]string{"reopened", "auto_reopened", "reintroduced"}, action)
-			a.remediated, a.accepted = action == "fixed", action == "dismissed" || action == "auto_dismissed"
-			advisory := alert.GetSecurityAdvisory()
-			a.rule, a.url = first(advisory.GetCVEID(), advisory.GetGHSAID()), alert.GetHTMLURL()
-			a.severity = hostSeverity(first(alert.GetSecurityVulnerability().GetSeverity(), advisory.GetSeverity()))
-			dependency := alert.GetDependency().GetPackage()
-			a.artifact = githubPackage(dependency.GetEcosystem(), dependency.GetName())
-			a.created, a.updated = alert.GetCreatedAt().Time, alert.GetUpdatedAt().Time
-			a.remediatedAt, a.acceptedAt = alert.GetFixedAt().Time, alert.GetDismissedAt().Time
-			if a.acceptedAt.IsZero() {
-				a.acceptedAt = alert.GetAutoDismissedAt().Time
+			alert := m.said.GetAlert()
+			advisory, dependency := alert.GetSecurityAdvisory(), alert.GetDependency().GetPackage()
+			a := githubAlert{
+				number: alert.GetNumber(), stage: stages[m.said.GetAction()], rule: first(advisory.GetCVEID(), advisory.GetGHSAID()), url: alert.GetHTMLURL(),
+				severity: hostSeverity(first(alert.GetSecurityVulnerability().GetSeverity(), advisory.GetSeverity())),
+				artifact: githubPackage(dependency.GetEcosystem(), dependency.GetName()),
+				created:  alert.GetCreatedAt().Time, updated: alert.GetUpdatedAt().Time, remediated: alert.GetFixedAt().Time, accepted: alert.GetDismissedAt().Time,
+			}
+			if a.accepted.IsZero() {
+				a.accepted = alert.GetAutoDismissedAt().Time
 			}
 			return a
 		},
@@ -157,29 +174,44 @@ func githubPackage(ecosystem, name string) string {
 }
 
 func githubSecrets() githubAlerts[github.SecretScanningAlertEvent] {
-	ended := []string{"revoked"}
 	return githubAlerts[github.SecretScanningAlertEvent]{
-		name: "secret_scanning_alert", path: "secret-scanning", kind: "secret",
-		opens: "`action` is `created`", reopens: "`action` is `reopened`",
-		remediates: "`action` is `resolved`, `alert.resolution` is `revoked`", accepts: "`action` is `resolved`, `alert.resolution` is anything else",
+		name: "secret_scanning_alert", events: "secret-scanning", path: "secret-scanning", kind: "secret",
+		stages: map[string]string{
+			alertOpened: "`action` is `created`", alertReopened: "`action` is `reopened`",
+			alertRemediated: "`action` is `resolved`, `alert.resolution` is `revoked`",
+			alertAccepted:   "`action` is `resolved`, `alert.resolution` is anything else",
+		},
 		rule: "`alert.secret_type`", severity: "\"high\": none is stated",
-		remediatedAt: "resolved_at", acceptedAt: "resolved_at",
+		remediatedAt: "`alert.resolved_at`", acceptedAt: "`alert.resolved_at`",
 		read: func(m hook[github.SecretScanningAlertEvent]) githubAlert {
-			alert, action := m.said.GetAlert(), m.said.GetAction()
-			a := alertOf(m, "secret-scanning", alert.GetNumber())
-			a.opens, a.reopens = action == "created", action == "reopened"
-			revoked := has(ended, alert.GetResolution())
-			a.remediated, a.accepted = action == "resolved" && revoked, action == "resolved" && !revoked
-			a.rule, a.url, a.severity = alert.GetSecretType(), alert.GetHTMLURL(), "high"
-			a.created, a.updated = alert.GetCreatedAt().Time, alert.GetUpdatedAt().Time
-			a.remediatedAt, a.acceptedAt = alert.GetResolvedAt().Time, alert.GetResolvedAt().Time
-			return a
+			alert := m.said.GetAlert()
+			resolved := alert.GetResolvedAt().Time
+			return githubAlert{
+				number: alert.GetNumber(), stage: githubSecretStage(m.said.GetAction(), alert.GetResolution()), rule: alert.GetSecretType(), url: alert.GetHTMLURL(),
+				severity: "high", created: alert.GetCreatedAt().Time, updated: alert.GetUpdatedAt().Time, remediated: resolved, accepted: resolved,
+			}
 		},
 	}
 }
 
-// githubVulnerability is the webhook that dependabot_alert has followed; the
-// number, which go-github leaves out, is the same alert's.
+// githubSecretStage: only a secret that was revoked is harmless. One that is
+// called false, used in tests or won't be fixed is where it was.
+func githubSecretStage(action, resolution string) string {
+	switch {
+	case action == "created":
+		return alertOpened
+	case action == "reopened":
+		return alertReopened
+	case action == "resolved" && resolution == "revoked":
+		return alertRemediated
+	case action == "resolved":
+		return alertAccepted
+	}
+	return ""
+}
+
+// githubVulnerability is the webhook that dependabot_alert has followed, of the
+// same alerts; go-github leaves their number out.
 type githubVulnerability struct {
 	Action string `json:"action"`
 	Alert  struct {
@@ -190,20 +222,24 @@ type githubVulnerability struct {
 }
 
 func githubVulnerabilities() githubAlerts[githubVulnerability] {
+	stages := map[string]string{"create": alertOpened, "reopen": alertReopened, "resolve": alertRemediated, "dismiss": alertAccepted}
 	return githubAlerts[githubVulnerability]{
-		name: "repository_vulnerability_alert", path: "dependabot", kind: "vulnerability",
-		opens: "`action` is `create`", reopens: "`action` is `reopen`", remediates: "`action` is `resolve`", accepts: "`action` is `dismiss`",
+		name: "repository_vulnerability_alert", events: "vulnerability-alert", path: "dependabot", kind: "vulnerability",
+		stages: map[string]string{
+			alertOpened: "`action` is `create`", alertReopened: "`action` is `reopen`", alertRemediated: "`action` is `resolve`", alertAccepted: "`action` is `dismiss`",
+		},
 		rule: "`alert.external_identifier`, else `ghsa_id`", severity: "`alert.severity`",
-		remediatedAt: "fixed_at", acceptedAt: "dismissed_at",
+		remediatedAt: "`alert.fixed_at`", acceptedAt: "`alert.dismissed_at`",
 		read: func(m hook[githubVulnerability]) githubAlert {
-			alert, action := &m.said.Alert, m.said.Action
-			a := alertOf(m, "dependabot", alert.Number)
-			if alert.Number == 0 {
+			alert := &m.said.Alert
+			a := githubAlert{
+				number: alert.Number, stage: stages[m.said.Action], severity: hostSeverity(alert.GetSeverity()),
+				rule:    first(alert.GetExternalIdentifier(), alert.GetGitHubSecurityAdvisoryID()),
+				created: alert.GetCreatedAt().Time, remediated: alert.FixedAt.Time, accepted: alert.GetDismissedAt().Time,
+			}
+			if alert.Number == 0 { // as it was before alerts had numbers
 				a.path, a.number = "vulnerability-alert", alert.GetID()
 			}
-			a.opens, a.reopens, a.remediated, a.accepted = action == "create", action == "reopen", action == "resolve", action == "dismiss"
-			a.rule, a.severity = first(alert.GetExternalIdentifier(), alert.GetGitHubSecurityAdvisoryID()), hostSeverity(alert.GetSeverity())
-			a.created, a.remediatedAt, a.acceptedAt = alert.GetCreatedAt().Time, alert.FixedAt.Time, alert.GetDismissedAt().Time
 			return a
 		},
 	}

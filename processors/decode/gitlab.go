@@ -84,10 +84,10 @@ func gitlabTime(texts ...string) time.Time {
 
 func gitlabKinds() kinds {
 	return kinds{
-		ofKindEach("push", gitlabWorks, gitlabPushRules()...),
+		ofKindEach("push", gitlabWorks, gitlabPushes()),
 		ofKind("merge_request", gitlabMergeRules()...),
-		ofKind("pipeline", gitlabPipelineRules()...),
-		ofKind("build", gitlabJobRules()...),
+		gitlabPipelines(),
+		gitlabJobs(),
 		ofKind("deployment", gitlabDeploymentRules()...),
 		ofKind("release", gitlabReleaseRules()...),
 		ofKind("feature_flag", gitlabFlagRules()...),
@@ -96,13 +96,7 @@ func gitlabKinds() kinds {
 	}
 }
 
-// gitlabWork is one change of a push.
-type gitlabWork struct {
-	hook[gitlab.PushEvent]
-	work
-}
-
-func gitlabWorks(m hook[gitlab.PushEvent]) []gitlabWork {
+func gitlabWorks(m hook[gitlab.PushEvent]) []pushed {
 	branch := m.said.Project.DefaultBranch
 	if branch == "" || m.said.Ref != "refs/heads/"+branch {
 		return nil
@@ -118,11 +112,7 @@ func gitlabWorks(m hook[gitlab.PushEvent]) []gitlabWork {
 		}
 		commits = append(commits, one)
 	}
-	var all []gitlabWork
-	for _, w := range works(commits, gitlabMergeOf) {
-		all = append(all, gitlabWork{m, w})
-	}
-	return all
+	return pushesOf(m.place, commits, gitlabMergeOf)
 }
 
 var gitlabSee = regexp.MustCompile(`(?m)^See merge request [\w./-]*!(\d+)\s*$`)
@@ -143,35 +133,13 @@ func gitlabMergeOf(message string) (m merge) {
 	return m
 }
 
-func gitlabPushRules() []rule[gitlabWork] {
-	const last = "`id` of the last commit"
-	return []rule[gitlabWork]{{
-		when: "to the default branch: the commits of each merge request, told by `See merge request shop!7` in their messages, and those of none",
-		to:   "change.merged",
-		id: field[gitlabWork]{doc: "push/" + last + ", and /merge_request/7 of a merge request", from: func(w gitlabWork) any {
-			if w.number != 0 {
-				return named("push", w.last().revision, "merge_request", w.number)
-			}
-			return named("push", w.last().revision)
-		}},
-		time: field[gitlabWork]{doc: "`timestamp` of the last commit", from: func(w gitlabWork) any { return w.last().at }},
-		fields: []field[gitlabWork]{
-			{"change_id", "gitlab/`project.path_with_namespace`/merge_request/7 of a merge request, else gitlab/`project.path_with_namespace`/push/" + last, func(w gitlabWork) any {
-				if w.number != 0 {
-					return w.entity("merge_request", w.number)
-				}
-				return w.entity("push", w.last().revision)
-			}},
-			{"repository", "`project.path_with_namespace`", func(w gitlabWork) any { return w.repository }},
-			{"revision", last, func(w gitlabWork) any { return w.last().revision }},
-			{"commits", "`id`, `timestamp`, `author.name` of each", func(w gitlabWork) any { return w.work.data() }},
-			{"merged_at", "`timestamp` of the last commit", func(w gitlabWork) any { return w.last().at }},
-			{"title", "the first line of the last commit's message, of a merge commit's body", func(w gitlabWork) any { return w.title }},
-			{"author", "that of the last commit, nobody where it is a merge commit", func(w gitlabWork) any { return w.work.author() }},
-			{"paths", "`added`, `modified`, `removed` of all commits", func(w gitlabWork) any { return w.work.paths() }},
-			{"reverts", "what the last commit's message says it reverts", func(w gitlabWork) any { return gitlabReverts(w.place, w.last().message) }},
-		},
-	}}
+func gitlabPushes() rule[pushed] {
+	return pushes{
+		tool: "gitlab", repository: "`project.path_with_namespace`", request: "merge_request",
+		when:     "to the default branch: the commits of each merge request, told by `See merge request shop!7` in their messages, and those of none",
+		revision: "`id`", at: "`timestamp`", author: "`author.name`", paths: "`added`, `modified`, `removed`",
+		title: "the first line of the last commit's message, of a merge commit's body", reverts: gitlabReverts,
+	}.rule()
 }
 
 // GitLab's button writes `This reverts merge request !7`.
@@ -221,25 +189,11 @@ func gitlabMergeRules() []rule[hook[gitlabMerge]] {
 	}
 	last := field[m]{"revision", "`object_attributes.merge_commit_sha`, `object_attributes.last_commit.id`", func(r m) any { return revision(r) }}
 	squash := field[m]{"revision", "`object_attributes.squash_commit_sha`", func(r m) any { return r.said.ObjectAttributes.SquashCommitSHA }}
-	retracts := func(doc string, sha func(m) string) field[m] {
-		return field[m]{"retracts", "id push/" + doc, func(r m) any {
-			if push := named("push", sha(r)); push != "" {
-				return map[string]string{"source": r.origin, "id": push}
-			}
-			return nil
-		}}
-	}
 	const when = "`object_attributes.action` is `merge`"
 	squashed := func(r m) bool { return merged(r) && r.said.ObjectAttributes.SquashCommitSHA != "" }
-	why := fixed[m]("reason", "the push merges a merge request")
 	return []rule[m]{
 		{when: when, is: merged, to: "change.merged", id: id("merged"), time: mergedAt, fields: change(last,
-			field[m]{"commits", "`object_attributes.last_commit.id`", func(r m) any {
-				if sha := r.said.ObjectAttributes.LastCommit.ID; sha != "" {
-					return []commitData{{Revision: sha}}
-				}
-				return nil
-			}},
+			field[m]{"commits", "`object_attributes.last_commit.id`", func(r m) any { return tip(r.said.ObjectAttributes.LastCommit.ID) }},
 			field[m]{"title", "`object_attributes.title`", func(r m) any { return r.said.ObjectAttributes.Title }},
 			field[m]{"reverts", "what `object_attributes.description` says: `This reverts merge request !7`, `This reverts commit 1a2b...`", func(r m) any {
 				return gitlabReverts(r.place, r.said.ObjectAttributes.Description)
@@ -253,9 +207,9 @@ func gitlabMergeRules() []rule[hook[gitlabMerge]] {
 		{when: when + ", and `squash_commit_sha` is stated", is: squashed, to: "change.merged", id: id("squash"), time: mergedAt, fields: change(squash)},
 		// A fast-forward says nothing of a merge request.
 		{when: when + ": the push that merged it is no change of its own", is: merged, to: "fact.retracted", id: id("push"), time: mergedAt,
-			fields: []field[m]{retracts("`object_attributes.merge_commit_sha` or `last_commit.id`", revision), why}},
+			fields: unsays("`object_attributes.merge_commit_sha` or `last_commit.id`", revision)},
 		{when: when + ", and `squash_commit_sha` is stated: nor is the push of that", is: squashed, to: "fact.retracted", id: id("squash-push"), time: mergedAt,
-			fields: []field[m]{retracts("`object_attributes.squash_commit_sha`", func(r m) string { return r.said.ObjectAttributes.SquashCommitSHA }), why}},
+			fields: unsays("`object_attributes.squash_commit_sha`", func(r m) string { return r.said.ObjectAttributes.SquashCommitSHA })},
 	}
 }
 
@@ -265,58 +219,34 @@ var gitlabOutcomes = map[string]string{"success": "success", "failed": "failure"
 
 const gitlabOutcomeDoc = ": `success`, failure of `failed`, cancelled of `canceled`"
 
-func gitlabPipelineRules() []rule[hook[gitlab.PipelineEvent]] {
-	type m = hook[gitlab.PipelineEvent]
-	outcome := func(p m) string { return gitlabOutcomes[p.said.ObjectAttributes.Status] }
-	finished := field[m]{doc: "`object_attributes.finished_at`", from: func(p m) any { return gitlabTime(p.said.ObjectAttributes.FinishedAt) }}
-	return []rule[m]{{
-		when: "`object_attributes.status` is `success`, `failed` or `canceled`", is: func(p m) bool { return outcome(p) != "" },
-		to: "build.finished", time: finished,
-		id: field[m]{doc: "pipeline/`object_attributes.id`/`object_attributes.finished_at`", from: func(p m) any {
-			return named("pipeline", p.said.ObjectAttributes.ID, finished.from(p))
-		}},
-		fields: []field[m]{
-			{"build_id", "gitlab/`project.path_with_namespace`/pipeline/`object_attributes.id`", func(p m) any { return p.entity("pipeline", p.said.ObjectAttributes.ID) }},
-			{"repository", "`project.path_with_namespace`", func(p m) any { return p.repository }},
-			{"revision", "`object_attributes.sha`", func(p m) any { return p.said.ObjectAttributes.SHA }},
-			{"outcome", "`object_attributes.status`" + gitlabOutcomeDoc, func(p m) any { return outcome(p) }},
-			{"duration_ms", "`object_attributes.duration` seconds", func(p m) any {
-				if seconds := p.said.ObjectAttributes.Duration; seconds > 0 {
-					return seconds * 1000
-				}
-				return nil
-			}},
-		},
-	}}
+func gitlabPipelines() kind {
+	return ofRuns("pipeline", runs{
+		when: "`object_attributes.status` is `success`, `failed` or `canceled`", id: "pipeline/`object_attributes.id`/`object_attributes.finished_at`",
+		entity: "gitlab/`project.path_with_namespace`/pipeline/`object_attributes.id`", name: "`object_attributes.name`", revision: "`object_attributes.sha`",
+		repository: "`project.path_with_namespace`", outcome: "`object_attributes.status`" + gitlabOutcomeDoc, ended: "`object_attributes.finished_at`",
+		duration: "`object_attributes.duration` seconds",
+	}, func(m hook[gitlab.PipelineEvent]) run {
+		p := &m.said.ObjectAttributes
+		finished := gitlabTime(p.FinishedAt)
+		return run{
+			id: named("pipeline", p.ID, finished), entity: m.entity("pipeline", p.ID), name: p.Name, revision: p.SHA, repository: m.repository,
+			outcome: gitlabOutcomes[p.Status], ended: finished, duration: time.Duration(p.Duration) * time.Second,
+		}
+	})
 }
 
-func gitlabJobRules() []rule[hook[gitlab.JobEvent]] {
-	type m = hook[gitlab.JobEvent]
-	outcome := func(j m) string { return gitlabOutcomes[j.said.BuildStatus] }
-	started := func(j m) time.Time { return gitlabTime(j.said.BuildStartedAt) }
-	finished := field[m]{doc: "`build_finished_at`", from: func(j m) any { return gitlabTime(j.said.BuildFinishedAt) }}
-	id := field[m]{doc: "job/`build_id`", from: func(j m) any { return named("job", j.said.BuildID) }}
-	entity := func(name string) field[m] {
-		return field[m]{name, "gitlab/`project.path_with_namespace`/job/`build_id`", func(j m) any { return j.entity("job", j.said.BuildID) }}
-	}
-	both := []field[m]{
-		{"revision", "`sha`", func(j m) any { return j.said.SHA }},
-		{"outcome", "`build_status`" + gitlabOutcomeDoc, func(j m) any { return outcome(j) }},
-		{"duration_ms", "from `build_started_at` to `build_finished_at`", func(j m) any {
-			return between(started(j), gitlabTime(j.said.BuildFinishedAt))
-		}},
-	}
-	const when = "`build_status` is `success`, `failed` or `canceled`"
-	return []rule[m]{
-		{when: when + ", and it is no test", to: "build.finished", id: id, time: finished,
-			is: func(j m) bool { return outcome(j) != "" && !isTest(j.said.BuildName) },
-			fields: append([]field[m]{entity("build_id"),
-				{"repository", "`project.path_with_namespace`, the path of `repository.homepage`", func(j m) any { return j.repository }},
-				{"started_at", "`build_started_at`", func(j m) any { return started(j) }}}, both...)},
-		{when: when + ", and " + testDoc, to: "test.finished", id: id, time: finished,
-			is:     func(j m) bool { return outcome(j) != "" && isTest(j.said.BuildName) },
-			fields: append([]field[m]{entity("run_id"), {"suite", "`build_name`", func(j m) any { return j.said.BuildName }}}, both...)},
-	}
+func gitlabJobs() kind {
+	return ofRuns("build", runs{
+		when: "`build_status` is `success`, `failed` or `canceled`", id: "job/`build_id`", entity: "gitlab/`project.path_with_namespace`/job/`build_id`",
+		name: "`build_name`", revision: "`sha`", repository: "`project.path_with_namespace`, the path of `repository.homepage`",
+		outcome: "`build_status`" + gitlabOutcomeDoc, started: "`build_started_at`", ended: "`build_finished_at`",
+	}, func(m hook[gitlab.JobEvent]) run {
+		j := &m.said
+		return run{
+			id: named("job", j.BuildID), entity: m.entity("job", j.BuildID), name: j.BuildName, revision: j.SHA, repository: m.repository,
+			outcome: gitlabOutcomes[j.BuildStatus], started: gitlabTime(j.BuildStartedAt), ended: gitlabTime(j.BuildFinishedAt),
+		}
+	})
 }
 
 func gitlabDeploymentRules() []rule[hook[gitlab.DeploymentEvent]] {

@@ -18,7 +18,7 @@ func TestAMergedMergeRequestIsAChange(t *testing.T) {
 	facts, original := hooked(t, "gitlab", gitlabMergeBody(`,"merge_commit_sha":"`+shaC+`"`), "x-gitlab-event", "Merge Request Hook")
 	becomes(t, facts,
 		`change.merged 2026-03-01T10:00:05Z merge_request/7/merged {"change_id":"gitlab/octo/web/shop/merge_request/7","commits":[{"revision":"`+shaB+`"}],"merged_at":"2026-03-01T10:00:05Z","repository":"octo/web/shop","reverts":"gitlab/octo/web/shop/merge_request/5","revision":"`+shaC+`","title":"Round half to even"}`,
-		`fact.retracted 2026-03-01T10:00:05Z merge_request/7/push {"reason":"the push merges a merge request","retracts":{"id":"push/`+shaC+`","source":"https://gitlab.example/octo/web/shop"}}`)
+		`fact.retracted 2026-03-01T10:00:05Z merge_request/7/push {"reason":"the push merges a pull request","retracts":{"id":"push/`+shaC+`","source":"https://gitlab.example/octo/web/shop"}}`)
 	if original != "kept com.gitlab.merge_request.merge" {
 		t.Error(original)
 	}

@@ -106,8 +106,8 @@ func (all kinds) rows() []row {
 	return lines
 }
 
-// timeIn is the first of an object's times that can be read, zero where there is none.
-func timeIn(object json.RawMessage, names ...string) time.Time {
+// objectTime is the first of an object's times that can be read, zero where there is none.
+func objectTime(object json.RawMessage, names ...string) time.Time {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(object, &fields) != nil {
 		return time.Time{}

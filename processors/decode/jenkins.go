@@ -273,7 +273,9 @@ func jenkinsRules() []rule[hook[jenkinsBuild]] {
 			return b.entity(b.said.Number)
 		}}
 	}
-	revision := field[m]{"revision", "`build.scm.commit`, the parameter GIT_COMMIT", func(b m) any { return first(b.said.Commit, b.said.Parameters["GIT_COMMIT"]) }}
+	revision := field[m]{"revision", "`build.scm.commit`, the parameter GIT_COMMIT, the hint", func(b m) any {
+		return first(b.said.Commit, b.said.Parameters["GIT_COMMIT"], b.hint("revision"))
+	}}
 	ended := field[m]{"outcome", "`build.status`: success of `SUCCESS`, failure of `FAILURE` and `UNSTABLE`, cancelled of `ABORTED`", func(b m) any { return outcome(b) }}
 	duration := field[m]{"duration_ms", "`build.duration`", func(b m) any {
 		if b.said.Duration > 0 {
@@ -304,7 +306,7 @@ func jenkinsRules() []rule[hook[jenkinsBuild]] {
 	return []rule[m]{
 		{when: when + ", the job is no test and no deployment", to: "build.finished", id: id("build"), time: at,
 			is: func(b m) bool { return outcome(b) != "" && !deploys(b) && !isTest(b.said.Job) },
-			fields: []field[m]{entity("build_id", ""), {"repository", "the path of `build.scm.url`", func(b m) any { return b.said.Repository }},
+			fields: []field[m]{entity("build_id", ""), {"repository", "the path of `build.scm.url`, the hint", func(b m) any { return first(b.said.Repository, b.hint("repository")) }},
 				revision, ended, duration}},
 		{when: when + ", and " + testDoc, to: "test.finished", id: id("build"), time: at,
 			is: func(b m) bool { return outcome(b) != "" && !deploys(b) && isTest(b.said.Job) },

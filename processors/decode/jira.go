@@ -48,12 +48,13 @@ func jiraSite(self string) string {
 	return "jira"
 }
 
-// jiraTime is a time as Jira writes it, zero where it is none.
+// jiraTime is a time as Jira writes it, to the second, zero where it is none:
+// the issue and its changelog have one change some milliseconds apart.
 func jiraTime(texts ...string) time.Time {
 	text := first(texts...)
 	for _, layout := range [...]string{"2006-01-02T15:04:05.999-0700", time.RFC3339} {
 		if t, err := time.Parse(layout, text); err == nil {
-			return t
+			return t.Truncate(time.Second)
 		}
 	}
 	return time.Time{}
