@@ -26,6 +26,7 @@ type objectMeta struct {
 	Generation  int64             `json:"generation"`
 	Labels      map[string]string `json:"labels"`
 	Annotations map[string]string `json:"annotations"`
+	Created     string            `json:"creationTimestamp"`
 	Deleted     string            `json:"deletionTimestamp"`
 	Owners      []struct {
 		Kind string `json:"kind"`
@@ -107,7 +108,8 @@ func kubernetesReader() reader {
 			return malformed(err)
 		}
 		apply(s, rules, kind.Kind, "kubernetes", m)
-		return s.original(kindOf("io.kubernetes", first(kind.Kind, "watch"), body.Type), "kubernetes", "", time.Time{})
+		at := latest(rfc3339(kind.Metadata.Created), rfc3339(kind.Metadata.Deleted), m.object.progressing().at(), m.pod.changed())
+		return s.original(kindOf("io.kubernetes", first(kind.Kind, "watch"), body.Type), "kubernetes", "", at)
 	}
 	return reader{source: "kubernetes", read: read, rows: rows(rules)}
 }
@@ -329,6 +331,18 @@ func (p pod) ended() time.Time {
 		return rfc3339(p.Metadata.Deleted)
 	}
 	return end
+}
+
+// changed is the last time that the status states.
+func (p pod) changed() time.Time {
+	at := rfc3339(p.Status.Started)
+	for _, c := range p.Status.Conditions {
+		at = latest(at, c.at())
+	}
+	for _, c := range p.Status.Containers {
+		at = latest(at, rfc3339(c.State.Terminated.Finished), rfc3339(c.Last.Terminated.Finished))
+	}
+	return at
 }
 
 func (p pod) ready() condition {
