@@ -113,9 +113,6 @@ func newBackfillOf(tool backfillTool) *cobra.Command {
 	f.BoolVar(&b.dryRun, "dry-run", false, "read, count and publish nothing")
 	f.StringArrayVar(&b.hints, "hint", nil, "`NAME=VALUE` that the webhook's URL has too: "+strings.Join(source.Hints(), ", "))
 	f.BoolVar(&b.json, "json", false, "the counts as a JSON object")
-	if tool.name == "github" {
-		f.BoolVar(&b.options.Commits, "commits", false, "also commits that no pull request brought, each as a push of its own: for a time without webhooks")
-	}
 	if tool.name == "jira" || tool.name == "jenkins" {
 		f.StringVar(&b.options.Login, "login", "", "`NAME` of whose the token is (default: none, the token is a bearer's)")
 	}

@@ -139,6 +139,7 @@ func forge(w http.ResponseWriter, r *http.Request) {
 		"/deployments/42/statuses": `[{"id":2,"state":"success","created_at":"2026-10-02T10:00:00Z"},{"id":1,"state":"in_progress","created_at":"2026-10-02T09:30:00Z"}]`,
 		"/actions/runs":            `{"total_count":0,"workflow_runs":[]}`,
 		"/releases":                `[]`,
+		"/activity":                `[]`,
 	}[strings.TrimPrefix(r.URL.Path, "/repos/acme/shop")]
 	if !found {
 		http.Error(w, `{"message":"Not Found"}`, http.StatusNotFound)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -170,13 +168,10 @@ func (g *gitHub) sections(name string) Plan {
 	}
 	plan := Plan{
 		section("deployments", g.deployments), section("changes and issues", g.issues),
-		section("workflow runs", g.runs), section("releases", g.releases),
+		section("pushes", g.pushes), section("workflow runs", g.runs), section("releases", g.releases),
 	}
 	for _, kind := range []string{"code-scanning", "dependabot", "secret-scanning"} {
 		plan = append(plan, section(kind+" alerts", g.alerts(kind)))
-	}
-	if g.Commits {
-		plan = append(plan, section("commits", g.commits))
 	}
 	return plan
 }
@@ -460,7 +455,9 @@ func (g *gitHub) runs(ctx context.Context, r *gitHubRepository, at, cursor strin
 				break
 			}
 			for _, run := range answer.Runs {
-				p.github("workflow_run", r, map[string]any{"action": "completed", "workflow_run": run})
+				if err := g.run(ctx, r, at, run, &p); err != nil {
+					return err
+				}
 			}
 			query = next
 		}
@@ -473,6 +470,30 @@ func (g *gitHub) runs(ctx context.Context, r *gitHubRepository, at, cursor strin
 		}
 		from, span = to, min(span*2, 24*time.Hour)
 	}
+	return nil
+}
+
+// run adds every attempt of a run; the list has the last.
+func (g *gitHub) run(ctx context.Context, r *gitHubRepository, at string, raw json.RawMessage, p *page) error {
+	var run struct {
+		ID      int64 `json:"id"`
+		Attempt int   `json:"run_attempt"`
+	}
+	if err := json.Unmarshal(raw, &run); err != nil {
+		return err
+	}
+	for attempt := 1; attempt < run.Attempt; attempt++ {
+		var earlier json.RawMessage
+		_, err := g.get(ctx, fmt.Sprintf("%s/actions/runs/%d/attempts/%d", at, run.ID, attempt), nil, &earlier)
+		if isMissing(err) { // older than the logs are kept
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		p.github("workflow_run", r, map[string]any{"action": "completed", "workflow_run": earlier})
+	}
+	p.github("workflow_run", r, map[string]any{"action": "completed", "workflow_run": raw})
 	return nil
 }
 
@@ -552,7 +573,14 @@ func (g *gitHub) alerts(kind string) func(context.Context, *gitHubRepository, st
 	}
 	return func(ctx context.Context, r *gitHubRepository, at, cursor string, turn func(Page) error) error {
 		query := url.Values{"sort": {"updated"}, "direction": {"desc"}, "per_page": {"100"}}
+		if kind == "secret-scanning" {
+			query.Set("hide_secret", "true")
+		}
 		return g.paged(ctx, at+"/"+kind+"/alerts", query, cursor, turn, func(raw json.RawMessage, p *page) (bool, error) {
+			raw, err := without(raw, "secret") // whatever a server makes of hide_secret
+			if err != nil {
+				return false, err
+			}
 			var a gitHubAlert
 			if err := json.Unmarshal(raw, &a); err != nil {
 				return false, err
@@ -582,54 +610,89 @@ func (a *gitHubAlert) ends(g *gitHub) bool {
 	return slices.ContainsFunc([]time.Time{a.Fixed, a.Dismissed, a.AutoDismissed, a.Resolved}, g.within)
 }
 
-// pullMessage is how GitHub names the pull request in a commit that merges it.
-var pullMessage = regexp.MustCompile(`\(#\d+\)\s*(?:\n|$)|^Merge pull request #\d+ `)
-
-// commits reads those of the default branch that no pull request brought, each
-// as a push of its own.
-func (g *gitHub) commits(ctx context.Context, r *gitHubRepository, at, cursor string, turn func(Page) error) error {
-	query := url.Values{"sha": {r.DefaultBranch}, "since": {g.From.UTC().Format(time.RFC3339)}, "until": {g.Until.UTC().Format(time.RFC3339)}, "per_page": {"100"}}
-	return g.paged(ctx, at+"/commits", query, cursor, turn, func(raw json.RawMessage, p *page) (bool, error) {
-		var c github.RepositoryCommit
-		if err := json.Unmarshal(raw, &c); err != nil {
+// pushes reads those to the default branch that merged no pull request, from the
+// repository's activity: the same pushes that webhooks told of, with the same
+// commits. GitHub keeps activity for a year at most.
+func (g *gitHub) pushes(ctx context.Context, r *gitHubRepository, at, cursor string, turn func(Page) error) error {
+	period := "year"
+	if g.Until.Sub(g.From) < 89*24*time.Hour {
+		period = "quarter"
+	}
+	query := url.Values{"ref": {"refs/heads/" + r.DefaultBranch}, "time_period": {period}, "direction": {"desc"}, "per_page": {"100"}}
+	return g.paged(ctx, at+"/activity", query, cursor, turn, func(raw json.RawMessage, p *page) (bool, error) {
+		var push struct {
+			Before    string    `json:"before"`
+			After     string    `json:"after"`
+			Ref       string    `json:"ref"`
+			Timestamp time.Time `json:"timestamp"`
+			Type      string    `json:"activity_type"`
+		}
+		if err := json.Unmarshal(raw, &push); err != nil {
 			return false, err
 		}
-		if pullMessage.MatchString(c.GetCommit().GetMessage()) {
+		if push.Timestamp.Before(g.From) {
+			return false, nil
+		}
+		if !g.within(push.Timestamp) || push.Type != "push" && push.Type != "force_push" {
 			return true, nil
 		}
-		var pulls []struct {
-			Merged time.Time `json:"merged_at"`
+		commits, err := g.compared(ctx, at, push.Before, push.After)
+		if err != nil || len(commits) == 0 {
+			return true, err
 		}
-		if _, err := g.get(ctx, at+"/commits/"+c.GetSHA()+"/pulls", nil, &pulls); err != nil {
-			return false, err
-		}
-		for _, pull := range pulls {
-			if !pull.Merged.IsZero() {
-				return true, nil
-			}
-		}
-		return true, g.push(ctx, r, at, c.GetSHA(), p)
+		p.github("push", r, map[string]any{"ref": push.Ref, "before": push.Before, "after": push.After, "commits": commits, "head_commit": commits[len(commits)-1]})
+		return true, nil
 	})
 }
 
-func (g *gitHub) push(ctx context.Context, r *gitHubRepository, at, sha string, p *page) error {
+// compared are the commits that a push brought, as a webhook has them, the oldest
+// first. Of a history that was thrown away since there are none.
+func (g *gitHub) compared(ctx context.Context, at, before, after string) ([]any, error) {
+	var commits []any
+	query := url.Values{"per_page": {"100"}}
+	for query != nil {
+		var answer struct {
+			Commits []github.RepositoryCommit `json:"commits"`
+		}
+		next, err := g.get(ctx, at+"/compare/"+before+"..."+after, query, &answer)
+		if isMissing(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		for i := range answer.Commits {
+			commit, err := g.commit(ctx, at, answer.Commits[i].GetSHA())
+			if err != nil {
+				return nil, err
+			}
+			commits = append(commits, commit)
+		}
+		query = next
+	}
+	return commits, nil
+}
+
+func (g *gitHub) commit(ctx context.Context, at, sha string) (any, error) {
 	var c github.RepositoryCommit
-	if _, err := g.get(ctx, path.Join(at, "commits", sha), nil, &c); err != nil {
-		return err
+	if _, err := g.get(ctx, at+"/commits/"+sha, nil, &c); err != nil {
+		return nil, err
 	}
 	lists := map[string][]string{}
 	for _, f := range c.Files {
-		list := map[string]string{"added": "added", "removed": "removed"}[f.GetStatus()]
-		if list == "" {
-			list = "modified"
+		switch f.GetStatus() {
+		case "renamed":
+			lists["removed"] = append(lists["removed"], f.GetPreviousFilename())
+			lists["added"] = append(lists["added"], f.GetFilename())
+		case "added", "removed":
+			lists[f.GetStatus()] = append(lists[f.GetStatus()], f.GetFilename())
+		default:
+			lists["modified"] = append(lists["modified"], f.GetFilename())
 		}
-		lists[list] = append(lists[list], f.GetFilename())
 	}
-	commit := map[string]any{
+	return map[string]any{
 		"id": c.GetSHA(), "message": c.GetCommit().GetMessage(), "timestamp": c.GetCommit().GetCommitter().GetDate().Format(time.RFC3339),
 		"author": map[string]string{"name": c.GetCommit().GetAuthor().GetName(), "username": c.GetAuthor().GetLogin()},
 		"added":  lists["added"], "modified": lists["modified"], "removed": lists["removed"],
-	}
-	p.github("push", r, map[string]any{"ref": "refs/heads/" + r.DefaultBranch, "after": sha, "commits": []any{commit}, "head_commit": commit})
-	return nil
+	}, nil
 }

@@ -42,8 +42,6 @@ type Options struct {
 	Client *http.Client
 	// From and Until bound the time of what happened: [From, Until).
 	From, Until time.Time
-	// Commits: also commits that no pull request brought, as pushes of their own.
-	Commits bool
 }
 
 // within says whether something at that time is asked for.

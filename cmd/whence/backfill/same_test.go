@@ -142,6 +142,12 @@ func TestGitHubsPastIsWhatItsWebhooksSaid(t *testing.T) {
 		release    = `{"id":9,"tag_name":"v1.2.3","target_commitish":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","draft":false,"created_at":"@8","published_at":"@8"}`
 		review     = `{"id":15,"user":{"login":"eve"},"state":"approved","submitted_at":"@1.5"}`
 	)
+	commit := func(sha, when, message, modified, added, removed string) string {
+		return fmt.Sprintf(`{"id":"%s","message":%q,"timestamp":"%s","author":{"name":"Ada","email":"ada@acme.test","username":"ada"},"modified":%s,"added":%s,"removed":%s,"distinct":true}`, sha, message, when, modified, added, removed)
+	}
+	committed := func(sha, when, message, files string) string {
+		return fmt.Sprintf(`{"sha":"%s","commit":{"message":%q,"author":{"name":"Ada"},"committer":{"date":"%s"}},"author":{"login":"ada"},"files":%s}`, sha, message, when, files)
+	}
 	hook := func(kind, body string) Record {
 		return sent("github", inJSON(`{`+body+`,"repository":`+repository+`,"sender":{"login":"ada"},"installation":{"id":3}}`), "x-github-event", kind, "x-github-delivery", "d1")
 	}
@@ -155,19 +161,26 @@ func TestGitHubsPastIsWhatItsWebhooksSaid(t *testing.T) {
 		hook("issues", `"action":"closed","issue":`+issue+`}`),
 		hook("dependabot_alert", `"action":"created","alert":`+alert), hook("dependabot_alert", `"action":"fixed","alert":`+alert),
 		hook("release", `"action":"published","release":`+release),
+		hook("workflow_run", `"action":"completed","workflow_run":`+strings.Replace(run, `"run_attempt":1`, `"run_attempt":2`, 1)),
+		hook("push", `"ref":"refs/heads/main","before":"000d","after":"eeee","commits":[`+commit("dddd", "@9", "Mend", `["a.go"]`, `["new.go"]`, `["old.go"]`)+`,`+commit("eeee", "@9.5", "Mend more", `["a.go"]`, `[]`, `[]`)+`]`),
 	}
 	p := &player{handler: served(t, map[string]string{
-		"/repos/acme/shop":                         repository,
-		"/repos/acme/shop/issues":                  `[{"id":11,"number":7,"created_at":"@1","updated_at":"@2","closed_at":"@2","pull_request":{"merged_at":"@2"}},` + issue + `,"closed_by":{"login":"zoe"}}]`,
-		"/repos/acme/shop/pulls/7":                 pull,
-		"/repos/acme/shop/pulls/7/commits":         `[{"sha":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","commit":{"author":{"name":"Ada"},"committer":{"date":"@1"}},"author":{"login":"ada"}}]`,
-		"/repos/acme/shop/pulls/7/files":           `[{"filename":"pay/card.go","status":"added"}]`,
-		"/repos/acme/shop/pulls/7/reviews":         `[` + review + `]`,
-		"/repos/acme/shop/deployments":             `[` + deployment + `]`,
-		"/repos/acme/shop/deployments/42/statuses": `[` + success + `,` + running + `]`,
-		"/repos/acme/shop/actions/runs":            `{"total_count":1,"workflow_runs":[` + run + `]}`,
-		"/repos/acme/shop/releases":                `[` + release + `]`,
-		"/repos/acme/shop/dependabot/alerts":       `[` + alert + `]`,
+		"/repos/acme/shop":                            repository,
+		"/repos/acme/shop/issues":                     `[{"id":11,"number":7,"created_at":"@1","updated_at":"@2","closed_at":"@2","pull_request":{"merged_at":"@2"}},` + issue + `,"closed_by":{"login":"zoe"}}]`,
+		"/repos/acme/shop/pulls/7":                    pull,
+		"/repos/acme/shop/pulls/7/commits":            `[{"sha":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","commit":{"author":{"name":"Ada"},"committer":{"date":"@1"}},"author":{"login":"ada"}}]`,
+		"/repos/acme/shop/pulls/7/files":              `[{"filename":"pay/card.go","status":"added"}]`,
+		"/repos/acme/shop/pulls/7/reviews":            `[` + review + `]`,
+		"/repos/acme/shop/deployments":                `[` + deployment + `]`,
+		"/repos/acme/shop/deployments/42/statuses":    `[` + success + `,` + running + `]`,
+		"/repos/acme/shop/actions/runs":               `{"total_count":1,"workflow_runs":[` + strings.Replace(run, `"run_attempt":1`, `"run_attempt":2`, 1) + `]}`,
+		"/repos/acme/shop/actions/runs/77/attempts/1": run,
+		"/repos/acme/shop/activity":                   `[{"before":"0","after":"m","ref":"refs/heads/main","timestamp":"@10","activity_type":"pr_merge"},{"before":"000d","after":"eeee","ref":"refs/heads/main","timestamp":"@9.5","activity_type":"push"}]`,
+		"/repos/acme/shop/compare/000d...eeee":        `{"commits":[{"sha":"dddd"},{"sha":"eeee"}]}`,
+		"/repos/acme/shop/commits/dddd":               committed("dddd", "@9", "Mend", `[{"filename":"a.go","status":"modified"},{"filename":"new.go","status":"renamed","previous_filename":"old.go"}]`),
+		"/repos/acme/shop/commits/eeee":               committed("eeee", "@9.5", "Mend more", `[{"filename":"a.go","status":"modified"}]`),
+		"/repos/acme/shop/releases":                   `[` + release + `]`,
+		"/repos/acme/shop/dependabot/alerts":          `[` + alert + `]`,
 	})}
 	same(t, webhooks, all(t, gitHubPlan(t, p.play(t))), nil, []string{"change.merged pull/7/commits", "change.merged pull/7/files"})
 }
