@@ -280,7 +280,13 @@ func (s *confirmation) unchecked(cause string) error {
 // base is the id of the event: the same for the same incident, cause and person,
 // so that saying it twice is saying it once.
 func (s *confirmation) base() string {
-	text, _ := json.Marshal([]string{s.Incident, s.Kind, s.ID, s.By})
+	return statementID(s.Incident, s.Kind, s.ID, s.By)
+}
+
+// statementID is the id of an event by which a person says something: the same
+// for the same words.
+func statementID(words ...string) string {
+	text, _ := json.Marshal(words)
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:12])
 }
@@ -301,16 +307,25 @@ func (s *confirmation) event(now time.Time) []byte {
 	if s.RankShown > 0 {
 		data["rank_shown"] = s.RankShown
 	}
-	envelope := map[string]any{
-		"specversion": "1.0", "source": confirmer, "id": s.Event, "type": "io.whence.cause.confirmed",
-		"time": now.UTC().Format("2006-01-02T15:04:05.000Z"), "datacontenttype": "application/json", "data": data,
-	}
 	if s.withdraw {
-		envelope["id"], envelope["type"] = s.Event+"-withdrawn", "io.whence.fact.retracted"
-		envelope["data"] = map[string]any{"retracts": map[string]any{"source": confirmer, "id": s.Event}, "reason": "withdrawn", "by": s.By}
+		return retraction(confirmer, s.Event, s.By, now)
 	}
-	line, _ := json.Marshal(envelope) // strings and numbers
+	return statement(confirmer, s.Event, "io.whence.cause.confirmed", data, now)
+}
+
+// statement is an event by which a person says something, as a line of JSON.
+func statement(source, id, typ string, data map[string]any, now time.Time) []byte {
+	line, _ := json.Marshal(map[string]any{
+		"specversion": "1.0", "source": source, "id": id, "type": typ,
+		"time": now.UTC().Format("2006-01-02T15:04:05.000Z"), "datacontenttype": "application/json", "data": data,
+	}) // strings and numbers
 	return line
+}
+
+// retraction takes a statement back.
+func retraction(source, id, by string, now time.Time) []byte {
+	return statement(source, id+"-withdrawn", "io.whence.fact.retracted",
+		map[string]any{"retracts": map[string]any{"source": source, "id": id}, "reason": "withdrawn", "by": by}, now)
 }
 
 // publishOne sends an event and waits until Kafka has it.

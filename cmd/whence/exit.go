@@ -31,8 +31,9 @@ func newExitCodes() *cobra.Command {
    0  all done; for up and worker: stopped by SIGTERM or SIGINT, and drained
    1  failed: an error is on standard error; publish: a line was bad or was not
       acknowledged; topics --check, verify: something is missing or differs;
-      why, confirm: the id is unknown; why: it is not ranked yet; test: an
-      example fails; deadletters show: there is none
+       why, confirm: the id is unknown; why: it is not ranked yet; test: an
+      example fails; deadletters show: there is none; catalog unmapped
+      --check: something could not be placed
    2  wrong flags or arguments
   78  a configuration, a file of rules or of events with errors in it (EX_CONFIG)
 

@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/whencehq/whence/cmd/whence/catalog"
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/embedded/engine"
 	"github.com/whencehq/whence/pipeline/oracle"
@@ -48,6 +49,9 @@ func TestCommands(t *testing.T) {
 			env.Defer(house.Close)
 			env.Setenv("KAFKA", broker.ListenAddrs()[0])
 			env.Setenv("HOUSE", house.URL)
+			forge := httptest.NewServer(http.HandlerFunc(forge))
+			env.Defer(forge.Close)
+			env.Setenv("FORGE", forge.URL)
 			for _, name := range []string{"ENGINE", "BROKER", "METRICS", "INGEST"} {
 				address, err := freeAddress()
 				if err != nil {
@@ -57,7 +61,7 @@ func TestCommands(t *testing.T) {
 			}
 			return setEngine(env)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"answers": answers, "gives": gives, "posts": posts, "produces": produces, "runs": runs},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"answers": answers, "expand": expand, "gives": gives, "posts": posts, "produces": produces, "runs": runs},
 		Condition: func(name string) (bool, error) {
 			if name == "engine" {
 				_, err := engine.FindLibrary()
@@ -128,6 +132,40 @@ func runs(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%.200s: %v", statement, err)
 		}
 	}
+}
+
+// expand FILE TO copies a file, with variables of the environment in their places.
+func expand(ts *testscript.TestScript, _ bool, args []string) {
+	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
+}
+
+// forge is a small GitHub: a repository with a pull request that was merged and
+// deployed.
+func forge(w http.ResponseWriter, r *http.Request) {
+	const revision = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	if r.Header.Get("Authorization") != "Bearer secret" {
+		http.Error(w, `{"message":"Bad credentials"}`, http.StatusUnauthorized)
+		return
+	}
+	answer, found := map[string]string{
+		"":                         `{"name":"shop","full_name":"acme/shop","html_url":"https://github.com/acme/shop","default_branch":"main"}`,
+		"/issues":                  `[{"id":1,"number":7,"created_at":"2026-10-01T09:00:00Z","updated_at":"2026-10-01T10:00:00Z","pull_request":{"merged_at":"2026-10-01T10:00:00Z"}}]`,
+		"/pulls/7":                 `{"number":7,"title":"Pay by card","merged_at":"2026-10-01T10:00:00Z","merge_commit_sha":"` + revision + `","user":{"login":"ada"}}`,
+		"/pulls/7/commits":         `[]`,
+		"/pulls/7/files":           `[]`,
+		"/pulls/7/reviews":         `[]`,
+		"/deployments":             `[{"id":42,"sha":"` + revision + `","environment":"production","created_at":"2026-10-02T09:00:00Z"}]`,
+		"/deployments/42/statuses": `[{"id":2,"state":"success","created_at":"2026-10-02T10:00:00Z"},{"id":1,"state":"in_progress","created_at":"2026-10-02T09:30:00Z"}]`,
+		"/actions/runs":            `{"total_count":0,"workflow_runs":[]}`,
+		"/releases":                `[]`,
+		"/activity":                `[]`,
+	}[strings.TrimPrefix(r.URL.Path, "/repos/acme/shop")]
+	if !found {
+		http.Error(w, `{"message":"Not Found"}`, http.StatusNotFound)
+		return
+	}
+	_, _ = io.WriteString(w, answer)
 }
 
 func eventually(ts *testscript.TestScript, try func() error) {
@@ -243,6 +281,18 @@ func TestTablesAndErrorsGiveNoOrdersToTheTerminal(t *testing.T) {
 		"demo": func(w io.Writer) error { (&demonstration{out: w}).table("incident", [][]string{{evil}}); return nil },
 		"confirm": func(w io.Writer) error {
 			return (&confirmation{Incident: "i", Kind: "none", Published: true, leader: evil}).tell(w, false)
+		},
+		"catalog confirm": func(w io.Writer) error {
+			return (&naming{Pair: catalog.Pair{Kind: "service", Alias: evil, Canonical: "c"}, Published: true}).tell(w, false)
+		},
+		"catalog": func(w io.Writer) error {
+			return catalog.TellNames(w, []catalog.Name{{Kind: "service", Name: evil, Canonical: "c"}}, 80)
+		},
+		"catalog proposals": func(w io.Writer) error {
+			return catalog.TellProposals(w, []catalog.Proposal{{Pair: catalog.Pair{Kind: "service", Alias: evil, Canonical: "c"}}}, 80)
+		},
+		"catalog unmapped": func(w io.Writer) error {
+			return catalog.TellUnmapped(w, []catalog.Unmapped{{Kind: "event", Name: "n", Reason: evil}}, 80)
 		},
 		"verify": func(w io.Writer) error {
 			example := oracle.Example{Row: evil, Stored: evil, Expected: evil}

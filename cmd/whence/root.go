@@ -33,7 +33,7 @@ func newRoot() *cobra.Command {
 	)
 	for group, commands := range map[string][]*cobra.Command{
 		"run":     {newUp(), newWorker(), newIngest(), newEngine(), newDemo()},
-		"use":     {newPublish(), newQuery(), newWhy(), newConfirm(), newLearn(), newTap(), newSchema()},
+		"use":     {newPublish(), newQuery(), newWhy(), newConfirm(), newLearn(), newTap(), newSchema(), newCatalog(), newBackfill()},
 		"operate": {newTopics(), newMigrate(), newValidate(), newTest(), newReconcile(), newRebuild(), newReplay(), newDeadLetters(), newVerify(), newNotify()},
 	} {
 		for _, c := range commands {

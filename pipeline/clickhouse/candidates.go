@@ -41,6 +41,8 @@ type telling struct {
 	MergedAt                            string `json:"merged_at"`
 	Title, Summary, Component, Severity string
 	Size                                *float64
+	Repository                          string
+	Paths                               []string
 	Rules                               json.RawMessage
 }
 
@@ -164,10 +166,14 @@ func (f *folding) change(facts []told) {
 	latest := facts[len(facts)-1]
 	kind, _, _ := strings.Cut(latest.typ, ".")
 	c := Candidate{Kind: kind, ID: latest.id, Began: facts[0].at}
-	var environment string
-	var services []string
+	var environment, repository string
+	var services, paths []string
 	for _, fact := range facts {
 		d := &fact.data
+		last(&repository, d.Repository)
+		if len(d.Paths) > 0 {
+			paths = d.Paths
+		}
 		last(&c.Service, d.Service)
 		last(&environment, d.Environment)
 		if last(&c.Summary, d.Summary); d.Title != "" {
@@ -189,6 +195,9 @@ func (f *folding) change(facts []told) {
 	}
 	c.Ended = c.Began // it is done at once
 	c.Revisions = distinctTexts(c.Revisions)
+	if kind == "change" {
+		services = append(slices.Clone(services), f.catalog.claims.of(repository, paths)...)
+	}
 	c.Service, c.Services = f.catalog.canonical(c.Service), f.catalog.distinct(services)
 	if c.Service == "" && len(c.Services) > 0 {
 		c.Service, c.Services = c.Services[0], c.Services[1:]

@@ -18,6 +18,7 @@ type catalog struct {
 	calls        map[string]map[string][]string // environment ("": all) → caller → callees
 	repositories map[string][]string            // repository → services
 	callers      map[string]map[string][]string // calls, the other way round
+	claims       claims
 }
 
 // canonical is what a service's name means (R5, R6).
@@ -96,6 +97,9 @@ func (r *Situations) readCatalog(ctx context.Context) (*catalog, error) {
 	}
 	for alias, name := range c.meanings {
 		c.names[name] = append(c.names[name], alias)
+	}
+	if c.claims, err = r.readClaims(ctx); err != nil {
+		return nil, err
 	}
 	return c, r.client.rows(ctx, tables.Declared, func(scan func(...any) error) error {
 		var service, environment string

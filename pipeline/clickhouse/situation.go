@@ -434,9 +434,10 @@ func scanFacts(scan func(...any) error, parts []digest) error {
 	var i uint32
 	var sum uint64
 	var names, providers []string
-	err := scan(&i, &sum, &names, &providers)
+	var changes uint64
+	err := scan(&i, &sum, &names, &providers, &changes)
 	if err == nil {
-		parts[i].facts, parts[i].providers = sum, providers
+		parts[i].facts, parts[i].providers, parts[i].changes = sum, providers, changes
 		parts[i].name(names)
 	}
 	return err
@@ -505,6 +506,7 @@ type digest struct {
 	facts, progress, measured, introduced uint64
 	services                              map[string]bool // named by the facts
 	providers                             []string        // in trouble
+	changes                               uint64          // how many facts are of changes
 }
 
 func (p *digest) name(names []string) {
@@ -522,6 +524,9 @@ func (p *digest) of(s *EffectState, catalog *catalog) uint64 {
 	h.texts(e.Services)
 	h.numbers(uint64(e.Onset), uint64(e.Detected), p.facts, p.progress, p.measured, p.introduced)
 	h.numbers(s.neighbourhood.hash, hashOf(s.history, e.Onset))
+	if p.changes > 0 || p.introduced != 0 {
+		h.numbers(catalog.claims.hash) // they say whose changes are
+	}
 	for _, provider := range slices.Sorted(slices.Values(p.providers)) {
 		service := s.neighbourhood.serviceOf(provider)
 		h.text(provider, service)

@@ -160,8 +160,8 @@ func (s *said) observe(o *event.Observation) bool {
 // payload delivered again is the same event. The time, where it is zero or
 // none that events may have, is that of the last fact, else when the payload was taken.
 func (s *said) original(name, from, id string, at time.Time) error {
-	if s.payload.backfilled() && len(s.unplaced) == 0 {
-		return nil
+	if s.payload.backfilled() && s.latest != 0 && len(s.unplaced) == 0 {
+		return nil // its facts say it all; one that says none is kept, for nothing is dropped
 	}
 	if id == "" {
 		id = s.payload.digest()

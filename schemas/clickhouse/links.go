@@ -233,14 +233,15 @@ func environments(all []Window) string {
 }
 
 // FactDigests is the question what facts are in each of the windows: number,
-// sum of the facts' hashes, names of services in them, names of providers.
+// sum of the facts' hashes, names of services in them, names of providers, how
+// many are of changes.
 func FactDigests(all []Window) string {
 	from, to := event.Forever, event.Always
 	for _, w := range all {
 		from, to = min(from, w.Since, w.Changes), max(to, w.Until)
 	}
 	return fmt.Sprintf(`WITH %s AS windows
-SELECT w.1 AS i, sumWithOverflow(hash), groupUniqArrayArray(names), groupUniqArrayIf(entity_id, kind = 'provider')
+SELECT w.1 AS i, sumWithOverflow(hash), groupUniqArrayArray(names), groupUniqArrayIf(entity_id, kind = 'provider'), countIf(kind = 'change')
 FROM
 (
     SELECT
@@ -475,8 +476,16 @@ ORDER BY c.ord`
 const Declared = `SELECT service, toString(environment), depends_on, repositories FROM whence.services FINAL
 WHERE notEmpty(depends_on) OR notEmpty(repositories)`
 
-// Aliases is the question what names mean, by the last fact that speaks of each (R5).
+// Aliases is the question what names of services mean, chains followed (R5, R6).
 const Aliases = `SELECT alias, name FROM whence_state.aliases`
+
+// RepositoryAliases is the same of repositories.
+const RepositoryAliases = `SELECT alias, canonical FROM whence_state.meanings WHERE kind = 'repository'`
+
+// PathOwners is the question which services claim which paths of which
+// repositories: both canonical, the path, the expression that matches it, how
+// many segments it has.
+const PathOwners = `SELECT repository, service, path, expression, length FROM whence_state.path_owners ORDER BY ALL`
 
 // conflictsSum is a sum that changes with what is in conflict: a content may take
 // the place of another, and their count stay the same.
@@ -486,7 +495,7 @@ const conflictsSum = `sumWithOverflow(cityHash64(toString(source), id, toString(
 // fact was said in another way.
 const LinkSigns = `SELECT sumWithOverflow(touch), (SELECT ` + conflictsSum + `) FROM whence_state.touches WHERE service = ''`
 
-// Knowledge is the question whether Declared and Aliases may have other
+// Knowledge is the question whether Declared, Aliases and PathOwners may have other
 // answers, and whether Confirmations may.
 const Knowledge = `WITH
     (SELECT (count(), max(revision)) FROM whence_state.fact_contents WHERE entity_kind = 'cause') AS causes,

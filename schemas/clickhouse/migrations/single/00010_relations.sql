@@ -1,6 +1,6 @@
 -- +goose Up
 
--- What belongs to what: a change and where it is, a finding and what brought and removed it, an incident and what it
+-- What belongs to what: a finding and what brought and removed it, an incident and what it
 -- did to users, what was taken back, which flag drives which experiment. Nothing is stored for these views.
 -- Of entities there are few, and a view may read all of a kind. Observations are read by the services, environments and
 -- days in question. ClickHouse can't hand a condition on an id from outside a view to the place where days become a
@@ -11,29 +11,6 @@
 -- join asks of the key alone, so all contents of an observation pass or none, and of those the greatest row_version holds.
 -- service and environment are LowCardinality on both sides, because a runtime filter on a converted column is not tried
 -- while reading.
-
--- Which change shipped where and when: one row a merged change and a deployment that carries one of its revisions; a
--- change that none carries has one row whose deployment_id is empty. A change of which a deployment is there that
--- failed or goes on has no deployed_at. Lead time is in hours, from the first commit where commits say when they were
--- written, else from the merge, to deployed_at, the deployment's completion.
-CREATE OR REPLACE VIEW whence.shipped AS
-SELECT
-    changes.change_id AS change_id, toString(changes.repository) AS repository, changes.title AS title,
-    toString(changes.author) AS author,
-    deployments.deployment_id AS deployment_id, toString(deployments.service) AS service,
-    toString(deployments.environment) AS environment, toString(deployments.version) AS version,
-    changes.changed_at AS merged_at, changes.first_authored_at AS first_authored_at,
-    deployments.completed_at AS deployed_at, toString(deployments.state) AS state,
-    dateDiff('millisecond', ifNull(changes.first_authored_at, changes.changed_at), deployments.completed_at) / 3600000 AS lead_time_hours
-FROM (SELECT * FROM whence.changes FINAL WHERE kind = 'change.merged') AS changes
-LEFT JOIN
-(
-    SELECT DISTINCT merged.change_id AS change_id, carrying.deployment_id AS deployment_id
-    FROM (SELECT change_id, arrayJoin(revisions) AS carried FROM whence.changes FINAL) AS merged
-    INNER JOIN (SELECT deployment_id, arrayJoin(revisions) AS carried FROM whence.deployments FINAL) AS carrying
-        ON carrying.carried = merged.carried
-) AS carriers ON carriers.change_id = changes.change_id
-LEFT JOIN (SELECT * FROM whence.deployments FINAL) AS deployments ON deployments.deployment_id = carriers.deployment_id;
 
 -- Where and from when until when a finding was live: one row a finding, service and environment, as finding_exposure
 -- tells it, without users. Parameter finding: its id; empty: all.
@@ -395,4 +372,3 @@ DROP VIEW IF EXISTS whence_state.incident_spans;
 DROP VIEW IF EXISTS whence.finding_exposure;
 DROP VIEW IF EXISTS whence.finding_exposure_of;
 DROP VIEW IF EXISTS whence_state.exposure;
-DROP VIEW IF EXISTS whence.shipped;

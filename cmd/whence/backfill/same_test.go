@@ -1,0 +1,402 @@
+package backfill
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/processors/decode"
+	"github.com/whencehq/whence/schemas/event"
+	"github.com/whencehq/whence/schemas/source"
+)
+
+// facts are what records become: identity → time, hash and data.
+func facts(t *testing.T, records []Record) map[string]string {
+	t.Helper()
+	b := &pipeline.Batch{}
+	for i, r := range records {
+		b.Records = append(b.Records, pipeline.Record{Offset: int64(i), Value: r.Body, Headers: r.Headers, Timestamp: event.MillisOf(until)})
+	}
+	config := decode.DefaultConfig()
+	if err := decode.New(config).Process(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	said := map[string]string{}
+	for _, f := range b.Facts {
+		said[strings.TrimPrefix(f.Type, event.Prefix)+" "+f.ID] = fmt.Sprintf("%s %s %d %s", f.Source, f.Time.Time().Format(time.RFC3339Nano), f.Hash, f.Data)
+	}
+	for _, o := range b.Others {
+		if slices.ContainsFunc(o.Extensions, func(p event.Pair) bool { return p.Key == "unplaced" }) {
+			said["unplaced "+o.Type] = fmt.Sprint(o.Extensions)
+		}
+	}
+	for _, d := range b.Dead {
+		t.Errorf("dead: %s %s", d.Reason, d.Detail)
+	}
+	return said
+}
+
+// sent is a webhook as the gateway keeps it.
+func sent(from, body string, headers ...string) Record {
+	r := Record{Source: from, Body: []byte(body), Headers: []pipeline.Header{
+		{Key: source.Header, Value: []byte(from)}, {Key: "content-type", Value: []byte("application/json")},
+		{Key: source.Received, Value: []byte("2026-11-26T05:00:00Z")},
+	}}
+	for i := 0; i < len(headers); i += 2 {
+		r.Headers = append(r.Headers, pipeline.Header{Key: headers[i], Value: []byte(headers[i+1])})
+	}
+	return r
+}
+
+// same holds a back-fill to what webhooks said: each of their facts is there with
+// the same content, but those that a back-fill can't know; and besides there
+// are only those that it alone knows.
+func same(t *testing.T, webhooks, backfilled []Record, hooksAlone, backfillAlone []string) {
+	t.Helper()
+	hooks, filled := facts(t, webhooks), facts(t, backfilled)
+	var without, more []string
+	for id, said := range hooks {
+		switch {
+		case filled[id] == "":
+			without = append(without, id)
+		case filled[id] != said:
+			t.Errorf("%s\nwebhook   %s\nback-fill %s", id, said, filled[id])
+		}
+	}
+	for id := range filled {
+		if hooks[id] == "" {
+			more = append(more, id)
+		}
+	}
+	slices.Sort(without)
+	slices.Sort(more)
+	if d := cmp.Diff(hooksAlone, without); d != "" {
+		t.Errorf("only the webhooks say: %s", d)
+	}
+	if d := cmp.Diff(backfillAlone, more); d != "" {
+		t.Errorf("only the back-fill says: %s", d)
+		for _, id := range more {
+			t.Log(filled[id])
+		}
+	}
+	if len(hooks)-len(without) < 3 {
+		t.Errorf("only %d facts were compared", len(hooks)-len(without))
+	}
+}
+
+// inJSON fills a template with times: @1.5 is a day and a half after the beginning.
+func inJSON(text string) string {
+	for i := range 90 {
+		for _, part := range []string{"", ".5"} {
+			moment := fmt.Sprintf("@%d%s\"", i, part)
+			day := float64(i)
+			if part != "" {
+				day += 0.5
+			}
+			text = strings.ReplaceAll(text, moment, at(day)+`"`)
+		}
+	}
+	return text
+}
+
+func parsed(t *testing.T, text string) any {
+	t.Helper()
+	var value any
+	if err := json.Unmarshal([]byte(inJSON(text)), &value); err != nil {
+		t.Fatalf("%v in %s", err, inJSON(text))
+	}
+	return value
+}
+
+// served answers by path, with what is listed there; an empty list for a list
+// that is not.
+func served(t *testing.T, paths map[string]string) func(r *http.Request) (any, http.Header) {
+	return func(r *http.Request) (any, http.Header) {
+		text, found := paths[r.URL.EscapedPath()]
+		if !found {
+			return http.StatusNotFound, nil
+		}
+		return parsed(t, text), nil
+	}
+}
+
+func TestGitHubsPastIsWhatItsWebhooksSaid(t *testing.T) {
+	const (
+		repository = `{"id":1,"name":"shop","full_name":"acme/shop","private":true,"html_url":"https://github.com/acme/shop","default_branch":"main","owner":{"login":"acme"}}`
+		pull       = `{"id":11,"number":7,"state":"closed","title":"Pay by card","body":"Reverts acme/shop#3","user":{"login":"ada"},"merged":true,"created_at":"@1","updated_at":"@2","closed_at":"@2","merged_at":"@2","merge_commit_sha":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","head":{"ref":"card","sha":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"},"base":{"ref":"main"},"additions":10,"deletions":2}`
+		issue      = `{"id":12,"number":8,"state":"closed","title":"Nobody can pay","user":{"login":"bob"},"labels":[{"name":"incident"},{"name":"sev2"},{"name":"service:checkout"}],"created_at":"@4","updated_at":"@5","closed_at":"@5"`
+		deployment = `{"id":42,"sha":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","ref":"main","task":"deploy","payload":{"version":"1.2.3"},"original_environment":"production","environment":"production","description":"by hand","creator":{"login":"ada"},"created_at":"@2.5","updated_at":"@3"}`
+		running    = `{"id":420,"state":"in_progress","environment":"production","creator":{"login":"ada"},"created_at":"@2.5"}`
+		success    = `{"id":421,"state":"success","environment":"production","creator":{"login":"ada"},"created_at":"@3"}`
+		run        = `{"id":77,"name":"CI","path":".github/workflows/ci.yml","head_sha":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","run_attempt":1,"check_suite_id":770,"status":"completed","conclusion":"success","created_at":"@2","run_started_at":"@2","updated_at":"@2.5"}`
+		alert      = `{"number":5,"state":"fixed","html_url":"https://github.com/acme/shop/security/dependabot/5","dependency":{"package":{"ecosystem":"npm","name":"left-pad"}},"security_advisory":{"ghsa_id":"GHSA-x","cve_id":"CVE-2026-1","severity":"high"},"security_vulnerability":{"severity":"high"},"created_at":"@6","updated_at":"@7","fixed_at":"@7"}`
+		release    = `{"id":9,"tag_name":"v1.2.3","target_commitish":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","draft":false,"created_at":"@8","published_at":"@8"}`
+		review     = `{"id":15,"user":{"login":"eve"},"state":"approved","submitted_at":"@1.5"}`
+	)
+	commit := func(sha, when, message, modified, added, removed string) string {
+		return fmt.Sprintf(`{"id":"%s","message":%q,"timestamp":"%s","author":{"name":"Ada","email":"ada@acme.test","username":"ada"},"modified":%s,"added":%s,"removed":%s,"distinct":true}`, sha, message, when, modified, added, removed)
+	}
+	committed := func(sha, when, message, files string) string {
+		return fmt.Sprintf(`{"sha":"%s","commit":{"message":%q,"author":{"name":"Ada"},"committer":{"date":"%s"}},"author":{"login":"ada"},"files":%s}`, sha, message, when, files)
+	}
+	hook := func(kind, body string) Record {
+		return sent("github", inJSON(`{`+body+`,"repository":`+repository+`,"sender":{"login":"ada"},"installation":{"id":3}}`), "x-github-event", kind, "x-github-delivery", "d1")
+	}
+	webhooks := []Record{
+		hook("pull_request", `"action":"closed","number":7,"pull_request":`+pull),
+		hook("pull_request_review", `"action":"submitted","review":`+review+`,"pull_request":{"number":7}`),
+		hook("deployment", `"action":"created","deployment":`+deployment), hook("deployment_status", `"action":"created","deployment":`+deployment+`,"deployment_status":`+running),
+		hook("deployment_status", `"action":"created","deployment":`+deployment+`,"deployment_status":`+success),
+		hook("workflow_run", `"action":"completed","workflow_run":`+run),
+		hook("issues", `"action":"opened","issue":`+strings.Replace(issue, `"closed","title"`, `"open","title"`, 1)+`}`),
+		hook("issues", `"action":"closed","issue":`+issue+`}`),
+		hook("dependabot_alert", `"action":"created","alert":`+alert), hook("dependabot_alert", `"action":"fixed","alert":`+alert),
+		hook("release", `"action":"published","release":`+release),
+		hook("workflow_run", `"action":"completed","workflow_run":`+strings.Replace(run, `"run_attempt":1`, `"run_attempt":2`, 1)),
+		hook("push", `"ref":"refs/heads/main","before":"000d","after":"eeee","commits":[`+commit("dddd", "@9", "Mend", `["a.go"]`, `["new.go"]`, `["old.go"]`)+`,`+commit("eeee", "@9.5", "Mend more", `["a.go"]`, `[]`, `[]`)+`]`),
+	}
+	p := &player{handler: served(t, map[string]string{
+		"/repos/acme/shop":                            repository,
+		"/repos/acme/shop/issues":                     `[{"id":11,"number":7,"created_at":"@1","updated_at":"@2","closed_at":"@2","pull_request":{"merged_at":"@2"}},` + issue + `,"closed_by":{"login":"zoe"}}]`,
+		"/repos/acme/shop/pulls/7":                    pull,
+		"/repos/acme/shop/pulls/7/commits":            `[{"sha":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","commit":{"author":{"name":"Ada"},"committer":{"date":"@1"}},"author":{"login":"ada"}}]`,
+		"/repos/acme/shop/pulls/7/files":              `[{"filename":"pay/card.go","status":"added"}]`,
+		"/repos/acme/shop/pulls/7/reviews":            `[` + review + `]`,
+		"/repos/acme/shop/deployments":                `[` + deployment + `]`,
+		"/repos/acme/shop/deployments/42/statuses":    `[` + success + `,` + running + `]`,
+		"/repos/acme/shop/actions/runs":               `{"total_count":1,"workflow_runs":[` + strings.Replace(run, `"run_attempt":1`, `"run_attempt":2`, 1) + `]}`,
+		"/repos/acme/shop/actions/runs/77/attempts/1": run,
+		"/repos/acme/shop/activity":                   `[{"before":"0","after":"m","ref":"refs/heads/main","timestamp":"@10","activity_type":"pr_merge"},{"before":"000d","after":"eeee","ref":"refs/heads/main","timestamp":"@9.5","activity_type":"push"}]`,
+		"/repos/acme/shop/compare/000d...eeee":        `{"commits":[{"sha":"dddd"},{"sha":"eeee"}]}`,
+		"/repos/acme/shop/commits/dddd":               committed("dddd", "@9", "Mend", `[{"filename":"a.go","status":"modified"},{"filename":"new.go","status":"renamed","previous_filename":"old.go"}]`),
+		"/repos/acme/shop/commits/eeee":               committed("eeee", "@9.5", "Mend more", `[{"filename":"a.go","status":"modified"}]`),
+		"/repos/acme/shop/releases":                   `[` + release + `]`,
+		"/repos/acme/shop/dependabot/alerts":          `[` + alert + `]`,
+	})}
+	same(t, webhooks, all(t, gitHubPlan(t, p.play(t))), nil, []string{"change.merged pull/7/commits", "change.merged pull/7/files"})
+}
+
+// The recorded webhooks of GitHub, whose objects the API has too.
+func TestRecordedWebhooksOfGitHubAreWhatABackfillOfTheirObjectsSays(t *testing.T) {
+	shared := os.Getenv("WHENCE_SHARED")
+	if shared == "" {
+		shared = filepath.Join("..", "..", "..", "..", "shared")
+	}
+	type webhook struct {
+		Repository struct {
+			FullName string `json:"full_name"`
+		} `json:"repository"`
+		Pull       json.RawMessage `json:"pull_request"`
+		Deployment json.RawMessage `json:"deployment"`
+		Status     json.RawMessage `json:"deployment_status"`
+		Run        json.RawMessage `json:"workflow_run"`
+		Alert      json.RawMessage `json:"alert"`
+	}
+	compared := 0
+	for file, kind := range map[string]string{
+		"pull_request.closed": "pull_request", "deployment": "deployment", "deployment_status": "deployment_status",
+		"workflow_run.completed": "workflow_run", "dependabot_alert.created": "dependabot_alert", "code_scanning_alert.created": "code_scanning_alert",
+	} {
+		text, err := os.ReadFile(filepath.Join(shared, "data", "github", file+".json"))
+		if err != nil {
+			continue
+		}
+		var w webhook
+		var whole struct {
+			Action     string          `json:"action"`
+			Repository json.RawMessage `json:"repository"`
+		}
+		if json.Unmarshal(text, &w) != nil || json.Unmarshal(text, &whole) != nil {
+			t.Fatal(file)
+		}
+		var r gitHubRepository
+		if err := json.Unmarshal(whole.Repository, &r); err != nil {
+			t.Fatal(err)
+		}
+		body := object{"action": whole.Action}
+		for name, raw := range map[string]json.RawMessage{"pull_request": w.Pull, "deployment": w.Deployment, "deployment_status": w.Status, "workflow_run": w.Run, "alert": w.Alert} {
+			if len(raw) > 0 && string(raw) != "null" {
+				body[name] = raw
+			}
+		}
+		var p page
+		p.github(kind, &r, body)
+		hooks, filled := facts(t, []Record{sent("github", string(text), "x-github-event", kind)}), facts(t, p.Records)
+		if d := cmp.Diff(hooks, filled); d != "" {
+			t.Errorf("%s: %s", file, d)
+		}
+		compared += len(hooks)
+	}
+	t.Logf("%d facts compared", compared)
+}
+
+func TestGitLabsPastIsWhatItsWebhooksSaid(t *testing.T) {
+	const (
+		a, b    = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+		project = `{"id":1,"name":"shop","path_with_namespace":"acme/shop","web_url":"https://gitlab.com/acme/shop","default_branch":"main"}`
+	)
+	hook := func(body string) Record {
+		return sent("gitlab", inJSON(`{`+body+`,"project":`+project+`}`), "x-gitlab-event", "Some Hook")
+	}
+	webhooks := []Record{
+		hook(`"object_kind":"merge_request","user":{"username":"zoe"},"object_attributes":{"iid":7,"action":"merge","state":"merged","title":"Pay by card","description":"","merge_commit_sha":"` + a + `","last_commit":{"id":"` + b + `"},"updated_at":"@2"}`),
+		hook(`"object_kind":"deployment","status":"running","status_changed_at":"@2","deployment_id":42,"environment":"production","short_sha":"aaaaaaaa","user":{"username":"ada"},"commit_url":"https://gitlab.com/acme/shop/-/commit/` + a + `","ref":"main"`),
+		hook(`"object_kind":"deployment","status":"success","status_changed_at":"@2.5","deployment_id":42,"environment":"production","short_sha":"aaaaaaaa","user":{"username":"ada"},"commit_url":"https://gitlab.com/acme/shop/-/commit/` + a + `","ref":"main"`),
+		hook(`"object_kind":"pipeline","object_attributes":{"id":31,"ref":"main","sha":"` + a + `","status":"success","finished_at":"@2.5","duration":63}`),
+		hook(`"object_kind":"build","build_id":99,"build_name":"unit-tests","build_status":"failed","sha":"` + b + `","build_started_at":"@1","build_finished_at":"@1.5","repository":{"homepage":"https://gitlab.com/acme/shop"}`),
+		hook(`"object_kind":"release","action":"create","tag":"v1.2.3","name":"1.2.3","created_at":"@3","released_at":"@3","commit":{"id":"` + a + `"}`),
+		hook(`"object_kind":"issue","labels":[{"title":"service::checkout"}],"object_attributes":{"iid":8,"action":"open","type":"Incident","severity":"high","title":"Nobody can pay","created_at":"@4","updated_at":"@4"}`),
+		hook(`"object_kind":"issue","labels":[{"title":"service::checkout"}],"object_attributes":{"iid":8,"action":"close","type":"Incident","severity":"high","title":"Nobody can pay","created_at":"@4","updated_at":"@5","closed_at":"@5"}`),
+	}
+	at := "/api/v4/projects/acme%2Fshop"
+	p := &player{handler: served(t, map[string]string{
+		at:                     project,
+		at + "/merge_requests": `[{"id":70,"iid":7,"title":"Pay by card","description":"","state":"merged","sha":"` + b + `","merge_commit_sha":"` + a + `","squash_commit_sha":null,"merged_at":"@2","updated_at":"@3","author":{"username":"ada"}}]`,
+		at + "/deployments":    `[{"id":42,"iid":2,"ref":"main","sha":"` + a + `","status":"success","created_at":"@1.5","updated_at":"@3","user":{"username":"ada"},"environment":{"name":"production"},"deployable":{"started_at":"@2","finished_at":"@2.5"}}]`,
+		at + "/pipelines":      `[{"id":31,"updated_at":"@3"}]`,
+		at + "/pipelines/31":   `{"id":31,"ref":"main","sha":"` + a + `","status":"success","finished_at":"@2.5","duration":63}`,
+		at + "/jobs":           `[{"id":99,"name":"unit-tests","status":"failed","created_at":"@1","started_at":"@1","finished_at":"@1.5","commit":{"id":"` + b + `"}}]`,
+		at + "/releases":       `[{"tag_name":"v1.2.3","name":"1.2.3","created_at":"@3","released_at":"@3","commit":{"id":"` + a + `"}}]`,
+		at + "/issues":         `[{"id":80,"iid":8,"title":"Nobody can pay","type":"INCIDENT","severity":"HIGH","labels":["service::checkout"],"created_at":"@4","updated_at":"@6","closed_at":"@5"}]`,
+	})}
+	o := p.play(t)
+	o.Names = []string{"acme/shop"}
+	plan, err := GitLab(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, webhooks, all(t, plan), nil, []string{"change.merged merge_request/7/author"})
+}
+
+func TestPagerDutysPastIsWhatItsWebhooksSaid(t *testing.T) {
+	const (
+		incident = `{"id":"Q1","type":"incident","self":"https://api.pagerduty.com/incidents/Q1","html_url":"https://acme.pagerduty.com/incidents/Q1","title":"Nobody can pay","created_at":"@1","service":{"id":"PABC","type":"service_reference","summary":"Checkout API"},"urgency":"high","priority":{"id":"P1","summary":"P1"}`
+		agent    = `{"id":"U1","type":"user_reference","summary":"Ines","html_url":"https://acme.pagerduty.com/users/U1"}`
+	)
+	hook := func(kind, when, more string) Record {
+		return sent("pagerduty", inJSON(`{"event":{"id":"E-`+kind+`","event_type":"incident.`+kind+`","resource_type":"incident","occurred_at":"`+when+`","agent":`+agent+`,"data":`+incident+more+`}}}`), "x-webhook-id", "w")
+	}
+	webhooks := []Record{
+		hook("triggered", "@1", `,"status":"triggered"`), hook("acknowledged", "@1.5", `,"status":"acknowledged"`),
+		hook("escalated", "@2", `,"status":"acknowledged"`), hook("priority_updated", "@2.5", ``),
+		hook("resolved", "@3", `,"status":"resolved"`), hook("reopened", "@4", `,"status":"triggered"`),
+		hook("resolved", "@5", `,"status":"resolved","resolve_reason":{"type":"merge_resolve_reason","incident":{"id":"Q2"}}`),
+	}
+	entry := func(kind, when string) string {
+		return `{"id":"R` + when + `","type":"` + kind + `_log_entry","created_at":"` + when + `","agent":` + agent + `,"channel":{"type":"web"}}`
+	}
+	incidents := `{"incidents":[` + incident + `,"status":"resolved","resolve_reason":{"type":"merge_resolve_reason","incident":{"id":"Q2"}}}],"more":false}`
+	first := true
+	p := &player{}
+	answers := served(t, map[string]string{
+		"/incidents": incidents,
+		"/incidents/Q1/log_entries": `{"more":false,"log_entries":[` + strings.Join([]string{
+			entry("resolve", "@5"), entry("reopen", "@4"), entry("resolve", "@3"), entry("notify", "@3"), entry("priority_change", "@2.5"),
+			entry("escalate", "@2"), entry("acknowledge", "@1.5"), entry("trigger", "@1")}, ",") + `]}`,
+	})
+	p.handler = func(r *http.Request) (any, http.Header) {
+		if r.Header.Get("Authorization") != "Token token=secret" {
+			return http.StatusUnauthorized, nil
+		}
+		if r.URL.Path == "/incidents" && !first {
+			return object{"incidents": []object{}, "more": false}, nil // created in the first week
+		}
+		first = first && r.URL.Path != "/incidents"
+		return answers(r)
+	}
+	plan, err := PagerDuty(t.Context(), p.play(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, webhooks, all(t, plan), []string{"incident.updated incident/Q1/rated"}, nil)
+	weeks := slices.DeleteFunc(slices.Clone(p.asked), func(path string) bool { return strings.Contains(path, "log_entries") })
+	if len(weeks) != 13 {
+		t.Errorf("90 days were read in %d parts", len(weeks))
+	}
+}
+
+func TestJirasPastIsWhatItsWebhooksSaidWithTheIssueAsItWasThen(t *testing.T) {
+	const fixed = `"issuetype":{"name":"Incident"},"project":{"name":"Shop"},"created":"@1"`
+	hook := func(name, when, fields, items string) Record {
+		return sent("jira", inJSON(`{"timestamp":1,"webhookEvent":"`+name+`","user":{"displayName":"Ines"},"issue":{"id":"1","self":"https://acme.atlassian.net/rest/api/2/issue/1","key":"OPS-1","fields":{`+fixed+`,"updated":"`+when+`",`+fields+`}}`+items+`}`))
+	}
+	open := `"status":{"name":"Open","statusCategory":{"key":"new"}},"resolutiondate":null`
+	webhooks := []Record{
+		hook("jira:issue_created", "@1", `"summary":"Pay","priority":{"name":"Low"},"components":[],"labels":["env:staging"],`+open, ``),
+		hook("jira:issue_updated", "@2", `"summary":"Nobody can pay","priority":{"name":"High"},"components":[],"labels":["env:staging"],`+open,
+			`,"changelog":{"id":"1","items":[{"field":"summary","fromString":"Pay","toString":"Nobody can pay"},{"field":"priority","fromString":"Low","toString":"High"}]}`),
+		hook("jira:issue_updated", "@3", `"summary":"Nobody can pay","priority":{"name":"High"},"components":[{"name":"checkout"}],"labels":["env:staging"],`+open,
+			`,"changelog":{"id":"2","items":[{"field":"Component","fromString":null,"toString":"checkout"}]}`),
+		hook("jira:issue_updated", "@4", `"summary":"Nobody can pay","priority":{"name":"High"},"components":[{"name":"checkout"}],"labels":["env:staging"],"status":{"name":"Done","statusCategory":{"key":"done"}},"resolutiondate":"@4"`,
+			`,"changelog":{"id":"3","items":[{"field":"resolution","fromString":null,"toString":"Fixed"},{"field":"status","fromString":"Open","toString":"Done"}]}`),
+		hook("jira:issue_updated", "@5", `"summary":"Nobody can pay","priority":{"name":"High"},"components":[{"name":"checkout"}],"labels":["env:staging"],"statuscategorychangedate":"@5",`+open,
+			`,"changelog":{"id":"4","items":[{"field":"resolution","fromString":"Fixed","toString":null},{"field":"status","fromString":"Done","toString":"Open"}]}`),
+		hook("jira:issue_updated", "@6", `"summary":"Nobody can pay","priority":{"name":"High"},"components":[{"name":"checkout"}],"labels":["env:production"],"statuscategorychangedate":"@5",`+open,
+			`,"changelog":{"id":"5","items":[{"field":"labels","fromString":"env:staging","toString":"env:production"},{"field":"priority","fromString":"High","toString":"High"}]}`),
+	}
+	histories := `[{"id":"1","author":{"displayName":"Ines"},"created":"@2","items":[{"field":"summary","fromString":"Pay","toString":"Nobody can pay"},{"field":"priority","fromString":"Low","toString":"High"}]},
+		{"id":"2","created":"@3","items":[{"field":"Component","fromString":null,"toString":"checkout"}]},
+		{"id":"3","created":"@4","items":[{"field":"resolution","fromString":null,"toString":"Fixed"},{"field":"status","fromString":"Open","toString":"Done"}]},
+		{"id":"4","created":"@5","items":[{"field":"resolution","fromString":"Fixed","toString":null},{"field":"status","fromString":"Done","toString":"Open"}]},
+		{"id":"5","created":"@6","items":[{"field":"labels","fromString":"env:staging","toString":"env:production"},{"field":"priority","fromString":"High","toString":"High"}]}]`
+	issue := `{"id":"1","self":"https://acme.atlassian.net/rest/api/2/issue/1","key":"OPS-1","fields":{` + fixed + `,"updated":"@6","summary":"Nobody can pay","priority":{"name":"High"},"components":[{"name":"checkout"}],"labels":["env:production"],"statuscategorychangedate":"@5",` + open + `},"changelog":{"total":5,"histories":` + histories + `}}`
+	for site, paths := range map[string]map[string]string{
+		"Cloud":       {"/rest/api/3/search/jql": `{"issues":[` + issue + `]}`},
+		"Data Center": {"/rest/api/2/search": `{"startAt":0,"total":1,"issues":[` + issue + `]}`},
+		"Cloud, of an issue with a long history": {
+			"/rest/api/3/search/jql":        `{"issues":[` + strings.Replace(strings.Replace(issue, histories, "[]", 1), `"total":5`, `"total":5`, 1) + `]}`,
+			"/rest/api/3/issue/1/changelog": `{"isLast":true,"values":` + histories + `}`,
+		},
+	} {
+		t.Run(site, func(t *testing.T) {
+			paths["/rest/api/2/status"] = `[{"name":"Open","statusCategory":{"key":"new"}},{"name":"Done","statusCategory":{"key":"done"}}]`
+			p := &player{handler: served(t, paths)}
+			o := p.play(t)
+			o.Login, o.Names = "ines@acme.test", []string{"OPS"}
+			plan, err := Jira(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, webhooks, all(t, plan), nil, nil)
+		})
+	}
+}
+
+func TestJenkinsPastIsWhatItsWebhooksSaid(t *testing.T) {
+	start := from.Add(24 * time.Hour).UnixMilli()
+	build := func(number int, phase, more string, at int64) Record {
+		return sent("jenkins", fmt.Sprintf(`{"name":"deploy","url":"job/shop/job/deploy/","build":{"full_url":"https://ci.acme.test/job/shop/job/deploy/%[1]d/","number":%[1]d,"queue_id":3,"phase":%[2]q,"timestamp":%[3]d,"url":"job/shop/job/deploy/%[1]d/",
+			"scm":{"url":"git@github.com:acme/shop.git","commit":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","branch":"main"}%[4]s,"notes":"","artifacts":{}}}`, number, phase, at, more))
+	}
+	const parameters = `,"parameters":{"ENVIRONMENT":"production","VERSION":"1.2.3"}`
+	webhooks := []Record{
+		build(1, "COMPLETED", `,"status":"SUCCESS","duration":60000,"test_summary":{"total":3,"failed":1,"passed":2}`, start+60_000),
+		build(2, "STARTED", parameters, start+100_000), build(2, "COMPLETED", `,"status":"FAILURE","duration":5000`+parameters, start+105_000),
+	}
+	scm := `{"_class":"hudson.plugins.git.util.BuildData","lastBuiltRevision":{"SHA1":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},"remoteUrls":["git@github.com:acme/shop.git"]}`
+	p := &player{handler: served(t, map[string]string{
+		"/api/json":          `{"_class":"hudson.model.Hudson","jobs":[{"name":"shop"}]}`,
+		"/job/shop/api/json": `{"_class":"com.cloudbees.hudson.plugins.folder.Folder","jobs":[{"name":"deploy"}]}`,
+		"/job/shop/job/deploy/api/json": fmt.Sprintf(`{"_class":"WorkflowJob","buildable":true,"allBuilds":[
+			{"number":2,"url":"https://ci.acme.test/job/shop/job/deploy/2/","result":"FAILURE","timestamp":%d,"duration":5000,"actions":[{"parameters":[{"name":"ENVIRONMENT","value":"production"},{"name":"VERSION","value":"1.2.3"}]},{},%s]},
+			{"number":1,"url":"https://ci.acme.test/job/shop/job/deploy/1/","result":"SUCCESS","timestamp":%d,"duration":60000,"actions":[%[2]s,{"totalCount":3,"failCount":1}]},
+			{"number":0,"url":"https://ci.acme.test/job/shop/job/deploy/0/","result":"SUCCESS","timestamp":%[4]d,"duration":60000,"actions":[]}]}`, start+100_000, scm, start, from.UnixMilli()-100_000),
+	})}
+	plan, err := Jenkins(t.Context(), p.play(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan) != 1 || plan[0].Name != "shop/deploy" {
+		t.Fatalf("%+v", plan)
+	}
+	same(t, webhooks, all(t, plan), nil, nil)
+}
