@@ -42,7 +42,7 @@ func TestEventsAreToldInTheOrderOfTheirRecords(t *testing.T) {
 func TestALineIsOneLineMovesNoCursorAndFitsTheTerminal(t *testing.T) {
 	all := append(tap.Events(batch()), tap.Records(batch())...)
 	for i := range all {
-		for _, width := range []int{0, 60} {
+		for _, width := range []int{0, 80} {
 			line := tap.Line(&all[i], plain, width)
 			if strings.ContainsAny(line, "\x1b\r\n\x07") || width > 0 && utf8.RuneCountInString(line) > width {
 				t.Errorf("width %d: %q", width, line)
