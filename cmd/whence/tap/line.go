@@ -15,7 +15,7 @@ import (
 type Style struct{ Time, Kind, Dead, Faint func(string) string }
 
 // Line is p for a person: when, what, of which type, by whom, and what it says.
-// No more than width characters of it, 0: all.
+// What it says is cut so that the line has width characters, 0: not at all.
 func Line(p *Passing, s Style, width int) string {
 	at, name, who := p.ReceivedAt, "", ""
 	if e := p.Event; e != nil && e.Type != "" {
