@@ -257,7 +257,7 @@ func latestStarted(all []rollout, t event.Millis, which func(rollout) bool) *rol
 	return best
 }
 
-// Answer is R5 to R29 but for the revision.
+// Answer is R5 to R31 but for the revision.
 func (m Model) Answer(o event.Observation) event.Enrichment {
 	return m.answer(o, m.rollouts(m.canonical(o.Service), o.Environment))
 }
