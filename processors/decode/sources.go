@@ -23,6 +23,7 @@ type reader struct {
 func readers() []reader {
 	return []reader{
 		githubReader(),
+		sarifReader(), ocsfReader(), trivyReader(), grypeReader(), cyclonedxReader(),
 	}
 }
 

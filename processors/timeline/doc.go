@@ -173,8 +173,8 @@
 // facts or a hundred thousand. What a fact costs is its entity's facts and,
 // for an alias, the entities of the names that get another meaning. A scan
 // costs the findings it lists and those that the whole scan before it lists,
-// each with the sightings it had: eight bytes a sighting and pointer, for what
-// is listed in the same words every night is kept once.
+// each with the sightings it had. A sighting is some 40 bytes: what is listed
+// in the same words every night is kept once.
 //
 // Beside the indexes a scope keeps its boundaries, the sorted moments at which
 // its answer may change. Between two of them it is constant: that is a
