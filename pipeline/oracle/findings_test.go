@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/whencehq/whence/pipeline/clickhouse"
 	"github.com/whencehq/whence/pipeline/oracle"
 	"github.com/whencehq/whence/pipeline/pipelinetest/model"
 	"github.com/whencehq/whence/schemas/event"
@@ -15,7 +16,7 @@ import (
 
 // Findings have the rules with the most ties: what scans list and miss, what is
 // opened, closed, opened again and unsaid, all within a quarter of an hour.
-func TestTheOracleSaysOfFindingsInCrowdedWorldsWhatTheModelSays(t *testing.T) {
+func TestTheOracleSaysOfFindingsInCrowdedWorldsWhatTheModelSaysAndWhatIsDerived(t *testing.T) {
 	query := engineQuery(t)
 	empty(t, query)
 	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
@@ -37,7 +38,8 @@ func TestTheOracleSaysOfFindingsInCrowdedWorldsWhatTheModelSays(t *testing.T) {
 			f.Source, f.ID, f.Time, f.Hash = c.prefix, fmt.Sprint(c.IntN(40)), event.MillisOf(minute()), uint64(n+1)
 			said = append(said, f)
 			facts = append(facts, map[string]any{"source": f.Source, "id": f.ID, "type": f.Type, "time": f.Time.Time().Format("2006-01-02 15:04:05.000"),
-				"content_hash": f.Hash, "data": f.Data})
+				"content_hash": f.Hash, "data": f.Data, "entity_kind": f.Kind, "entity_id": f.EntityID, "revision": len(facts) + 1,
+				"service": f.Service, "environment": f.Environment})
 		}
 		m := model.New(said)
 		for at := range 16 {
@@ -60,6 +62,23 @@ func TestTheOracleSaysOfFindingsInCrowdedWorldsWhatTheModelSays(t *testing.T) {
 		}
 		if !slices.Equal(have, ids) {
 			t.Errorf("%s: the oracle has %v, the model %v", id, have, ids)
+		}
+	}
+	client, err := clickhouse.Open(t.Context(), clickhouse.Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.DeriveAll(t.Context(), uint64(len(facts))); err != nil {
+		t.Fatal(err)
+	}
+	columns, err := compute(t, query, oracle.Scope{}).CompareEntities(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range columns {
+		if c.Differing > 0 {
+			t.Errorf("%s differs from what is derived in %d rows, such as %+v", c.Name, c.Differing, c.Examples[0])
 		}
 	}
 	if open < 1000 {
