@@ -56,7 +56,7 @@ func (x *scanned) ofBOM(m *cyclonedx.Metadata) {
 	if m.Tools != nil {
 		if tools := stated(m.Tools.Components); len(tools) > 0 {
 			x.tool = first(tools[0].Name, x.tool)
-		} else if tools := stated(m.Tools.Tools); len(tools) > 0 { //nolint:staticcheck // before 1.5 there was nothing else
+		} else if tools := stated(m.Tools.Tools); len(tools) > 0 { // before 1.5 there was nothing else
 			x.tool = first(tools[0].Name, x.tool)
 		}
 	}
