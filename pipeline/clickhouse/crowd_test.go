@@ -25,7 +25,7 @@ type object = map[string]any
 // facts makes n facts, in the order in which they are said.
 func (c *crowd) facts(t *testing.T, n int) []event.Fact {
 	makers := []func() (string, object){
-		c.deployment, c.deployment, c.deployment, c.deployment, c.incident, c.incident, c.finding, c.flag, c.change, c.change,
+		c.deployment, c.deployment, c.deployment, c.deployment, c.incident, c.incident, c.finding, c.scan, c.scan, c.scan, c.flag, c.change, c.change,
 		c.declaration, c.declaration, c.identity, c.retraction, c.retraction, c.build,
 	}
 	facts := make([]event.Fact, n)
@@ -121,6 +121,31 @@ func (c *crowd) finding() (string, object) {
 	c.maybe(data, "revision_introduced", c.one("r", 6))
 	c.maybe(data, "first_seen", c.clock())
 	return "finding." + []string{"opened", "opened", "remediated", "accepted"}[c.IntN(4)], data
+}
+
+// scan is a part of one of few scans, mostly the only part.
+func (c *crowd) scan() (string, object) {
+	data := object{"scan_id": c.one("scan", 6), "tool": c.one("tool", 1+c.IntN(2)), "target": "t"}
+	if c.IntN(3) == 0 {
+		data["part"] = 1 + c.IntN(2)
+		c.maybe(data, "parts", 2)
+	}
+	if c.IntN(8) == 0 {
+		data["complete"] = c.IntN(2) == 0
+	}
+	c.maybe(data, "service", c.service())
+	c.maybe(data, "repository", c.one("p", 3))
+	var findings []object
+	for range c.IntN(4) {
+		_, finding := c.finding()
+		c.maybe(finding, "status", []string{"open", "accepted", "remediated"}[c.IntN(3)])
+		findings = append(findings, finding)
+	}
+	c.maybe(data, "findings", findings)
+	if data["findings"] != nil && len(findings) == 0 {
+		data["findings"] = []object{}
+	}
+	return "scan.completed", data
 }
 
 func (c *crowd) flag() (string, object) {

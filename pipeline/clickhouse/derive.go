@@ -18,7 +18,8 @@ import (
 // it is called again. Only one caller at a time, the consumer of the context
 // log.
 //
-// Touched are the entities that the facts speak of, those that another content
+// Touched are the entities that the facts speak of (of a scan, the findings of
+// all scans of the same tool and target), those that another content
 // of the same fact spoke of, and those of the facts that a retraction names.
 func (c *Client) Derive(ctx context.Context, revision uint64, facts []event.Fact) error {
 	touched, retractions := identitiesOf(facts)
@@ -40,7 +41,24 @@ func (c *Client) Derive(ctx context.Context, revision uint64, facts []event.Fact
 			return fmt.Errorf("derive retractions: %w", err)
 		}
 	}
+	if err := c.findingsListed(ctx, entities); err != nil {
+		return fmt.Errorf("derive: which findings: %w", err)
+	}
 	return c.deriveEntities(ctx, revision, entities)
+}
+
+// findingsListed adds the findings of scans: those that one lists, and those
+// that it may be the first not to.
+func (c *Client) findingsListed(ctx context.Context, entities map[string][]string) error {
+	scans := entities["scan"]
+	slices.Sort(scans)
+	for chunk := range slices.Chunk(slices.Compact(scans), atOnce) {
+		err := c.each(ctx, tables.FindingsListed(chunk), func(row []string) { entities["finding"] = append(entities["finding"], row[0]) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // deriveUnsaid decides which retractions count, and adds the entities of what

@@ -42,7 +42,7 @@ func said(id, kind string, second int64, data string) event.Fact {
 func factTables() []string {
 	all := []string{
 		"whence.facts", "whence.conflicts", "whence_state.fact_contents", "whence_state.identities",
-		"whence_state.retractions", "whence_state.unsaid",
+		"whence_state.retractions", "whence_state.unsaid", "whence_state.listings", "whence_state.listed_in",
 	}
 	for _, table := range tables.EntityKinds() {
 		all = append(all, "whence."+table)
@@ -114,6 +114,14 @@ var contents = []event.Fact{
 	said("t1", "test.finished", 7, `{"run_id":"run","suite":"unit","case":"a","revision":"r1","outcome":"failure"}`),
 	said("t2", "test.finished", 7, `{"run_id":"run","suite":"unit","case":"b","revision":"r1","outcome":"success"}`),
 	said("c1", "change.merged", 6, `{"change_id":"c","repository":"shop","revision":"r1","commits":[{"revision":"r0","authored_at":"2000-01-01T00:00:02Z"}],"merged_at":"2000-01-01T00:00:06Z"}`),
+	said("n1", "scan.completed", 10, `{"scan_id":"n1","tool":"x","target":"t","service":"shop","findings":[{"finding_id":"g1","rule":"a"},{"finding_id":"g2","severity":"low","first_seen":"2000-01-01T00:00:02Z"}]}`),
+	said("n2", "scan.completed", 20, `{"scan_id":"n2","tool":"x","target":"t","part":1,"findings":[{"finding_id":"g2","status":"accepted"}]}`),
+	said("n2/2", "scan.completed", 21, `{"scan_id":"n2","tool":"x","target":"t","part":2,"parts":2,"findings":[{"finding_id":"g3","service":"cart"}]}`),
+	said("n2/2", "scan.completed", 22, `{"scan_id":"n2","tool":"x","target":"u","part":2,"parts":2,"findings":[{"finding_id":"g3"}]}`),
+	said("n3", "scan.completed", 30, `{"scan_id":"n3","tool":"x","target":"t","findings":[]}`),
+	said("n4", "scan.completed", 40, `{"scan_id":"n4","tool":"x","target":"t","findings":[{"finding_id":"g1"}]}`),
+	said("g1", "finding.accepted", 35, `{"finding_id":"g1","kind":"audit","rule":"b","severity":"high"}`),
+	said("r7", "fact.retracted", 97, `{"retracts":{"source":"test","id":"n3"}}`),
 	said("r1", "fact.retracted", 70, `{"retracts":{"source":"test","id":"d1-start"}}`),
 	said("r1", "fact.retracted", 71, `{"retracts":{"source":"test","id":"t1"}}`),
 	said("r2", "fact.retracted", 80, `{"retracts":{"source":"test","id":"r1"}}`),
@@ -204,6 +212,31 @@ func TestAReopenedIncidentGoesOn(t *testing.T) {
 	expect(t, client, query, "[cart shop]\thigh\topen\t2000-01-01 00:01:00 +0000 UTC\t∅\t∅\t1")
 	tell(t, client, 1, incident("5", "resolved", 400, ""))
 	expect(t, client, query, "[cart shop]\thigh\tresolved\t2000-01-01 00:01:00 +0000 UTC\t2000-01-01 00:06:40 +0000 UTC\t2000-01-01 00:06:40 +0000 UTC\t1")
+}
+
+func TestAFindingIsOpenWhileScansListItAndClosedByTheFirstWholeOneThatDoesNot(t *testing.T) {
+	client := connect(t)
+	empty(t, client, factTables()...)
+	scan := func(id string, second int64, more string) event.Fact {
+		return said(id, "scan.completed", second, `{"scan_id":"`+id+`","tool":"x","target":"t","service":"shop"`+more+`}`)
+	}
+	since := func(column string) string {
+		return "dateDiff('second', toDateTime64('2000-01-01', 3, 'UTC'), " + column + ")"
+	}
+	query := "SELECT finding_id, service, rule, severity, " + since("opened_at") + ", " + since("last_seen_at") + ", " + since("closed_at") +
+		", reopened, state, sightings, facts FROM whence.findings FINAL ORDER BY finding_id"
+	tell(t, client, 1, scan("n1", 100, `,"findings":[{"finding_id":"g1","rule":"a","severity":"low"},{"finding_id":"g2","service":"cart"}]`))
+	expect(t, client, query, "g1\tshop\ta\tlow\t100\t100\t∅\t0\topen\t1\t1", "g2\tcart\t\t\t100\t100\t∅\t0\topen\t1\t1")
+	tell(t, client, 1, scan("n2", 200, `,"complete":false`), scan("n3", 300, `,"findings":[{"finding_id":"g1","rule":"a","severity":"high"}]`))
+	expect(t, client, query, "g1\tshop\ta\thigh\t100\t300\t∅\t0\topen\t2\t2", "g2\tcart\t\t\t100\t100\t300\t0\tremediated\t1\t1")
+	tell(t, client, 1, scan("n4", 400, `,"parts":2,"findings":[{"finding_id":"g2","status":"accepted","severity":"low"}]`))
+	expect(t, client, query, "g1\tshop\ta\thigh\t100\t300\t∅\t0\topen\t2\t2", "g2\tshop\t\tlow\t100\t100\t300\t0\tremediated\t2\t2")
+	tell(t, client, 1, said("n4/2", "scan.completed", 401, `{"scan_id":"n4","tool":"x","target":"t","part":2,"parts":2}`))
+	expect(t, client, query, "g1\tshop\ta\thigh\t100\t300\t401\t0\tremediated\t2\t2", "g2\tshop\t\tlow\t100\t100\t300\t0\tremediated\t2\t2")
+	tell(t, client, 1, scan("n5", 500, `,"findings":[{"finding_id":"g1"}]`), scan("n6", 350, `,"findings":[]`))
+	expect(t, client, query, "g1\tshop\ta\thigh\t100\t500\t∅\t1\topen\t3\t3", "g2\tshop\t\tlow\t100\t100\t300\t0\tremediated\t2\t2")
+	tell(t, client, 1, said("sorry", "fact.retracted", 900, `{"retracts":{"source":"test","id":"n3"}}`))
+	expect(t, client, query, "g1\tshop\ta\tlow\t100\t500\t∅\t1\topen\t2\t2", "g2\tshop\t\tlow\t100\t100\t350\t0\tremediated\t2\t2")
 }
 
 func TestOfTwoContentsOneIsAFactAndTheOtherAConflict(t *testing.T) {

@@ -13,7 +13,7 @@
 //
 // It shares no code with the pipeline, and of its tables it reads the view
 // events, what it compares with, and the ledger. The rules are those of
-// processors/timeline/doc.go, R1 to R29; the files in sql/ name them where they
+// processors/timeline/doc.go, R1 to R31; the files in sql/ name them where they
 // apply. The revision (R29) is provenance and not compared.
 //
 // For each concept there is a table of the moments at which an answer changes,

@@ -322,7 +322,7 @@ func (w *world) values(t *testing.T, words []string) map[string]any {
 			continue
 		}
 		values[key] = w.own(key, v)
-		if strings.ContainsAny(v[:1], "[{") || key == "percent" || key == "@hash" {
+		if strings.ContainsAny(v[:1], "[{") || slices.Contains([]string{"percent", "part", "parts", "complete", "@hash"}, key) {
 			decoder := json.NewDecoder(strings.NewReader(v))
 			decoder.UseNumber()
 			var value any
@@ -340,7 +340,7 @@ func (w *world) values(t *testing.T, words []string) map[string]any {
 func (w *world) own(key string, v any) any {
 	switch v := v.(type) {
 	case string:
-		shared := []string{"type", "kind", "outcome", "severity", "started_at", "ended_at", "first_seen", "merged_at"}
+		shared := []string{"type", "kind", "outcome", "status", "severity", "started_at", "ended_at", "first_seen", "merged_at"}
 		if v == "" || slices.Contains(shared, key) {
 			return v
 		}

@@ -254,10 +254,15 @@ func (n *note) fact(f *event.Fact) {
 	switch f.Kind {
 	case "retraction", "service", "identity":
 		n.since = event.Always
-	case Incident, Alert, Breach, Finding:
+	case Incident, Alert, Breach:
 		n.named[Key{f.Kind, strings.Clone(f.EntityID)}] = true
-		if f.Kind == Finding { // a breach may name it
-			n.blamed[strings.Clone(f.EntityID)] = true
+	case Finding:
+		n.finding(f.EntityID)
+	case "scan":
+		if s, known := f.Payload.(*event.Scan); known {
+			for i := range s.Findings {
+				n.finding(s.Findings[i].FindingID)
+			}
 		}
 	case "deployment", "change", "flag", "provider", "cause":
 		n.since = min(n.since, f.Time-After-1)
@@ -269,6 +274,13 @@ func (n *note) fact(f *event.Fact) {
 	case Incident, "deployment", "change", "flag": // what a confirmation names
 		n.retold[strings.Clone(f.EntityID)] = true
 	}
+}
+
+// finding notes one, which a breach may name too.
+func (n *note) finding(id string) {
+	id = strings.Clone(id)
+	n.named[Key{Finding, id}] = true
+	n.blamed[id] = true
 }
 
 // revisionsOf are those that a fact says to be brought, or to be a change's.

@@ -61,7 +61,7 @@ func TestWhatDebeziumWrapsIsReadAsIfItHadComeByItself(t *testing.T) {
 	plain := string(good(1))
 	change := func(row string) string { return `{"before":null,"after":` + row + `,` + from + `,"op":"c","ts_ms":1}` }
 	converted := func(payload string) string { return `{"schema":{"type":"struct"},"payload":` + payload + `}` }
-	github := []string{"deployment.finished github/acme/shop/1", "kept com.github.deployment_status.created https://github.com/acme/shop"}
+	github := []string{"deployment.finished github/acme/shop/deployment/1", "kept com.github.deployment_status.created https://github.com/acme/shop"}
 	raw, err := spansOf(cartResource, servedSpan(map[string]any{"http.route": "/a"})).MarshalProto()
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -163,15 +164,12 @@ func (s *said) original(name, from, id string, at time.Time) error {
 	if s.payload.backfilled() && s.latest != 0 && len(s.unplaced) == 0 {
 		return nil // its facts say it all; one that says none is kept, for nothing is dropped
 	}
-	if id == "" {
-		id = s.payload.digest()
-	}
 	return s.keep(name, from, id, at, s.payload.body)
 }
 
 // keep is original for a body that is not the record's value: what is left of it.
 func (s *said) keep(name, from, id string, at time.Time, body []byte) error {
-	e := event.Event{Type: name, Source: from, ID: id, Time: s.payload.received}
+	e := event.Event{Type: name, Source: from, ID: cmp.Or(id, digestOf(body)), Time: s.payload.received}
 	switch stated := event.MillisOf(at); {
 	case stated >= event.MinTime && stated < event.MaxTime:
 		e.Time = stated

@@ -27,6 +27,7 @@ func readers() []reader {
 		argocdReader(), argoRolloutsReader(), fluxReader(), kubernetesReader(),
 		pagerdutyReader(), opsgenieReader(), alertmanagerReader(), grafanaReader(), sentryReader(),
 		launchdarklyReader(), unleashReader(),
+		sarifReader(), ocsfReader(), trivyReader(), grypeReader(), cyclonedxReader(),
 		otlpTracesReader(), otlpMetricsReader(), otlpLogsReader(),
 		trackReader(),
 	}

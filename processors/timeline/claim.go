@@ -139,21 +139,23 @@ func (i *incident) nextSeverity(t, end event.Millis) event.Millis {
 }
 
 func (f *finding) claims(*Timeline) []held {
-	if len(f.facts) == 0 {
+	if len(f.said) == 0 {
 		return nil
 	}
 	var all []held
-	w := words{kind: claimFinding, id: f.id}
+	say := func(where area, kind claimKind, from event.Millis) {
+		for _, e := range f.openFrom(from) {
+			all = append(all, held{claim{where, words{kind: kind, id: f.id}}, e.from, e.to})
+		}
+	}
 	for _, sv := range f.everywhere {
-		all = append(all, held{claim{area{service: sv}, w}, f.opened, f.until})
+		say(area{service: sv}, claimFinding, f.opened)
 	}
 	for _, p := range f.inParticular {
 		here := area{service: p.scope.service, environment: p.scope.environment}
-		all = append(all, held{claim{here, w}, p.from, f.until})
+		say(here, claimFinding, p.from)
 		if slices.Contains(f.everywhere, p.scope.service) {
-			exception := w
-			exception.kind = claimException
-			all = append(all, held{claim{here, exception}, f.opened, f.until})
+			say(here, claimException, f.opened)
 		}
 	}
 	return all

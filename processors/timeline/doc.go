@@ -123,7 +123,10 @@
 //	R26 Open in E from: the earliest completion (R11, a failure does not undo
 //	    it) of a deployment of S in E whose revisions hold revision_introduced;
 //	    else first_seen; else the earliest opened fact; else its earliest fact.
-//	    Until: its earliest remediated or accepted fact, else for ever.
+//	    From then on it is open, but for when it is closed: from a remediated or
+//	    accepted fact until the first opened fact later than that. (So it is
+//	    closed at t if such a fact is at or before t, and no opened fact is
+//	    later than the last of them and at or before t.)
 //	R27 finding_ids: the findings of S open in E at t, sorted, each once.
 //
 // Services
@@ -138,6 +141,24 @@
 //	    empty for all others. canonical_service: R7. revision: the greatest
 //	    context revision folded in.
 //
+// Scans (scan.completed)
+//
+//	R30 A scan is the facts of one tool, target and scan_id: its parts. It is
+//	    over at the latest of their times. It is whole if none of them says
+//	    complete: false, one at least says how many parts there are, and parts
+//	    1 to the greatest such number are there. A fact that states no part is
+//	    part 1, and, if it doesn't say how many there are, of 1. What a part
+//	    lists is said by it as if by a finding.opened of its place in the order
+//	    (several of one finding: as they are listed), or by a finding.accepted
+//	    or finding.remediated where that is the listed status; what is not
+//	    stated of service, environment, repository and artifact is as the part
+//	    states it for all. R25 to R27 are over these too.
+//	R31 A finding that a part lists is remediated, as if by a finding.remediated
+//	    that states nothing else, when the first whole scan of the same tool and
+//	    target is over that is over later than the part's time and lists the
+//	    finding in none of its parts. A target's later scans say nothing more of
+//	    it: who opens it again isn't contradicted each night.
+//
 // Facts of any other type, and fields not named here, change no column.
 //
 // # How
@@ -150,7 +171,10 @@
 // its latest end so that "which hold at t" skips what is over. Nothing is
 // compiled as a whole, so a fact costs the same whether its scope holds ten
 // facts or a hundred thousand. What a fact costs is its entity's facts and,
-// for an alias, the entities of the names that get another meaning.
+// for an alias, the entities of the names that get another meaning. A scan
+// costs the findings it lists and those that the whole scan before it lists,
+// each with the sightings it had. A sighting is some 40 bytes: what is listed
+// in the same words every night is kept once.
 //
 // Beside the indexes a scope keeps its boundaries, the sorted moments at which
 // its answer may change. Between two of them it is constant: that is a

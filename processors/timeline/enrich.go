@@ -8,7 +8,7 @@ import (
 )
 
 // Enrich fills out[i] with what was true for obs[i] at its time, by the rules
-// R5 to R29, all from one state, and returns that state's revision. out must be
+// R5 to R31, all from one state, and returns that state's revision. out must be
 // at least as long as obs. DeployedVersion and CanonicalService may be strings
 // of the observation itself; slices are shared and must not be changed.
 func (t *Timeline) Enrich(obs []event.Observation, out []event.Enrichment) (revision uint64) {

@@ -59,7 +59,7 @@ func contentHash(f event.Fact, payload any) uint64 {
 }
 
 func anyPayload(t *rapid.T) (typ string, payload any) {
-	switch rapid.IntRange(0, 17).Draw(t, "kind") {
+	switch rapid.IntRange(0, 21).Draw(t, "kind") {
 	case 0, 1:
 		return "declared", &event.Declaration{
 			Service: anyService.Draw(t, "service"), Environment: anyEnvironment.Draw(t, "environment"),
@@ -86,6 +86,8 @@ func anyPayload(t *rapid.T) (typ string, payload any) {
 		return anyIncident(t)
 	case 13, 14, 15:
 		return anyFinding(t)
+	case 18, 19, 20, 21:
+		return "scan", anyScan(t)
 	case 16:
 		return "retracted", &event.Retraction{Source: anySource.Draw(t, "retracted source"), ID: anyID.Draw(t, "retracted id")}
 	}
@@ -114,6 +116,20 @@ func anyIncident(t *rapid.T) (string, any) {
 		StartedAt: anyTimeOrNone.Draw(t, "started"), EndedAt: anyTimeOrNone.Draw(t, "ended"),
 	}
 	return fmt.Sprint("incident", i.Stage), i
+}
+
+// anyScan is mostly of two parts, mostly whole.
+func anyScan(t *rapid.T) any {
+	s := &event.Scan{
+		Tool: rapid.SampledFrom([]string{"x", "x", "y"}).Draw(t, "tool"), Target: "t", ScanID: rapid.SampledFrom([]string{"n1", "n2", "n3", "n4"}).Draw(t, "scan"),
+		Part: rapid.IntRange(1, 2).Draw(t, "part"), Parts: rapid.SampledFrom([]int{0, 1, 1, 2, 2, 3}).Draw(t, "parts"),
+		Partial: rapid.IntRange(0, 9).Draw(t, "partial") == 0,
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "listed") {
+		_, f := anyFinding(t)
+		s.Findings = append(s.Findings, *f.(*event.Finding))
+	}
+	return s
 }
 
 func anyFinding(t *rapid.T) (string, any) {
@@ -203,6 +219,60 @@ func TestEveryObservationOfAFullSetIsAnsweredAsTheModelDoes(t *testing.T) {
 		obs := sample(t)
 		if d := differs(tl, facts, obs); d != "" {
 			t.Fatal(d)
+		}
+	})
+}
+
+// aScanOrSo draws what concerns three findings of one service: scans of one
+// target that are mostly whole, and what else opens, closes and unsays.
+func aScanOrSo(t *rapid.T) event.Fact {
+	f := event.Fact{}
+	f.Time, f.Source, f.ID, f.Type = anyTime.Draw(t, "time"), "s", fmt.Sprint(rapid.IntRange(1, 40).Draw(t, "id")), "scan"
+	listed := func() event.Finding {
+		return event.Finding{
+			FindingID: anyEntity.Draw(t, "finding"), Service: "a",
+			Stage: event.FindingStage(rapid.SampledFrom([]int{1, 1, 1, 1, 2, 3}).Draw(t, "status")),
+		}
+	}
+	switch rapid.IntRange(0, 9).Draw(t, "kind") {
+	case 0:
+		d := listed()
+		f.Type, f.Payload = fmt.Sprint("finding", d.Stage), &d
+	case 1:
+		f.Type, f.Payload = "retracted", &event.Retraction{Source: "s", ID: fmt.Sprint(rapid.IntRange(1, 40).Draw(t, "retracted id"))}
+	default:
+		s := &event.Scan{Tool: "x", Target: "t", ScanID: fmt.Sprint(rapid.IntRange(1, 9).Draw(t, "scan")), Part: 1, Parts: 1}
+		if rapid.IntRange(0, 3).Draw(t, "parts") == 0 {
+			s.Part, s.Parts = rapid.IntRange(1, 2).Draw(t, "part"), 2
+		}
+		for range rapid.IntRange(0, 2).Draw(t, "listed") {
+			s.Findings = append(s.Findings, listed())
+		}
+		f.Payload = s
+	}
+	f.Hash = contentHash(f, f.Payload)
+	return f
+}
+
+func TestWhatScansFindAndMissIsAsTheModelSaysForAnyOrderAndBatching(t *testing.T) {
+	var asks []event.Observation
+	for at := event.Millis(0); at <= 15; at++ {
+		o := event.Observation{Service: "a", Environment: "p"}
+		o.Time = at
+		asks = append(asks, o)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		facts := rapid.SliceOfN(rapid.Custom(aScanOrSo), 2, 20).Draw(t, "facts")
+		again := rapid.SliceOfN(rapid.SampledFrom(facts), 0, 4).Draw(t, "duplicates")
+		arriving := rapid.Permutation(append(slices.Clone(facts), again...)).Draw(t, "order of arrival")
+		tl := timeline.New()
+		for rest := arriving; len(rest) > 0; {
+			n := rapid.IntRange(1, min(len(rest), 4)).Draw(t, "batch")
+			tl.Apply(rest[:n])
+			rest = rest[n:]
+			if d := differs(tl, arriving[:len(arriving)-len(rest)], asks); d != "" {
+				t.Fatalf("after %d facts: %s", len(arriving)-len(rest), d)
+			}
 		}
 	})
 }

@@ -265,6 +265,23 @@ func contextRules() []ruleCase {
 		at(20, &event.Retraction{Source: "source", ID: "deployed"}),
 	}
 	closed := []event.Fact{at(10, finding(event.FindingOpened)), at(30, finding(event.FindingAccepted))}
+	scan := func(id string, listed ...*event.Finding) *event.Scan {
+		s := &event.Scan{Tool: "sift", Target: "repo", ScanID: id, Part: 1, Parts: 1}
+		for _, l := range listed {
+			s.Findings = append(s.Findings, *l)
+		}
+		return s
+	}
+	partial, other := scan("n2"), scan("n2")
+	partial.Partial, other.Target = true, "repo2"
+	half, rest := scan("n2"), scan("n2", finding(event.FindingOpened))
+	half.Parts, rest.Part, rest.Parts = 0, 2, 2
+	seen := at(10, scan("n1", finding(event.FindingOpened)))
+	missed := []event.Fact{seen, at(20, scan("n2")), at(30, scan("n3"))}
+	seenAgain := append(slices.Clone(missed), at(40, scan("n4", finding(event.FindingOpened))))
+	byHand := append(slices.Clone(missed), at(25, finding(event.FindingOpened)))
+	accepting := scan("n2", finding(event.FindingAccepted))
+	reopened := append(slices.Clone(closed), at(40, finding(event.FindingOpened)))
 	staging := declared("bob", "")
 	staging.Environment = "staging"
 	cat := []event.Fact{at(10, declared("ann", "")), at(20, declared("", "1")), at(30, declared("eve", "2")), at(25, staging)}
@@ -282,6 +299,18 @@ func contextRules() []ruleCase {
 		{"R26 where the revision was never completed, from when it was first seen", carried[2:], asks(90, "", ""), findings, open},
 		{"R26 an accepted finding is closed", closed, asks(30, "", ""), findings, []string{}},
 		{"R26 else it is open from its opening", closed, asks(10, "", ""), findings, open},
+		{"R26 what is opened after it was accepted is open again", reopened, asks(40, "", ""), findings, open},
+		{"R26 and closed in between", reopened, asks(39, "", ""), findings, []string{}},
+		{"R30 what a scan lists is open", missed, asks(19, "", ""), findings, open},
+		{"R30 what it lists as accepted is closed", []event.Fact{seen, at(20, accepting)}, asks(20, "", ""), findings, []string{}},
+		{"R31 what the next whole scan doesn't list is closed", missed, asks(20, "", ""), findings, []string{}},
+		{"R31 a scan that isn't complete closes nothing", []event.Fact{seen, at(20, partial)}, asks(20, "", ""), findings, open},
+		{"R31 a scan of something else closes nothing", []event.Fact{seen, at(20, other)}, asks(20, "", ""), findings, open},
+		{"R31 a scan without its end closes nothing", []event.Fact{seen, at(20, half)}, asks(20, "", ""), findings, open},
+		{"R31 what another part lists isn't missed", []event.Fact{seen, at(20, half), at(21, rest)}, asks(22, "", ""), findings, open},
+		{"R31 a later sighting opens it again", seenAgain, asks(40, "", ""), findings, open},
+		{"R31 and not before that", seenAgain, asks(39, "", ""), findings, []string{}},
+		{"R31 who opens it by hand isn't contradicted each night", byHand, asks(30, "", ""), findings, open},
 		{"R28 the owner is the last stated by then", cat, asks(29, "", ""), owner, "ann"},
 		{"R28 a declaration of another environment says nothing here", cat, asks(26, "", ""), owner, "ann"},
 		{"R28 before any, the first stated holds", cat, asks(1, "", ""), owner, "ann"},

@@ -29,7 +29,12 @@ type Timeline struct {
 	findings     map[string]*finding
 	revisions    map[string]*revision
 	repositories map[string]*repository
-	retracted    map[target][]*fact // the retractions that count, by what they name
+	fields       map[view]*field
+	listed       map[findingStage]*findingStage // what scans list, each once
+	retracted    map[target][]*fact             // the retractions that count, by what they name
+
+	marking uint64         // counts what is marked one after the other
+	turns   []event.Millis // for finding.fold
 
 	// What waits for settle.
 	doubts  []*fact
@@ -54,6 +59,8 @@ func New() *Timeline {
 		findings:     map[string]*finding{},
 		revisions:    map[string]*revision{},
 		repositories: map[string]*repository{},
+		fields:       map[view]*field{},
+		listed:       map[findingStage]*findingStage{},
 		retracted:    map[target][]*fact{},
 	}
 	t.environment("")
@@ -140,6 +147,8 @@ func (t *Timeline) read(e *event.Fact) statement {
 		return t.readIncident(p)
 	case *event.Finding:
 		return t.readFinding(p)
+	case *event.Scan:
+		return t.readScan(p)
 	case *event.Retraction:
 		return t.readRetraction(p)
 	}

@@ -26,10 +26,20 @@ func EntityKinds() map[string]string { return kinds }
 // a full recomputation.
 func DeriveEntities(kind string, revision uint64, ids []string) string {
 	touched := "SELECT entity_id FROM whence_state.fact_contents WHERE entity_kind = " + quote(kind)
+	if kind == "finding" { // one that only scans speak of has no fact of its own
+		touched += " UNION ALL SELECT finding_id FROM whence_state.listed_in"
+	}
 	if len(ids) > 0 {
 		touched = join(ids, func(b *strings.Builder, id string) { b.WriteString(quote(id)) })
 	}
 	return complete(read("entities/"+kinds[kind]+".sql"), touched, revision)
+}
+
+// FindingsListed is the query for the findings that scans list or ever listed:
+// those that are touched when one of these scans is. scans are entity ids.
+func FindingsListed(scans []string) string {
+	return "SELECT DISTINCT finding_id FROM whence_state.listings WHERE number > 0 AND entity_id IN (" +
+		join(scans, func(b *strings.Builder, id string) { b.WriteString(quote(id)) }) + ")"
 }
 
 // Identity is what several contents of a fact, of any type, have in common.

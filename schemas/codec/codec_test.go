@@ -847,7 +847,7 @@ func TestEveryFoldedTypeHasItsPayload(t *testing.T) {
 		if fact.Kind == "" || fact.Service != "svc" && typ.IDField != "service" || fact.Environment != "env" {
 			t.Errorf("%s: %+v", typ.Name, fact)
 		}
-		if fact.EntityID != "the-id" && typ.EntityKind != "retraction" && typ.IDField != "service" {
+		if fact.EntityID != "the-id" && typ.EntityKind != "retraction" && typ.EntityKind != "scan" && typ.IDField != "service" {
 			t.Errorf("%s: entity %q", typ.Name, fact.EntityID)
 		}
 	}

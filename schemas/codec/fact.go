@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"math"
 	"strings"
 
 	"github.com/whencehq/whence/schemas/event"
@@ -23,6 +24,9 @@ func newFact(e event.Event, t *event.Type, data value.Value) event.Fact {
 		}
 		if key == t.IDField && f.EntityID == "" {
 			f.EntityID, _ = v.Text()
+		}
+		if key == t.IDField && t.EntityKind == "scan" { // two tools see two things in one target
+			f.EntityID = textOf(data.Field("tool")) + "|" + f.EntityID
 		}
 		if p != nil {
 			p.read(key, v)
@@ -81,6 +85,8 @@ func payloadOf(name string) reader {
 		return &alert{Resolved: stage == "resolved"}
 	case "finding":
 		return &finding{Stage: findingStages[stage]}
+	case "scan":
+		return &scan{}
 	case "experiment":
 		return &experiment{Stopped: stage == "stopped"}
 	case "fact":
@@ -113,6 +119,10 @@ type (
 	finding     event.Finding
 	experiment  event.Experiment
 	retraction  event.Retraction
+	scan        struct {
+		event.Scan
+		common finding // what is stated of all findings
+	}
 )
 
 func (p *declaration) payload() any { return (*event.Declaration)(p) }
@@ -126,6 +136,25 @@ func (p *finding) payload() any     { return (*event.Finding)(p) }
 func (p *experiment) payload() any  { return (*event.Experiment)(p) }
 func (p *retraction) payload() any  { return (*event.Retraction)(p) }
 
+func (p *scan) payload() any {
+	if p.Part == 0 {
+		p.Part = 1
+		p.Parts = max(p.Parts, 1)
+	}
+	for i := range p.Findings {
+		f := &p.Findings[i]
+		for _, field := range [...]struct{ own, common *string }{
+			{&f.Service, &p.common.Service}, {&f.Environment, &p.common.Environment},
+			{&f.Repository, &p.common.Repository}, {&f.Artifact, &p.common.Artifact},
+		} {
+			if *field.own == "" {
+				*field.own = *field.common
+			}
+		}
+	}
+	return &p.Scan
+}
+
 func (p *declaration) reset() { *p = declaration{} }
 func (p *identity) reset()    { *p = identity{} }
 func (p *change) reset()      { *p = change{} }
@@ -136,6 +165,7 @@ func (p *alert) reset()       { *p = alert{Resolved: p.Resolved} }
 func (p *finding) reset()     { *p = finding{Stage: p.Stage} }
 func (p *experiment) reset()  { *p = experiment{Stopped: p.Stopped} }
 func (p *retraction) reset()  { *p = retraction{} }
+func (p *scan) reset()        { *p = scan{} }
 
 func (p *declaration) read(key string, v value.Value) {
 	switch key {
@@ -314,6 +344,54 @@ func (p *finding) read(key string, v value.Value) {
 	case "first_seen":
 		p.FirstSeen = millisOf(v)
 	}
+}
+
+func (p *scan) read(key string, v value.Value) {
+	switch key {
+	case "scan_id":
+		p.ScanID = textOf(v)
+	case "tool":
+		p.Tool = textOf(v)
+	case "target":
+		p.Target = textOf(v)
+	case "part":
+		p.Part = countOf(v)
+	case "parts":
+		p.Parts = countOf(v)
+	case "complete":
+		complete, stated := v.Bool()
+		p.Partial = stated && !complete
+	case "findings":
+		p.Findings = make([]event.Finding, 0, v.Len())
+		for element := range v.Elements() {
+			p.Findings = append(p.Findings, listed(element))
+		}
+	default:
+		p.common.read(key, v)
+	}
+}
+
+// listed is a finding as a scan lists it: a stage of it, as if it were a fact.
+func listed(v value.Value) event.Finding {
+	f := finding{Stage: event.FindingOpened}
+	for key, member := range v.Members() {
+		if key == "status" {
+			if stage := findingStages[textOf(member)]; stage != 0 {
+				f.Stage = stage
+			}
+		}
+		f.read(key, member)
+	}
+	return event.Finding(f)
+}
+
+// countOf is a number of parts: 0 where it is none.
+func countOf(v value.Value) int {
+	n, ok := v.Int()
+	if !ok || n < 0 || n > math.MaxInt32 {
+		return 0
+	}
+	return int(n)
 }
 
 func (p *experiment) read(key string, v value.Value) {

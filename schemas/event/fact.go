@@ -131,6 +131,16 @@ type Finding struct {
 	FirstSeen                              Millis // 0: unstated
 }
 
+// Scan is scan.completed: a part of what a tool has found in a target.
+type Scan struct {
+	ScanID, Tool, Target string
+	Part, Parts          int  // from 1; Parts 0: not stated
+	Partial              bool // what isn't listed may be there all the same
+	// Findings in the order they are listed, each with what the scan states of
+	// all where it states nothing itself.
+	Findings []Finding
+}
+
 // Experiment is experiment.started or .stopped.
 type Experiment struct {
 	Experiment string

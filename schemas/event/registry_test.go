@@ -111,8 +111,10 @@ func TestTheRegistryIsTheDesignsList(t *testing.T) {
 			compareFields(t, Prefix+name, statedFields(group))
 		}
 	}
+	// Types that are ours beyond it; pipeline/DESIGN.md says why.
+	beyond := []string{Prefix + "scan.completed"}
 	for _, typ := range Types() {
-		if !known[typ.Name] {
+		if !known[typ.Name] && !slices.Contains(beyond, typ.Name) {
 			t.Errorf("%s is not in the design's list", typ.Name)
 		}
 	}

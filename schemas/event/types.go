@@ -213,6 +213,22 @@ func auditTypes() []*Type {
 			lasting(text("revision_fixed", "The revision that ended it.")), text("control", "The control it violates."),
 			lasting(moment("first_seen", "Since when it is there.")), moment("due_at", "When it must be gone."), text("evidence_url", "Where the evidence is.")))
 	}
+	types = append(types, fact("scan.completed", in, "scan", "target",
+		"A tool has looked at something, and this is what it found: all of it, or a part. A finding is open from where a scan lists it until the next whole scan of the same tool and target that doesn't.",
+		required(text("scan_id", "The scan.")), required(text("tool", "What has looked.")),
+		required(text("target", "What it has looked at, without a version: a repository, a path in it, an image; with the kind of analysis where there are several.")),
+		integer("part", "Which part of the scan this is, from 1. Absent: the only one."),
+		integer("parts", "How many parts the scan has; one of them must say so. Absent, with no part: 1."),
+		boolean("complete", "false: what isn't listed may be there all the same. Absent: true."),
+		service(), text("environment", "Where it was found; absent: wherever the service runs."),
+		text("repository", "The repository."), text("revision", "The revision that was looked at."), text("artifact", "The artifact, a package URL."),
+		objects("findings", "What was found. A field that a finding doesn't state is the scan's.",
+			required(text("finding_id", "The finding.")), text("status", "How it stands; absent: open.", "open", "accepted", "remediated"),
+			text("kind", "What it is.", "vulnerability", "audit", "secret", "misconfiguration"), text("rule", "The rule or CVE it breaks."), severity(),
+			service(), text("environment", "Where it is; absent: wherever the service runs."), text("artifact", "The artifact, a package URL."),
+			text("repository", "The repository."), text("revision_introduced", "The revision that brought it."), text("revision_fixed", "The revision that ended it."),
+			text("control", "The control it violates."), moment("first_seen", "Since when it is there."), moment("due_at", "When it must be gone."),
+			text("evidence_url", "Where the evidence is."))))
 	for _, stage := range []struct{ name, doc string }{{"detected", "Someone got in."}, {"contained", "They are out again."}} {
 		types = append(types, fact("breach."+stage.name, in, "breach", "breach_id", stage.doc,
 			required(text("breach_id", "The breach.")), required(service()), required(environment()), required(severity()),

@@ -18,7 +18,7 @@
 //	sarif      one run a scan; a result's ruleId instead of ruleIndex and rule,
 //	           and the uri of a location instead of an index into artifacts
 //	trivy      Results with some of their Vulnerabilities, Misconfigurations,
-//	           Secrets and Licenses
+//	           Secrets, Licenses and ExperimentalModifiedFindings
 //	grype      matches and ignoredMatches
 //	cyclonedx  vulnerabilities, and the components that they affect
 //	ocsf       a list of events, out of a list, lines, or one event

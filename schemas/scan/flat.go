@@ -106,7 +106,7 @@ func (f *trivy) guid() string { return short(f.own) }
 func (f *trivy) results() *node {
 	f.group = -1
 	lists := map[string]*node{}
-	for _, name := range []string{"Vulnerabilities", "Misconfigurations", "Secrets", "Licenses"} {
+	for _, name := range []string{"Vulnerabilities", "Misconfigurations", "Secrets", "Licenses", "ExperimentalModifiedFindings"} {
 		lists[name] = &node{each: func(w *walk, element []byte) error { return f.add(w, name, bytes.Clone(element)) }}
 	}
 	return &node{members: map[string]*node{"Results": {members: lists, begin: func(*walk) error { f.group++; return nil }}}}

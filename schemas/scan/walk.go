@@ -182,7 +182,7 @@ func (w *walk) lines(n *node) error {
 
 // value reads the next value and appends what n keeps of it to out, which may
 // be nil where nothing is kept but handed over. Without a member to keep an
-// object is {}; a value of another shape than n expects is null.
+// object is {}; a string, a number, true, false and null are kept as they are.
 func (w *walk) value(n *node, out *[]byte) error {
 	switch {
 	case n == nil:
@@ -222,8 +222,9 @@ func (w *walk) value(n *node, out *[]byte) error {
 	case n.root:
 		return w.wrong("must be an object")
 	}
-	put(out, []byte("null")...)
-	return nil
+	scalar, err := json.Marshal(token)
+	put(out, scalar...)
+	return err
 }
 
 func put(out *[]byte, b ...byte) {

@@ -5,7 +5,7 @@
 -- `9223372036854775807` is "never", `-9223372036854775808` "since ever". A table called ..._since holds one row for each
 -- moment at which something changes; what holds at t is its row with the greatest `since` at or before t, which is what
 -- ASOF JOIN finds. Each of its rows is computed naively, from all that concerns its key, with the rule's own condition.
--- R1 ... R29 are the numbered rules of processors/timeline/doc.go. The database whence_oracle has another name in each run.
+-- R1 ... R31 are the numbered rules of processors/timeline/doc.go. The database whence_oracle has another name in each run.
 -- Files 0. are of all time, and run once; files 1. are of a span of observations, {start} to {end}, and run for each.
 
 -- R1: one content an identity, that of the greatest hash. R2: the total order, as a number: place.

@@ -52,7 +52,8 @@ sides AS
             ('environment', e.environment, CAST(s.environment, 'String')),
             ('repository', e.repository, CAST(s.repository, 'String')),
             ('revision_introduced', e.revision_introduced, s.revision_introduced),
-            ('closed_at', when(e.until), stored_when(s.closed_at))
+            ('closed_at', when(e.until), stored_when(s.closed_at)),
+            ('reopened', toString(e.reopened), toString(s.reopened))
         ]
     FROM (SELECT true AS here, * FROM whence_oracle.findings) AS e
     FULL OUTER JOIN (SELECT true AS here, * FROM whence.findings FINAL) AS s USING (finding_id)

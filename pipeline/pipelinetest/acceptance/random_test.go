@@ -116,7 +116,7 @@ func (w *randomWorld) envelope(name string, data object) object {
 
 func (w *randomWorld) fact() object {
 	makers := []func() (string, object){
-		w.deployment, w.deployment, w.deployment, w.incident, w.incident, w.finding, w.flag, w.change, w.declaration, w.identity, w.retraction, w.other}
+		w.deployment, w.deployment, w.deployment, w.incident, w.incident, w.finding, w.scan, w.scan, w.flag, w.change, w.declaration, w.identity, w.retraction, w.other}
 	name, data := makers[w.IntN(len(makers))]()
 	e := w.envelope(name, data)
 	if w.IntN(2) == 0 { // some meet others of their id, for conflicts and retractions
@@ -159,6 +159,28 @@ func (w *randomWorld) finding() (string, object) {
 	w.maybe(data, "revision_introduced", w.one("r", 6))
 	w.maybe(data, "first_seen", w.moment())
 	return "finding." + []string{"opened", "opened", "remediated", "accepted"}[w.IntN(4)], data
+}
+
+// scan is a part of one of few scans of a tool or two, mostly the only part.
+func (w *randomWorld) scan() (string, object) {
+	data := object{"scan_id": w.one("scan", 6), "tool": w.one("tool", 1+w.IntN(2)), "target": "t"}
+	if w.IntN(3) == 0 {
+		data["part"] = 1 + w.IntN(2)
+		w.maybe(data, "parts", 2)
+	}
+	if w.IntN(8) == 0 {
+		data["complete"] = false
+	}
+	w.maybe(data, "service", w.service())
+	w.maybe(data, "repository", w.one("p", 3))
+	findings := []object{}
+	for range w.IntN(4) {
+		_, finding := w.finding()
+		w.maybe(finding, "status", []string{"open", "accepted", "remediated"}[w.IntN(3)])
+		findings = append(findings, finding)
+	}
+	w.maybe(data, "findings", findings)
+	return "scan.completed", data
 }
 
 func (w *randomWorld) flag() (string, object) {

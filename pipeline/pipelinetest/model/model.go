@@ -49,7 +49,74 @@ func New(stated []event.Fact) Model {
 			left = append(left, f)
 		}
 	}
-	return Model{left, meanings(left)}
+	return Model{saidByScans(left), meanings(left)}
+}
+
+// saidByScans is R30 and R31: what scans say, said as if by facts of the
+// findings.
+func saidByScans(facts []event.Fact) []event.Fact {
+	type scan struct{ tool, target, id string }
+	parts := map[scan][]event.Fact{}
+	var all []event.Fact
+	for _, f := range facts {
+		s, ok := f.Payload.(*event.Scan)
+		if !ok {
+			all = append(all, f)
+			continue
+		}
+		k := scan{s.Tool, s.Target, s.ScanID}
+		parts[k] = append(parts[k], f)
+		for i := range s.Findings {
+			said := f
+			said.Payload = &s.Findings[i]
+			all = append(all, said)
+		}
+	}
+	lists := func(parts []event.Fact, id string) bool {
+		return slices.ContainsFunc(parts, func(f event.Fact) bool {
+			return slices.ContainsFunc(f.Payload.(*event.Scan).Findings, func(d event.Finding) bool { return d.FindingID == id })
+		})
+	}
+	for k, listing := range parts {
+		for _, f := range listing {
+			for _, d := range f.Payload.(*event.Scan).Findings {
+				var gone *event.Fact
+				for other, without := range parts {
+					at, whole := wholeAt(without)
+					if other.tool == k.tool && other.target == k.target && whole && at > f.Time && !lists(without, d.FindingID) &&
+						(gone == nil || at < gone.Time) {
+						gone = &event.Fact{}
+						gone.Time = at
+						gone.Payload = &event.Finding{Stage: event.FindingRemediated, FindingID: d.FindingID}
+					}
+				}
+				if gone != nil {
+					all = append(all, *gone)
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(all, order)
+	return all
+}
+
+// wholeAt is when a scan is over, and whether all of it is known.
+func wholeAt(parts []event.Fact) (at event.Millis, whole bool) {
+	most, known := 0, map[int]bool{}
+	for _, f := range parts {
+		s := f.Payload.(*event.Scan)
+		if s.Partial {
+			return 0, false
+		}
+		at, most = max(at, f.Time), max(most, s.Parts)
+		known[s.Part] = true
+	}
+	for n := 1; n <= most; n++ {
+		if !known[n] {
+			return 0, false
+		}
+	}
+	return at, most > 0
 }
 
 func order(a, b event.Fact) int {
@@ -190,7 +257,7 @@ func latestStarted(all []rollout, t event.Millis, which func(rollout) bool) *rol
 	return best
 }
 
-// Answer is R5 to R29 but for the revision.
+// Answer is R5 to R31 but for the revision.
 func (m Model) Answer(o event.Observation) event.Enrichment {
 	return m.answer(o, m.rollouts(m.canonical(o.Service), o.Environment))
 }
@@ -383,7 +450,7 @@ func (m Model) findings(s, e string, t event.Millis, all []rollout) []string {
 	ids := map[string]bool{}
 	for id, facts := range byID {
 		var all1 event.Finding
-		var opened, closed event.Millis
+		var opened, reopened, closed event.Millis
 		for _, f := range facts {
 			d := f.Payload.(*event.Finding)
 			all1.Service = cmp.Or(d.Service, all1.Service)
@@ -393,8 +460,11 @@ func (m Model) findings(s, e string, t event.Millis, all []rollout) []string {
 			all1.FirstSeen = cmp.Or(d.FirstSeen, all1.FirstSeen)
 			if d.Stage == event.FindingOpened {
 				opened = cmp.Or(opened, f.Time)
-			} else {
-				closed = cmp.Or(closed, f.Time)
+				if f.Time <= t {
+					reopened = f.Time
+				}
+			} else if f.Time <= t {
+				closed = f.Time
 			}
 		}
 		from := cmp.Or(all1.FirstSeen, opened, facts[0].Time)
@@ -409,7 +479,7 @@ func (m Model) findings(s, e string, t event.Millis, all []rollout) []string {
 		from = cmp.Or(completed, from)
 		ofS := m.same(all1.Service, s) || all1.Service == "" && m.lists(s, all1.Repository)
 		inE := all1.Environment == "" || all1.Environment == e
-		if ofS && inE && from <= t && (closed == 0 || t < closed) {
+		if ofS && inE && from <= t && (closed == 0 || reopened > closed) {
 			ids[id] = true
 		}
 	}

@@ -106,7 +106,7 @@ func (w *World) story() {
 		every int // seconds, on average
 		tell  func(*rand.Rand)
 	}{
-		{90, w.flag}, {240, w.incident}, {300, w.finding}, {200, w.declaration}, {150, w.retraction},
+		{90, w.flag}, {240, w.incident}, {300, w.finding}, {200, w.scan}, {200, w.declaration}, {150, w.retraction},
 		{120, w.conflict}, {60, w.sideline}, {40, w.bad}, {30, w.other}, {600, w.alias},
 	} {
 		if random.IntN(chapter.every) == 0 {
@@ -228,6 +228,48 @@ func (w *World) finding(random *rand.Rand) {
 	w.fact(random, arrival(random), "finding.opened", "scanner", id+"/opened", w.at(w.second), data)
 	if random.IntN(2) == 0 {
 		w.fact(random, arrival(random), "finding.remediated", "scanner", id+"/closed", w.at(w.second)+event.Millis(random.IntN(3_600_000)), data)
+	}
+}
+
+// scan is one of a repository's, in one part or two, which come in any order
+// or, now and then, not at all. A scan sees most of the few findings there are.
+func (w *World) scan(random *rand.Rand) {
+	service := random.IntN(6)
+	repository, at := "git/"+w.services[service], w.at(w.second)
+	id := w.unique("scan")
+	parts := 1 + random.IntN(2)
+	for part := 1; part <= parts; part++ {
+		data := object{"scan_id": id, "tool": "sift", "target": repository, "part": part, "repository": repository}
+		if part == parts {
+			data["parts"] = parts
+		}
+		if random.IntN(8) == 0 {
+			data["complete"] = false
+		}
+		if service%2 == 0 {
+			data["service"] = w.services[service]
+		}
+		findings := []object{}
+		for i := range 4 {
+			if random.IntN(3) == 0 {
+				continue
+			}
+			finding := object{"finding_id": fmt.Sprintf("%s/%d-%d", repository, part, i), "kind": "secret", "rule": "key", "severity": severities[random.IntN(5)]}
+			if random.IntN(9) == 0 {
+				finding["status"] = "accepted"
+			}
+			if i == 0 {
+				finding["revision_introduced"] = revision(service, w.releaseAt(service, environments[0], at))
+			}
+			findings = append(findings, finding)
+		}
+		data["findings"] = findings
+		if random.IntN(12) > 0 {
+			w.fact(random, arrival(random), "scan.completed", "sift", fmt.Sprintf("%s/%d", id, part), at+event.Millis(part), data)
+		}
+	}
+	if random.IntN(10) == 0 {
+		w.fact(random, arrival(random), "fact.retracted", "sift", id+"/sorry", at+60_000, object{"retracts": object{"source": "sift", "id": id + "/1"}, "reason": "the wrong branch"})
 	}
 }
 

@@ -123,6 +123,87 @@ SELECT
 FROM whence.facts
 WHERE type = 'io.whence.fact.retracted';
 
+-- What scans list, a row a finding, and one row a part of a scan besides, with an empty finding_id: findings are derived
+-- from here as if each had a fact of its own. data holds what is known of the finding, the scan's own where it states none.
+-- The key begins with the scan's entity_id: what a tool finds in a target is read together, every time.
+CREATE TABLE IF NOT EXISTS whence_state.listings ON CLUSTER '{cluster}'
+(
+    entity_id String COMMENT 'Of the fact: tool|target',
+    finding_id String COMMENT 'Empty: the row is the part itself',
+    source LowCardinality(String),
+    id String,
+    content_hash UInt64,
+    number UInt32 COMMENT 'Which of the part''s findings, from 1; 0: the part itself',
+    tool LowCardinality(String),
+    target String,
+    scan_id String,
+    part UInt32,
+    parts UInt32 COMMENT '0: not stated',
+    partial Bool COMMENT 'complete: false',
+    time DateTime64(3, 'UTC'),
+    status LowCardinality(String) COMMENT 'opened, remediated, accepted; of the part itself: empty',
+    service LowCardinality(String),
+    environment LowCardinality(String),
+    repository LowCardinality(String),
+    data String CODEC(ZSTD(1)),
+    revision UInt64,
+    first_said UInt64 MATERIALIZED bitNot(revision) COMMENT 'Greatest for the earliest revision',
+    received_at DateTime64(3, 'UTC'),
+    topic LowCardinality(String),
+    partition Int32,
+    offset Int64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/whence_state/listings', '{shard}-{replica}', first_said)
+PRIMARY KEY (entity_id, finding_id)
+ORDER BY (entity_id, finding_id, source, id, content_hash, number)
+SETTINGS replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800, index_granularity = 256
+COMMENT 'What scans found, by tool and target';
+
+-- Fills listings from each block of facts. Numbers are read as schemas/codec reads them.
+CREATE MATERIALIZED VIEW IF NOT EXISTS whence_state.listings_feed ON CLUSTER '{cluster}' TO whence_state.listings AS
+WITH
+    (field -> if(JSONExtractInt(facts.data, field) BETWEEN 0 AND 2147483647, toUInt32(JSONExtractInt(facts.data, field)), 0)) AS count_of,
+    (field -> JSONExtractString(listing.1, field)) AS said,
+    (field -> if(said(field) != '', said(field), JSONExtractString(facts.data, field))) AS said_or_common
+SELECT
+    entity_id, said('finding_id') AS finding_id, source, id, content_hash, toUInt32(listing.2) AS number,
+    JSONExtractString(facts.data, 'tool') AS tool, JSONExtractString(facts.data, 'target') AS target, JSONExtractString(facts.data, 'scan_id') AS scan_id,
+    if(count_of('part') = 0, 1, count_of('part')) AS part,
+    if(count_of('part') = 0, greatest(count_of('parts'), 1), count_of('parts')) AS parts,
+    JSONExtractRaw(facts.data, 'complete') = 'false' AS partial,
+    time,
+    multiIf(number = 0, '', said('status') IN ('accepted', 'remediated'), said('status'), 'opened') AS status,
+    if(number = 0, '', said_or_common('service')) AS service,
+    if(number = 0, '', said_or_common('environment')) AS environment,
+    if(number = 0, '', said_or_common('repository')) AS repository,
+    if(number = 0, '', toJSONString(map(
+        'service', service, 'environment', environment, 'repository', repository, 'artifact', said_or_common('artifact'),
+        'kind', said('kind'), 'rule', said('rule'), 'severity', said('severity'), 'control', said('control'),
+        'revision_introduced', said('revision_introduced'), 'revision_fixed', said('revision_fixed'),
+        'first_seen', said('first_seen'), 'due_at', said('due_at'), 'evidence_url', said('evidence_url')))) AS data,
+    revision, received_at, topic, partition, offset
+FROM
+(
+    SELECT *, arrayJoin(arrayPushFront(arrayZip(JSONExtractArrayRaw(facts.data, 'findings'), arrayEnumerate(JSONExtractArrayRaw(facts.data, 'findings'))), ('', 0))) AS listing
+    FROM whence.facts
+    WHERE type = 'io.whence.scan.completed'
+) AS facts;
+
+-- Where findings are listed: a way into listings that begins with the finding.
+CREATE TABLE IF NOT EXISTS whence_state.listed_in ON CLUSTER '{cluster}'
+(
+    finding_id String,
+    entity_id String COMMENT 'Of the scans: tool|target'
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/whence_state/listed_in', '{shard}-{replica}')
+ORDER BY (finding_id, entity_id)
+SETTINGS replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800, index_granularity = 256
+COMMENT 'Index of listings by finding';
+
+-- Fills listed_in from each block of listings.
+CREATE MATERIALIZED VIEW IF NOT EXISTS whence_state.listed_in_feed ON CLUSTER '{cluster}' TO whence_state.listed_in AS
+SELECT DISTINCT finding_id, entity_id FROM whence_state.listings WHERE number > 0;
+
 -- One row a content that lost to a greater one under the same identity. A content never wins again once it has lost
 -- (facts only grow), so rows are never taken back; a still greater content replaces kept_*.
 CREATE TABLE IF NOT EXISTS whence.conflicts ON CLUSTER '{cluster}'
@@ -174,6 +255,19 @@ SELECT
     received_at, toString(topic) AS topic, partition, offset
 FROM whence_state.fact_contents FINAL;
 
+-- What scans list, and whether it counts, as entity_facts has it of facts.
+CREATE OR REPLACE VIEW whence_state.listed_facts ON CLUSTER '{cluster}' AS
+SELECT
+    entity_id, finding_id, toString(source) AS source, id, 'io.whence.scan.completed' AS type, time, number,
+    toString(tool) AS tool, target, scan_id, part, parts, partial, toString(status) AS status,
+    (time, source, id, content_hash) AS ord,
+    (listings.source, id, 'io.whence.scan.completed', content_hash)
+        NOT IN (SELECT source, id, type, lost_hash FROM whence.conflicts)
+    AND (listings.source, id) NOT IN (SELECT source, id FROM whence_state.unsaid FINAL) AS live,
+    if(live, listings.data, '') AS data,
+    received_at, toString(topic) AS topic, partition, offset
+FROM whence_state.listings FINAL;
+
 -- Accepted events of types that have no place of their own yet.
 CREATE TABLE IF NOT EXISTS whence_state.other_events_shard ON CLUSTER '{cluster}'
 (
@@ -210,8 +304,13 @@ ENGINE = Distributed('{cluster}', whence_state, other_events_shard, cityHash64(s
 DROP TABLE IF EXISTS whence.other_events ON CLUSTER '{cluster}' SYNC;
 DROP TABLE IF EXISTS whence_state.other_events_shard ON CLUSTER '{cluster}' SYNC;
 DROP VIEW IF EXISTS whence_state.entity_facts ON CLUSTER '{cluster}' SYNC;
+DROP VIEW IF EXISTS whence_state.listed_facts ON CLUSTER '{cluster}' SYNC;
 DROP TABLE IF EXISTS whence_state.unsaid ON CLUSTER '{cluster}' SYNC;
 DROP TABLE IF EXISTS whence.conflicts ON CLUSTER '{cluster}' SYNC;
+DROP TABLE IF EXISTS whence_state.listed_in_feed ON CLUSTER '{cluster}' SYNC;
+DROP TABLE IF EXISTS whence_state.listed_in ON CLUSTER '{cluster}' SYNC;
+DROP TABLE IF EXISTS whence_state.listings_feed ON CLUSTER '{cluster}' SYNC;
+DROP TABLE IF EXISTS whence_state.listings ON CLUSTER '{cluster}' SYNC;
 DROP TABLE IF EXISTS whence_state.retractions_feed ON CLUSTER '{cluster}' SYNC;
 DROP TABLE IF EXISTS whence_state.retractions ON CLUSTER '{cluster}' SYNC;
 DROP TABLE IF EXISTS whence_state.identities_feed ON CLUSTER '{cluster}' SYNC;

@@ -2,7 +2,7 @@
 
 -- What was known when. A revision is a state of knowledge: all facts up to that place in the context log. Each of these
 -- views takes one, as its parameter; revision_at finds the one of a wall-clock moment. They are computed from
--- fact_contents, which forgets nothing, by the rules R1 to R28 of processors/timeline/doc.go.
+-- fact_contents, which forgets nothing, by the rules R1 to R31 of processors/timeline/doc.go.
 -- What a scalar subquery gives is computed once, but every mention of it is analysed with all that it is made of: so
 -- each is mentioned once or twice, and handed on as a column.
 
@@ -215,7 +215,7 @@ INNER JOIN images USING (source, id, time, name, service, environment, content_h
 -- What was true of a service in an environment at a time, without the contents and events given as JSON. The rules are
 -- applied here a second time, to the facts alone and apart from the code that enriches rows: R5 to R7 in meanings and
 -- named, R8 to R12 in deployments, R15 and R16 in chosen, R17 in carried, R18 in rolling, R19 in switches, R20 to R24 in
--- outages, R28 in declared, R25 to R27 in weaknesses.
+-- outages, R28 in declared, R25 to R27 in weaknesses, R30 in listed and whole, R31 in missed.
 -- Of changes, most are read over: only those that mention a revision of the deployment are parsed, where its revisions
 -- are such that JSON spells them as they are. The rules of a flag are spelled as the fact spells them: JSONExtractRaw
 -- writes numbers its own way, so it only tells which part of the text they are.
@@ -235,6 +235,38 @@ WITH
         WHERE revision <= {revision:UInt64}
             AND (toString(source), id, toString(type), content_hash) NOT IN outdone
             AND (toString(source), id) NOT IN unsaid
+    ),
+    listed AS
+    (
+        SELECT
+            finding_id, number, (toString(tool), target) AS field, scan_id, part, parts, partial, time,
+            toString(status) AS status, toString(service) AS service, toString(environment) AS environment, data,
+            (time, toString(source), id, content_hash, number) AS place
+        FROM whence_state.listings FINAL
+        WHERE revision <= {revision:UInt64}
+            AND (toString(source), id, 'io.whence.scan.completed', content_hash) NOT IN outdone
+            AND (toString(source), id) NOT IN unsaid
+    ),
+    whole AS
+    (
+        SELECT field, arraySort(groupArray((over, scan_id))) AS scans
+        FROM
+        (
+            SELECT field, scan_id, max(time) AS over, max(partial) AS partly, max(parts) AS of, groupUniqArray(part) AS known
+            FROM listed
+            WHERE number = 0
+            GROUP BY field, scan_id
+        )
+        WHERE NOT partly AND of > 0 AND arrayCount(n -> n <= of, known) = of
+        GROUP BY field
+    ),
+    missed AS
+    (
+        SELECT finding_id, arrayJoin(arrayMap(
+            moment -> arrayFirst(over -> over > moment, arrayPushBack(arrayMap(scan -> scan.1, arrayFilter(scan -> NOT has(among, scan.2), scans)), never)),
+            sightings)) AS time
+        FROM (SELECT finding_id, field, groupUniqArray(time) AS sightings, groupUniqArray(scan_id) AS among FROM listed WHERE number > 0 GROUP BY finding_id, field) AS seen
+        INNER JOIN whole ON whole.field = seen.field
     ),
     (field -> JSONExtractString(data, field)) AS text,
     (field -> JSONExtract(data, field, 'Array(String)')) AS texts,
@@ -400,11 +432,26 @@ WITH
                 argMaxIf(text('revision_introduced'), place, text('revision_introduced') != '') AS introduced,
                 coalesce(
                     argMaxOrNullIf(moment('first_seen'), place, moment('first_seen') IS NOT NULL),
-                    minOrNullIf(time, name = 'finding.opened'),
+                    minOrNullIf(time, status = 'opened'),
                     min(time)) AS seen,
-                ifNull(minOrNullIf(time, name IN ('finding.remediated', 'finding.accepted')), never) AS closed
-            FROM facts
-            WHERE entity_kind = 'finding'
+                maxOrNullIf(time, status = 'opened' AND time <= at) AS opened,
+                maxOrNullIf(time, status != 'opened' AND time <= at) AS closed
+            FROM
+            (
+                SELECT
+                    entity_id, replaceOne(name, 'finding.', '') AS status, time, service, environment, data,
+                    (place.1, place.2, place.3, place.4, toUInt32(0)) AS place
+                FROM facts
+                WHERE entity_kind = 'finding'
+                UNION ALL
+                SELECT finding_id, status, time, service, environment, data, place
+                FROM listed
+                WHERE number > 0
+                UNION ALL
+                SELECT finding_id, 'remediated', time, '', '', '', (time, '', '', 0, 0)
+                FROM missed
+                WHERE time != never
+            )
             GROUP BY entity_id
         ) AS findings
         LEFT JOIN
@@ -415,7 +462,7 @@ WITH
             GROUP BY revision
         ) AS brought ON brought.revision = findings.introduced
         WHERE of_environment IN ('', {environment:String})
-            AND if(introduced != '' AND brought.revision != '', brought.completed, seen) <= at AND at < closed
+            AND if(introduced != '' AND brought.revision != '', brought.completed, seen) <= at AND (closed IS NULL OR ifNull(opened > closed, false))
             AND if(of_service != '', ('service', of_service), ('repository', of_repository)) IN
             (
                 SELECT 'service', arrayJoin(named.2)

@@ -101,7 +101,8 @@ FROM whence_state.fact_contents
 WHERE entity_kind IN ('deployment', 'change', 'flag', 'provider', 'cause');
 
 -- What a cause is looked for, in one shape. An incident or a breach begins when it is said to have begun, and is detected
--- no earlier. revision_introduced is what a finding blames itself, and a breach through its finding.
+-- no earlier. revision_introduced is what a finding blames itself, and a breach through its finding. What a scan has found,
+-- thousands at once, is an effect only where the revision that brought it is named: there is nothing else to look for.
 CREATE OR REPLACE VIEW whence_state.effects AS
 SELECT
     kind, id, service, services, environment, least(began, noticed) AS onset, noticed AS detected, title, severity,
@@ -133,6 +134,7 @@ FROM
         coalesce(opened_at, first_seen, time), toString(rule), toString(severity), revision_introduced, revision_introduced,
         toString(repository), toString(kind), received_at
     FROM whence.findings FINAL
+    WHERE facts > sightings OR revision_introduced != ''
 );
 
 -- One row a ranking of an effect's causes, never changed: the one with the greatest number is current. One without links
