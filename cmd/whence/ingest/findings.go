@@ -25,6 +25,9 @@ const (
 	maxReports = 4
 	// chunksInFlight is how many parts of a report are on their way at once.
 	chunksInFlight = 8
+	// mostPart is how large a part of a cut report is: every worker keeps the fact
+	// that it becomes, and reads it in one piece.
+	mostPart = 256 << 10
 )
 
 // findings takes a report. One that fits a record is written as it came; of a
@@ -157,7 +160,7 @@ func (x *exchange) inParts(report io.ReadSeeker, contentType string) error {
 
 func (x *exchange) eachPart(report io.ReadSeeker, contentType string, do func(pipeline.Record) error) error {
 	var failed error
-	err := x.split(x.endpoint.source.Name, report, x.maxRecord-overhead, func(chunk []byte, headers map[string]string) error {
+	err := x.split(x.endpoint.source.Name, report, min(mostPart, x.maxRecord-overhead), func(chunk []byte, headers map[string]string) error {
 		var more []pipeline.Header
 		for _, name := range slices.Sorted(maps.Keys(headers)) {
 			more = append(more, pipeline.Header{Key: name, Value: []byte(headers[name])})
