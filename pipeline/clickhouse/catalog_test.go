@@ -37,7 +37,7 @@ func TestNamesMeanWhatTheirChainsEndInKindByKind(t *testing.T) {
 
 func TestTheCatalogListsNamesOfFactsAndObservationsWithTheirUses(t *testing.T) {
 	client := connect(t)
-	empty(t, client, append(factTables(), "whence.observations", "whence_state.edges")...)
+	empty(t, client, append(factTables(), "whence.observations", "whence.other_events", "whence_state.edges")...)
 	tell(t, client, 100, slices.Concat(
 		rolled("d1", "checkout", "production", 100, `,"requested_by":"ines","revisions":["r"]`),
 		[]event.Fact{

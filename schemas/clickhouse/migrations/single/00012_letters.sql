@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- Records of which the operator's rules have left nothing. stored + dead + dropped = records.
-ALTER TABLE whence_state.batches ADD COLUMN IF NOT EXISTS dropped UInt64 DEFAULT 0 COMMENT 'Records that the operator''s own rules do not want' AFTER dead;
+ALTER TABLE whence_state.batches ADD COLUMN IF NOT EXISTS dropped UInt64 COMMENT 'Records that the operator''s own rules do not want' AFTER dead;
 
 -- What became of a dead letter that was taken through the pipeline again. A row comes after the letter's own rows are
 -- stored: a letter whose replay was killed in between is open, and is replayed again with the same result.
