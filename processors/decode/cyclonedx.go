@@ -55,9 +55,9 @@ func (x *scanned) ofBOM(m *cyclonedx.Metadata) {
 	x.own = moment(m.Timestamp)
 	if m.Tools != nil {
 		if tools := stated(m.Tools.Components); len(tools) > 0 {
-			x.tool = first(tools[0].Name, x.tool)
+			x.tool = first(brief(tools[0].Name), x.tool)
 		} else if tools := stated(m.Tools.Tools); len(tools) > 0 { // before 1.5 there was nothing else
-			x.tool = first(tools[0].Name, x.tool)
+			x.tool = first(brief(tools[0].Name), x.tool)
 		}
 	}
 	c := m.Component

@@ -159,3 +159,17 @@ func TestAnEntryOfLaunchDarklyChangesAHundredEnvironmentsAtMost(t *testing.T) {
 		t.Errorf("%d lines, the last %s", len(lines), lines[len(lines)-1])
 	}
 }
+
+// TestAChangeOfAFlagWithoutAnIDIsKept: templates of one's own leave it out, and then
+// all changes of all flags would be one event.
+func TestAChangeOfAFlagWithoutAnIDIsKept(t *testing.T) {
+	for from, body := range map[string]string{
+		"unleash":      `{"type":"feature-environment-disabled","createdAt":"2026-03-12T10:00:00Z","environment":"production","featureName":"f"}`,
+		"launchdarkly": `{"date":1773309600000,"kind":"flag","titleVerb":"turned on the flag","accesses":[{"resource":"proj/shop:env/production:flag/f"}]}`,
+	} {
+		facts, original := hooked(t, from, body)
+		if len(facts) != 0 || !strings.Contains(original, "unplaced=flag.changed: id: missing") {
+			t.Errorf("%s: %q %q", from, facts, original)
+		}
+	}
+}

@@ -45,7 +45,7 @@ func readGrype(p *payload, chunk []byte) (*scanned, error) {
 	if err := json.Unmarshal(chunk, &report); err != nil {
 		return nil, malformed(err)
 	}
-	x := &scanned{origin: "grype", tool: first(report.Descriptor.Name, "grype"), own: moment(report.Descriptor.Timestamp), analysis: report.Source.Type}
+	x := &scanned{origin: "grype", tool: first(brief(report.Descriptor.Name), "grype"), own: moment(report.Descriptor.Timestamp), analysis: report.Source.Type}
 	if report.Source.Type == "image" {
 		var of struct {
 			UserInput   string

@@ -260,7 +260,7 @@ func launchdarklyRules() []rule[launchdarklyMessage] {
 	return []rule[m]{{
 		from: "flag", when: "in each environment of `accesses[].resource` whose rules are known", to: "flag.changed",
 		is:   func(m m) bool { return m.rules() != nil },
-		id:   field[m]{doc: "auditlog/`_id`/environment", from: func(m m) any { return "auditlog/" + m.ID + "/" + m.name }},
+		id:   field[m]{doc: "auditlog/`_id`/environment", from: func(m m) any { return named("auditlog", m.ID, m.name) }},
 		time: field[m]{doc: "`date`", from: func(m m) any { return epoch(m.Date) }},
 		fields: []field[m]{
 			{"flag", "`currentVersion.key`, else of `accesses[].resource`", func(m m) any { return m.flag() }},

@@ -119,7 +119,7 @@ func resourceOf(p *payload, from pcommon.Resource) *otlpResource {
 			*slot = text
 		}
 		if keep && text != "" {
-			r.attributes = append(r.attributes, event.Pair{Key: key, Value: text})
+			r.keep(key, text)
 		}
 	}
 	r.service = first(p.service(r.service), workload, unknownService)
@@ -131,6 +131,18 @@ func resourceOf(p *payload, from pcommon.Resource) *otlpResource {
 		r.origin = "otlp/" + namespace + "/" + r.service
 	}
 	return r
+}
+
+// keep adds an attribute, each key once: the last. All spans have them, and a
+// resource may say one ten thousand times.
+func (r *otlpResource) keep(key, text string) {
+	for i := range r.attributes {
+		if r.attributes[i].Key == key {
+			r.attributes[i].Value = text
+			return
+		}
+	}
+	r.attributes = append(r.attributes, event.Pair{Key: key, Value: text})
 }
 
 // blank is an observation of a resource.

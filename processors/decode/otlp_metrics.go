@@ -119,7 +119,7 @@ func (m *metricsIn) point(metric pmetric.Metric, over pmetric.AggregationTempora
 	m.when.item(otlpMillis(p.Timestamp()), false)
 	kind, known := requestDurations[metric.Name()]
 	peer := statedIn(p.Attributes(), "service.peer.name", "peer.service")
-	if !known || kind.client && peer == "" {
+	if !known || kind.client && peer == "" || m.full() {
 		return
 	}
 	if over != pmetric.AggregationTemporalityDelta {

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"bytes"
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -54,6 +55,25 @@ func (s *shape) check(b []byte) error {
 	return (&inspection{messages: 1000 + len(b)/leastBytes}).message(s, b, value.DefaultDepth)
 }
 
+// CheckOTLP refuses the body of an export request (source is its name in
+// schemas/source) that would take far more memory than bytes: what is to read it
+// with OpenTelemetry's library asks first. The error is a *codec.Fault.
+func CheckOTLP(source string, body []byte, asJSON bool) error {
+	if asJSON {
+		// Its depth is the reader's to check. An attribute has two objects in 35 bytes.
+		if bytes.Count(body, []byte("{")) > 1000+len(body)/leastBytes {
+			return tooManyMessages()
+		}
+		return nil
+	}
+	root := map[string]*shape{"otlp-traces": tracesRequest, "otlp-metrics": metricsRequest, "otlp-logs": logsRequest}[source]
+	return root.check(body)
+}
+
+func tooManyMessages() error {
+	return &codec.Fault{Reason: codec.TooLarge, Detail: fmt.Sprintf("body: too many messages: less than %d bytes each", leastBytes)}
+}
+
 type inspection struct{ messages int } // that may come still
 
 func (i *inspection) message(s *shape, b []byte, depth int) error {
@@ -61,7 +81,7 @@ func (i *inspection) message(s *shape, b []byte, depth int) error {
 		return &codec.Fault{Reason: codec.TooDeep, Detail: fmt.Sprintf("body: nested too deep: more than %d messages", value.DefaultDepth)}
 	}
 	if i.messages--; i.messages < 0 {
-		return &codec.Fault{Reason: codec.TooLarge, Detail: fmt.Sprintf("body: too many messages: less than %d bytes each", leastBytes)}
+		return tooManyMessages()
 	}
 	for len(b) > 0 {
 		field, kind, n := protowire.ConsumeTag(b)

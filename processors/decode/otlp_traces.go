@@ -75,6 +75,9 @@ func (t *tracesIn) resource(from ptrace.ResourceSpans) {
 // is the request; a client's or producer's is the same request as its caller saw
 // it, and counts for the edge between the two only.
 func (t *tracesIn) span(from ptrace.Span, scope string) bool {
+	if t.full() {
+		return false
+	}
 	s := t.read(from)
 	unsaid := t.happenings(from, &s)
 	switch kind := from.Kind(); {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -111,6 +112,28 @@ type said struct {
 	// the first few that differ, and how many more there were.
 	unplaced []string
 	refused  int
+	// weight is how many bytes of text the events said so far have; see full.
+	weight int
+}
+
+// What the events of a payload may say in all, and one of them. Each event
+// repeats what stands once for all of them in a body: a repository, a context, a
+// resource, the tool that scanned. That is ten times the body where they are
+// short, and its square where somebody wants it to be: a megabyte would be many
+// gigabytes of events. A fact must fit a record of the context log.
+const (
+	leastSaid   = 4 << 20
+	mostPerByte = 32
+	mostFact    = 8 << 20
+)
+
+// full tells whether the payload says more than it may: none of it counts then.
+func (s *said) full() bool { return s.weight > leastSaid+mostPerByte*len(s.payload.body) }
+
+// overfull is the fault of a payload that says too much.
+func (s *said) overfull() error {
+	return &codec.Fault{Reason: codec.TooLarge, Detail: fmt.Sprintf("body: its events repeat what stands in it once until they are longer than %d bytes, or one longer than %d",
+		leastSaid+mostPerByte*len(s.payload.body), mostFact)}
 }
 
 // mostReasons bounds unplaced: a record of OTLP may hold ten thousand of a kind.
@@ -132,7 +155,16 @@ func (s *said) refuse(to string, err error) {
 // be left out of it. What the type's rules refuse is not added: the reason goes
 // to unplaced, and with it to the original's attributes.
 func (s *said) say(e event.Event, to string, data any) {
+	if s.full() {
+		return
+	}
 	raw, err := json.Marshal(data)
+	if s.weight += len(raw) + len(e.Source) + len(e.ID); len(raw) > mostFact {
+		s.weight = math.MaxInt / 2 // whatever follows
+	}
+	if s.full() {
+		return
+	}
 	if err == nil {
 		e.Type = event.Prefix + to
 		err = s.decoder.Say(s.events, s.payload.from, e, raw)
@@ -147,6 +179,14 @@ func (s *said) say(e event.Event, to string, data any) {
 // observe is say for observations that come by the thousand: see codec's Observe.
 // It tells whether o was added.
 func (s *said) observe(o *event.Observation) bool {
+	if s.full() {
+		return false
+	}
+	s.weight += len(o.Source) + len(o.ID) + len(o.Name) + len(o.Service) + len(o.Environment) + len(o.User) + len(o.Session) + len(o.Version) +
+		len(o.Instance) + len(o.Caller) + len(o.Callee) + len(o.Region) + len(o.Cluster) + len(o.Message)
+	for i := range o.Attributes {
+		s.weight += len(o.Attributes[i].Key) + len(o.Attributes[i].Value)
+	}
 	err := s.decoder.Observe(s.events, s.payload.from, o)
 	if err != nil {
 		s.refuse(strings.TrimPrefix(o.Type, event.Prefix), err)
@@ -169,6 +209,9 @@ func (s *said) original(name, from, id string, at time.Time) error {
 
 // keep is original for a body that is not the record's value: what is left of it.
 func (s *said) keep(name, from, id string, at time.Time, body []byte) error {
+	if s.weight += len(from) + len(body); s.full() {
+		return s.overfull()
+	}
 	e := event.Event{Type: name, Source: from, ID: cmp.Or(id, digestOf(body)), Time: s.payload.received}
 	switch stated := event.MillisOf(at); {
 	case stated >= event.MinTime && stated < event.MaxTime:

@@ -173,7 +173,12 @@ func (p *Processor) readForeign(w *worker, r *reader, events *codec.Events, b *p
 		}
 	}
 	before := *events
-	if err := r.read(in, &said{events: events, decoder: &w.decoder, payload: in, doc: &w.doc}); err != nil {
+	out := &said{events: events, decoder: &w.decoder, payload: in, doc: &w.doc}
+	err := r.read(in, out)
+	if err == nil && out.full() {
+		err = out.overfull()
+	}
+	if err != nil {
 		*events = before
 		if codec.FaultOf(err) == nil {
 			err = malformed(err)

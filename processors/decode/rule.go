@@ -42,7 +42,9 @@ func apply[P any](s *said, rules []rule[P], from, origin string, p P) bool {
 		if r.from != from || r.is != nil && !r.is(p) {
 			continue
 		}
-		fits = true
+		if fits = true; s.full() {
+			return true
+		}
 		data := map[string]any{}
 		for _, f := range r.fields {
 			v := f.from(p)

@@ -43,9 +43,9 @@ func readSARIF(p *payload, chunk []byte) (*scanned, error) {
 	}
 	run := report.Runs[0]
 	x := &scanned{tool: "sarif", partial: run.Results == nil}
-	r := sarifRun{scanned: x, rules: map[string]*sarif.ReportingDescriptor{}}
+	r := sarifRun{scanned: x, rules: map[string]*sarif.ReportingDescriptor{}, words: map[*sarif.ReportingDescriptor]sarifWords{}}
 	if run.Tool != nil && run.Tool.Driver != nil {
-		x.tool = first(stated(run.Tool.Driver.Name), x.tool)
+		x.tool = first(brief(stated(run.Tool.Driver.Name)), x.tool)
 		for _, rule := range run.Tool.Driver.Rules {
 			if rule != nil {
 				r.rules[stated(rule.ID)] = rule
@@ -82,6 +82,7 @@ func stated[T any](p *T) (v T) {
 type sarifRun struct {
 	*scanned
 	rules map[string]*sarif.ReportingDescriptor
+	words map[*sarif.ReportingDescriptor]sarifWords // of those that a result was of
 }
 
 func (r sarifRun) provenance(p *payload, run *sarif.Run) {
@@ -114,7 +115,7 @@ func (r sarifRun) result(result *sarif.Result) {
 		rule = &sarif.ReportingDescriptor{}
 	}
 	f.Severity = sarifSeverity(result, rule)
-	f.Kind = sarifKind(r.tool, f.Rule, rule)
+	f.Kind = sarifKind(r.tool, f.Rule, r.wordsOf(rule))
 	f.Evidence = first(stated(result.HostedViewerURI), stated(rule.HelpURI))
 	switch stated(result.BaselineState) { // §3.27.24
 	case "absent":
@@ -135,7 +136,7 @@ func (r sarifRun) result(result *sarif.Result) {
 
 // rule is the one called id, or the one that id is a part of (§3.5.4).
 func (r sarifRun) rule(id string) *sarif.ReportingDescriptor {
-	for {
+	for len(id) <= mostHint {
 		if rule := r.rules[id]; rule != nil {
 			return rule
 		}
@@ -145,6 +146,7 @@ func (r sarifRun) rule(id string) *sarif.ReportingDescriptor {
 		}
 		id = id[:cut]
 	}
+	return nil
 }
 
 // sarifIdentity is what makes a result the same one in the next scan (§3.27.16,
@@ -243,27 +245,39 @@ var (
 	configRule  = regexp.MustCompile(`^(AVD-|CKV|KSV|DS[0-9]|AWS-|AZU-|GCP-)`)
 )
 
-// sarifKind: SARIF has no word for it.
-func sarifKind(tool, id string, rule *sarif.ReportingDescriptor) string {
-	var tags []string
-	if rule.Properties != nil {
-		tags = rule.Properties.Tags
+// sarifWords is what a rule's tags say of what it finds: looked at once, for a
+// rule may have thousands of them, and of results.
+type sarifWords struct{ secret, configuration, vulnerability bool }
+
+func (r sarifRun) wordsOf(rule *sarif.ReportingDescriptor) sarifWords {
+	words, known := r.words[rule]
+	if known || rule.Properties == nil {
+		return words
 	}
 	tagged := func(words ...string) bool {
-		return slices.ContainsFunc(tags, func(tag string) bool {
+		return slices.ContainsFunc(rule.Properties.Tags, func(tag string) bool {
 			return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(strings.ToLower(tag), w) })
 		})
 	}
+	words = sarifWords{
+		secret: tagged("secret", "cwe-798"), configuration: tagged("misconfiguration", "iac"),
+		vulnerability: rule.Properties.Properties["security-severity"] != nil || tagged("vulnerability", "security", "cwe"),
+	}
+	r.words[rule] = words
+	return words
+}
+
+// sarifKind: SARIF has no word for it.
+func sarifKind(tool, id string, words sarifWords) string {
 	named := func(tools []string) bool {
 		return slices.ContainsFunc(tools, func(t string) bool { return strings.Contains(strings.ToLower(tool), t) })
 	}
-	scored := rule.Properties != nil && rule.Properties.Properties["security-severity"] != nil
 	switch {
-	case named(secretTools) || tagged("secret", "cwe-798"):
+	case words.secret || named(secretTools):
 		return secret
-	case named(configTools) || configRule.MatchString(id) || tagged("misconfiguration", "iac"):
+	case words.configuration || named(configTools) || configRule.MatchString(id):
 		return misconfiguration
-	case advisory.MatchString(id) || scored || tagged("vulnerability", "security", "cwe"):
+	case words.vulnerability || advisory.MatchString(id):
 		return vulnerability
 	}
 	return audit

@@ -30,6 +30,7 @@ type scanned struct {
 	own                           time.Time // the report's own
 	partial                       bool      // it doesn't say that it names all there is
 	findings                      []found
+	places                        map[string]int // of the findings, by their ids
 
 	id          string // the scan's, as schemas/scan has it
 	part, parts int
@@ -79,7 +80,8 @@ func chunked(kind, name string, rules []rule[*scanned], read func(*payload, []by
 		if id := p.header(scan.Header); id != "" && p.header(scan.HeaderPart) != "" {
 			return one(p, s, p.body, map[string]string{scan.Header: id, scan.HeaderPart: p.header(scan.HeaderPart), scan.HeaderPartial: p.header(scan.HeaderPartial)})
 		}
-		err := scan.Split(kind, bytes.NewReader(p.body), len(p.body)+scan.LeastLimit, func(chunk []byte, headers map[string]string) error {
+		// Nothing has to be cut, and nothing refused for being long beside the rest.
+		err := scan.Split(kind, bytes.NewReader(p.body), 8*len(p.body)+scan.LeastLimit, func(chunk []byte, headers map[string]string) error {
 			return one(p, s, chunk, headers)
 		})
 		var wrong *scan.Error
@@ -176,16 +178,33 @@ func (x *scanned) complete() any {
 // add adds a finding whose identity is in words, and in the subject. Of two
 // that are one, as of one weakness in two places of a file that nothing tells
 // apart, an open one counts.
+//
+// A report may say something long once that each finding has then: what is
+// longer than names and links are stays in what is kept of the report.
 func (x *scanned) add(f found, words ...string) {
-	f.ID = x.tool + "/" + f.Rule + "/" + digest(append([]string{x.subject}, words...)...)
-	for i := len(x.findings) - 1; i >= 0; i-- {
-		if x.findings[i].ID == f.ID {
-			if x.findings[i].Status != "" && f.Status == "" {
-				x.findings[i] = f
-			}
-			return
+	subject := x.subject
+	if len(subject) > mostHint {
+		subject = digestOf([]byte(subject))
+	}
+	if len(f.Rule) > mostHint {
+		f.Rule = brief(f.Rule) + digestOf([]byte(f.Rule))
+	}
+	for _, field := range []*string{&f.Artifact, &f.RevisionIntroduced, &f.Evidence} {
+		if len(*field) > mostHint {
+			*field = ""
 		}
 	}
+	f.ID = x.tool + "/" + f.Rule + "/" + digest(append([]string{subject}, words...)...)
+	if i, known := x.places[f.ID]; known {
+		if x.findings[i].Status != "" && f.Status == "" {
+			x.findings[i] = f
+		}
+		return
+	}
+	if x.places == nil {
+		x.places = map[string]int{}
+	}
+	x.places[f.ID] = len(x.findings)
 	x.findings = append(x.findings, f)
 }
 

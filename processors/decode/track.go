@@ -33,7 +33,7 @@ func trackReader() reader {
 			}
 		}
 		if len(items) == 0 {
-			return s.original("com.segment.batch", "track", "", time.Time{})
+			return s.keep("com.segment.batch", "track", p.digest(), time.Time{}, withoutCredentials(p.body))
 		}
 		return nil
 	}}
@@ -73,7 +73,55 @@ func (s *said) track(rules []rule[*tracked], item json.RawMessage, shared map[st
 	if ms := event.MillisOf(at); ms < event.MinTime || ms >= event.MaxTime {
 		at = time.Time{}
 	}
-	return s.keep(t.kept, t.origin(), t.id, at, item)
+	return s.keep(t.kept, t.origin(), t.id, at, withoutCredentials(item))
+}
+
+// credentials are what clients write into each message to say whose it is:
+// Segment's write key, which the gateway may have for its token, and PostHog's
+// project. They are of the sender, not of what happened, and everybody who may
+// read events would have them.
+var credentials = []string{"writeKey", "api_key"}
+
+// withoutCredentials is a message, or what is left of it.
+func withoutCredentials(item json.RawMessage) json.RawMessage {
+	found := bytes.Contains(item, []byte(`"token"`))
+	for _, name := range credentials {
+		found = found || bytes.Contains(item, []byte(name))
+	}
+	var all, properties map[string]json.RawMessage
+	if !found || json.Unmarshal(item, &all) != nil || all == nil {
+		return item
+	}
+	_ = json.Unmarshal(all["properties"], &properties) // it may be anything
+	if !dropCredentials(all, properties) {
+		return item
+	}
+	if properties != nil {
+		all["properties"], _ = json.Marshal(properties)
+	}
+	left, err := json.Marshal(all)
+	if err != nil {
+		return item
+	}
+	return left
+}
+
+// dropCredentials takes them out of a message and its properties, and tells
+// whether there were any. A token is PostHog's, or the sender's own word.
+func dropCredentials(message, properties map[string]json.RawMessage) bool {
+	before := len(message) + len(properties)
+	for _, name := range credentials {
+		delete(message, name)
+	}
+	if isPostHog(message, properties) {
+		delete(message, "token")
+		delete(properties, "token")
+	}
+	return len(message)+len(properties) < before
+}
+
+func isPostHog(message, properties map[string]json.RawMessage) bool {
+	return message["distinct_id"] != nil || message["type"] == nil && properties["distinct_id"] != nil
 }
 
 // tracked is one message, whoever's.
@@ -178,10 +226,11 @@ func trackedIn(p *payload, item json.RawMessage, shared map[string]json.RawMessa
 			break
 		}
 	}
+	dropCredentials(t.rest, t.properties)
 	switch {
 	case t.rest["event_id"] != nil && t.rest["collector_tstamp"] != nil:
 		t.snowplow()
-	case t.rest["distinct_id"] != nil || t.rest["type"] == nil && t.properties["distinct_id"] != nil:
+	case isPostHog(t.rest, t.properties):
 		t.posthog()
 	default:
 		t.segment()
@@ -267,8 +316,6 @@ func (t *tracked) posthog() {
 	t.id = first(t.take("uuid"), t.property("$insert_id"))
 	t.at = timeIn(first(t.take("timestamp"), t.property("timestamp")))
 	t.session, t.version, t.app = t.property("$session_id"), t.property("$app_version"), t.property("$app_name")
-	delete(t.rest, "api_key") // a credential, and of the project, not of what happened
-	delete(t.rest, "token")
 	switch t.name {
 	case "$identify":
 		t.kind, t.anonymous = "identify", t.property("$anon_distinct_id")

@@ -62,7 +62,7 @@ func TestProductEventsAreWhatTheirMessagesSay(t *testing.T) {
 	}{
 		{"a track", `{"type":"track","messageId":"m1","event":"Order Completed","userId":"u1","anonymousId":"a1",` + when + `,"properties":{"revenue":12.5,"items":[1]},
 			"context":{"app":{"name":"shop","version":"3.1"},"sessionId":7,"locale":"de"},"writeKey":"k"}`,
-			[]string{`Order Completed m1 track/shop 12:00:00.500 shop/production u1 7 3.1 value=12.5 anonymous_id=a1 context.app={"name":"shop","version":"3.1"} context.locale=de context.sessionId=7 items=[1] revenue=12.5 timestamp=2026-11-23T12:00:00.5Z writeKey=k`}},
+			[]string{`Order Completed m1 track/shop 12:00:00.500 shop/production u1 7 3.1 value=12.5 anonymous_id=a1 context.app={"name":"shop","version":"3.1"} context.locale=de context.sessionId=7 items=[1] revenue=12.5 timestamp=2026-11-23T12:00:00.5Z`}},
 		{"a track whose endpoint says what it is", `{"event":"Clicked","anonymousId":"a1","messageId":"m",` + when + `}`,
 			[]string{`Clicked m track/unknown_service 12:00:00.500 unknown_service/production a1 anonymous_id=a1 timestamp=2026-11-23T12:00:00.5Z`}},
 		{"a page", `{"type":"page","name":"Pricing","messageId":"m","userId":17,` + when + `,"context":{"page":{"url":"https://www.shop.example/pricing?x=1"}}}`,
@@ -81,8 +81,8 @@ func TestProductEventsAreWhatTheirMessagesSay(t *testing.T) {
 			[]string{`experiment.exposed m track/unknown_service 12:00:00.500 unknown_service/production checkout b a1 {"attributes":{"anonymous_id":"a1","experiment_name":"checkout","timestamp":"2026-11-23T12:00:00.5Z","variation_name":"b"}}`}},
 		{"a capture of PostHog", `{"api_key":"phc","event":"$pageview","distinct_id":"d1","uuid":"m",` + when + `,"properties":{"$current_url":"https://app.shop.example/","$session_id":"s1"}}`,
 			[]string{`page m track/app.shop.example 12:00:00.500 app.shop.example/production d1 s1 $current_url=https://app.shop.example/ $session_id=s1`}},
-		{"a flag of PostHog", `{"event":"$feature_flag_called","uuid":"m",` + when + `,"properties":{"distinct_id":"d1","token":"phc","$feature_flag":"f","$feature_flag_response":true}}`,
-			[]string{`experiment.exposed m track/unknown_service 12:00:00.500 unknown_service/production f true d1 {"attributes":{"$feature_flag":"f","$feature_flag_response":true,"distinct_id":"d1","token":"phc"}}`}},
+		{"a flag of PostHog", `{"event":"$feature_flag_called","uuid":"m",` + when + `,"properties":{"distinct_id":"d1","$feature_flag":"f","$feature_flag_response":true}}`,
+			[]string{`experiment.exposed m track/unknown_service 12:00:00.500 unknown_service/production f true d1 {"attributes":{"$feature_flag":"f","$feature_flag_response":true,"distinct_id":"d1"}}`}},
 		{"a login in PostHog", `{"event":"$identify","distinct_id":"u1","uuid":"m",` + when + `,"properties":{"$anon_distinct_id":"a1"}}`,
 			[]string{`user.identified m track/unknown_service 12:00:00.500 / u1 a1 {"attributes":{"$anon_distinct_id":"a1","anonymous_id":"a1"}}`}},
 		{"an enriched event of Snowplow", `{"app_id":"shop","event_id":"m","event":"struct","se_category":"cart","se_action":"add","se_value":3,"collector_tstamp":"2026-11-23T12:00:09Z","derived_tstamp":"2026-11-23 12:00:00.500","domain_userid":"d1","domain_sessionid":"s1"}`,
@@ -135,6 +135,32 @@ func TestAProductEventOfNoTimeThatCanBeIsKept(t *testing.T) {
 	got := trackedBy(t, `{"type":"track","event":"A","messageId":"1","timestamp":"1812-06-24T00:00:00Z"}`)
 	if len(got) != 1 || !strings.HasPrefix(got[0], "kept com.segment.track 1") || !strings.Contains(got[0], "unplaced=behavior.recorded: time: 1812") {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestAWriteKeyIsNotStored: the gateway may have it for its token.
+func TestAWriteKeyIsNotStored(t *testing.T) {
+	for _, body := range []string{
+		`{"type":"track","event":"Clicked","userId":"u","messageId":"1","timestamp":"2026-03-12T10:00:00Z","writeKey":"SECRET"}`,
+		`{"type":"group","groupId":"g","userId":"u","messageId":"1","timestamp":"2026-03-12T10:00:00Z","writeKey":"SECRET"}`,
+		`{"event":"$create_alias","distinct_id":"u","api_key":"SECRET","properties":{"token":"SECRET","distinct_id":"u"},"timestamp":"2026-03-12T10:00:00Z"}`,
+		`{"event":"e","api_key":"SECRET","properties":{"token":"SECRET","distinct_id":"u"},"timestamp":"2026-03-12T10:00:00Z"}`,
+		`{"batch":[],"writeKey":"SECRET"}`,
+		`{"batch":[{"type":"track","event":"e","userId":"u","writeKey":"SECRET"}],"writeKey":"SECRET"}`,
+	} {
+		b := sent("track", []byte(body))
+		if err := New(Config{}).Process(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		if len(b.Observations)+len(b.Others) != 1 {
+			t.Errorf("%s: %d observations, %d others", body, len(b.Observations), len(b.Others))
+		}
+		if all := fmt.Sprint(b.Observations, b.Others); strings.Contains(all, "SECRET") {
+			t.Errorf("%s is stored as %s", body, all)
+		}
+	}
+	if kept := trackedBy(t, `{"type":"track","event":"e","userId":"u","messageId":"1","timestamp":"2026-03-12T10:00:00Z","properties":{"token":"of the sender's own"}}`); !strings.Contains(strings.Join(kept, " "), "of the sender's own") {
+		t.Errorf("%s", kept)
 	}
 }
 

@@ -161,7 +161,7 @@ func unleashRules() []rule[unleashMessage] {
 	}
 	changed := func(kind string, more ...field[m]) rule[m] {
 		return rule[m]{from: kind, to: "flag.changed", fields: with(fields, more...),
-			id:   field[m]{doc: "event/`id`", from: func(m m) any { return "event/" + number(m.ID) }},
+			id:   field[m]{doc: "event/`id`", from: func(m m) any { return named("event", m.ID) }},
 			time: field[m]{doc: "`createdAt`", from: func(m m) any { return rfc3339(m.CreatedAt) }}}
 	}
 	of := func(name, path string, raw func(m) json.RawMessage) field[m] {

@@ -82,12 +82,11 @@ func (in *input) content() any {
 	bytes := in.record.Value
 	switch {
 	case len(bytes) == 0:
-	case in.binary():
 	case value.IsMsgpackMap(bytes[0]):
-		if in.doc.ParseMsgpack(bytes) == nil {
+		if !in.binary() && in.doc.ParseMsgpack(bytes) == nil {
 			in.form = asMsgpack
 		}
-	case in.doc.ParseJSON(bytes) == nil:
+	case in.doc.ParseJSON(bytes) == nil: // whatever its content type: that is how decode reads a tool's words
 		in.form = asJSON
 	}
 	if in.form != unreadable {
@@ -96,8 +95,8 @@ func (in *input) content() any {
 	return in.body
 }
 
-// binary tells whether the content type says that the value is neither JSON nor
-// msgpack: a protobuf may look like a map of msgpack.
+// binary tells whether the content type says that the value is no msgpack: a
+// protobuf may look like a map of it.
 func (in *input) binary() bool {
 	contentType := in.header()["content-type"]
 	return strings.Contains(contentType, "protobuf") || strings.Contains(contentType, "octet-stream")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/schemas/event"
+	"github.com/whencehq/whence/schemas/source"
 )
 
 // Letters is the stage behind the last one that buries.
@@ -77,7 +78,12 @@ func (l *letter) hide(s *Set, r *rule, w *worker) (concerned bool) {
 		}
 		return found || err != nil
 	}
-	if !r.ofTopic(l.Topic) || l.Type != "" && !r.ofType(l.Type) && !s.becomes(l.Type, r) {
+	if !r.ofTopic(l.Topic) {
+		return false
+	}
+	// The letter's type is that of the event which was at fault. A tool's own words
+	// say events of several types, and are kept under one of their own besides.
+	if l.Type != "" && !r.ofType(l.Type) && !s.becomes(l.Type, r) && in.isEvent() {
 		return false
 	}
 	shape, e := l.open(in)
@@ -105,6 +111,20 @@ func (l *letter) hide(s *Set, r *rule, w *worker) (concerned bool) {
 		l.ID = e.ID
 	}
 	return concerned
+}
+
+// isEvent tells whether the record is a CloudEvent, and so one event.
+func (in *input) isEvent() bool {
+	for _, h := range in.record.Headers {
+		if strings.HasPrefix(h.Key, "ce_") {
+			return true
+		}
+	}
+	if in.header()[source.Header] != "" {
+		return false
+	}
+	object, _ := in.content().(map[string]any)
+	return object["specversion"] != nil
 }
 
 // becomes tells whether an event of a type may be one that r hides in, once

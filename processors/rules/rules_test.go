@@ -233,6 +233,48 @@ func TestNothingThatIsHiddenIsInADeadLetter(t *testing.T) {
 	}
 }
 
+// TestALetterOfSeveralEventsIsWithheldForEachOfThem: a webhook becomes facts and is
+// kept besides. Whichever of them is at fault, its bytes are all of them.
+func TestALetterOfSeveralEventsIsWithheldForEachOfThem(t *testing.T) {
+	push := pipeline.Record{Headers: []pipeline.Header{{Key: "x-github-event", Value: []byte("push")}}, Value: []byte(pushed)}
+	for _, text := range []string{
+		`rules: [{name: people, types: ["com.github.*"], redact: [event.data.commits.*.author.username]}, {name: not yet, types: [io.whence.change.merged], dead_letter: wait}]`,
+		`rules: [{name: people, types: ["io.whence.*"], redact: [event.data.author]}, {name: not yet, types: [com.github.push], dead_letter: wait}]`,
+	} {
+		b := ran(t, parsed(t, text), push)
+		if len(b.Dead) != 1 || b.Dead[0].Value != nil || !rules.Withheld(b.Dead[0].Detail) {
+			t.Errorf("%s: %d dead: %s %s", text, len(b.Dead), b.Dead[0].Detail, b.Dead[0].Value)
+		}
+	}
+}
+
+const pushed = `{"ref":"refs/heads/main","repository":{"full_name":"octo/shop","name":"shop","default_branch":"main","html_url":"https://github.com/octo/shop"},
+	"commits":[{"id":"1a2b3c4d5e6f1a2b3c4d5e6f1a2b3c4d5e6f1a2b","message":"m","timestamp":"2026-03-12T10:00:00Z","author":{"username":"ada@example.com"}}]}`
+
+// TestABodyIsHiddenInWhateverItsContentTypeSays: decode reads a tool's words as
+// JSON, also where a client of Kafka says that they are bytes.
+func TestABodyIsHiddenInWhateverItsContentTypeSays(t *testing.T) {
+	set := parsed(t, `rules: [{name: people, on: record, redact: [body.commits.*.author.username]}]`)
+	for _, contentType := range []string{"application/json", "application/octet-stream", "application/x-protobuf", ""} {
+		b := ran(t, set, pipeline.Record{Value: []byte(pushed), Headers: []pipeline.Header{
+			{Key: "x-github-event", Value: []byte("push")}, {Key: "content-type", Value: []byte(contentType)},
+		}})
+		if len(b.Facts) != 1 || len(b.Others) != 1 || strings.Contains(b.Facts[0].Data+b.Others[0].Data, "ada@") {
+			t.Errorf("%s: %+v %+v", contentType, b.Facts, b.Others)
+		}
+	}
+}
+
+// TestARecordDoesNotTalkItselfOutOfARule: errors quote values, and one that says
+// "no such key" is not one of a key that isn't there.
+func TestARecordDoesNotTalkItselfOutOfARule(t *testing.T) {
+	set := parsed(t, `rules: [{name: people, when: 'timestamp(event.data.attributes.step) > timestamp("2026-01-01T00:00:00Z")', hash: [event.data.user]}]`)
+	b := ran(t, set, structured(strings.Replace(clicked, `"step":"2"`, `"step":"no such key"`, 1)))
+	if len(b.Observations) != 1 || strings.Contains(b.Observations[0].User, "ada@") {
+		t.Errorf("%+v", b.Observations)
+	}
+}
+
 func TestALetterThatNoRuleHidesAnythingInIsAsItCame(t *testing.T) {
 	set := parsed(t, `rules: [{name: people, types: [io.whence.user.identified], redact: [event.data.user]}]`)
 	bad := strings.Replace(clicked, `"name":"checkout",`, "", 1)

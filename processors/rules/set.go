@@ -208,7 +208,7 @@ func (s *Set) mayHold(r *rule, in *input) bool {
 
 // absent tells whether an expression failed because something is not there.
 func (in *input) absent(err error) bool {
-	if strings.Contains(err.Error(), "no such key") {
+	if strings.HasPrefix(err.Error(), "no such key") { // further on may stand what the record says
 		return true
 	}
 	if in.event != nil {

@@ -23,18 +23,40 @@ func New(Config) *Processor {
 // Name of the stage.
 func (p *Processor) Name() string { return "validate" }
 
-// Process moves the facts and observations of b that break a rule to the dead
-// letters. It never fails.
+// Process makes dead letters of the records with a fact or an observation that
+// breaks a rule, and takes the others of their events away. It never fails.
 func (p *Processor) Process(_ context.Context, b *pipeline.Batch) error {
 	doc := p.docs.Get().(*value.Doc)
 	defer p.docs.Put(doc)
+	dead := len(b.Dead)
 	b.Facts = keep(b, b.Facts, func(f *event.Fact) (*event.Event, event.Provenance, error) {
 		return &f.Event, f.Provenance, checkFact(doc, f)
 	})
 	b.Observations = keep(b, b.Observations, func(o *event.Observation) (*event.Event, event.Provenance, error) {
 		return &o.Event, o.Provenance, codec.CheckObservation(o)
 	})
+	if len(b.Dead) > dead {
+		alone(b, dead)
+	}
 	return nil
+}
+
+// alone makes the letters from the dead-th on the only ones of their records, and
+// all that is left of them: a record that was stored too, or dead twice, would
+// not add up, and a batch that doesn't stops its partition.
+func alone(b *pipeline.Batch, dead int) {
+	gone := map[int64]bool{}
+	b.Dead = slices.DeleteFunc(b.Dead, func(d pipeline.DeadLetter) bool {
+		if dead--; dead >= 0 {
+			return false
+		}
+		again := gone[d.Offset]
+		gone[d.Offset] = true
+		return again
+	})
+	b.Facts = slices.DeleteFunc(b.Facts, func(f event.Fact) bool { return gone[f.Offset] })
+	b.Observations = slices.DeleteFunc(b.Observations, func(o event.Observation) bool { return gone[o.Offset] })
+	b.Others = slices.DeleteFunc(b.Others, func(o event.Other) bool { return gone[o.Offset] })
 }
 
 // checkFact reads the fact's canonical data again. Facts are few; carrying the

@@ -141,3 +141,20 @@ func BenchmarkProcess(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/event")
 }
+
+// TestARecordOfSeveralEventsIsDeadAsAWhole: one that is stored too, or dead
+// twice, is a batch that doesn't add up, which stops its partition.
+func TestARecordOfSeveralEventsIsDeadAsAWhole(t *testing.T) {
+	b := decodedBatch(t, behavior, good, behavior, good, deployment, `{"deployment_id":"d"}`, behavior, `{"name":"n"}`, "com.example", `1`)
+	mine := b.Records[1].Offset
+	for _, from := range []*event.Provenance{&b.Facts[0].Provenance, &b.Observations[2].Provenance, &b.Others[0].Provenance} {
+		from.Offset = mine
+	}
+	b.Records = b.Records[:2]
+	if err := New(Config{}).Process(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if stored, dead, dropped := b.Census(); stored != 1 || dead != 1 || dropped != 0 || b.Dead[0].Offset != mine || len(b.Facts)+len(b.Others) != 0 {
+		t.Errorf("%d stored, %d dead, %d dropped: %+v", stored, dead, dropped, b.Dead)
+	}
+}

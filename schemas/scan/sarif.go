@@ -81,6 +81,9 @@ func (f *sarif) survey() *node {
 			each: func(w *walk, file []byte) error {
 				var artifact struct{ Location json.RawMessage }
 				_ = json.Unmarshal(file, &artifact)
+				if len(artifact.Location) > longestReference { // an address that is a file's contents
+					artifact.Location = nil
+				}
 				f.run().files = append(f.run().files, artifact.Location)
 				return f.keep(w, len(artifact.Location))
 			},
@@ -146,12 +149,19 @@ func (f *sarif) guid() string {
 	return f.own
 }
 
+// longestReference is how long the name of a rule or the address of a file may be
+// that a result only points to: it is written out in each of them.
+const longestReference = 2 << 10
+
 func (f *sarif) keepRule(w *walk, tool int, rule []byte) error {
 	if len(rule) > f.limit/8 {
 		return w.wrong("what is kept of a rule is larger than %d bytes", f.limit/8)
 	}
 	var named struct{ ID string }
 	_ = json.Unmarshal(rule, &named)
+	if len(named.ID) > longestReference {
+		return w.wrong("the rule's id is longer than %d bytes", longestReference)
+	}
 	r := f.run()
 	body := bytes.Clone(rule)
 	r.rules[tool] = append(r.rules[tool], sarifRule{named.ID, body})
@@ -221,7 +231,7 @@ func (f *sarif) document(c *chunk) []byte {
 // describes is the rule of that id, or of the id that it is a part of: §3.5.4,
 // a/b is of the rule a where no rule is called a/b.
 func (r *sarifRun) describes(id string) []byte {
-	for {
+	for len(id) <= longestReference {
 		if rule := r.byID[id]; rule != nil {
 			return rule
 		}
@@ -231,6 +241,7 @@ func (r *sarifRun) describes(id string) []byte {
 		}
 		id = id[:cut]
 	}
+	return nil
 }
 
 // sarifLongest are the members of a result that go first where it is too large.

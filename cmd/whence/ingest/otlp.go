@@ -11,6 +11,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/processors/decode"
+	"github.com/whencehq/whence/schemas/codec"
 	"github.com/whencehq/whence/schemas/value"
 )
 
@@ -55,6 +57,16 @@ func (x *exchange) telemetry() error {
 			return problem(http.StatusBadRequest, reasonMalformed, "the body is no object")
 		}
 	}
+	if fault := codec.FaultOf(decode.CheckOTLP(x.endpoint.source.Name, body, asJSON)); fault != nil {
+		return faulty(string(fault.Reason), fault.Detail)
+	}
+	if len(body) > x.maxRecord { // it is many times its size when it is read
+		leave, err := x.enterReport()
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
 	r, err := readSafely(x.endpoint.otlp, body, asJSON)
 	if err != nil {
 		return problem(http.StatusBadRequest, reasonMalformed, "the body is no OTLP request: %v", err)
@@ -69,8 +81,14 @@ func (x *exchange) telemetry() error {
 		return err
 	}
 	var records []pipeline.Record
-	err = x.cut(r, x.maxRecord-overhead, func(part []byte) {
+	sum := 0
+	err = x.cut(r, x.maxRecord-overhead, func(part []byte) error {
+		// Each has its resource: a long one and many spans would be gigabytes.
+		if sum += len(part); sum > x.maxRecord+mostCopied*len(body) {
+			return problem(http.StatusRequestEntityTooLarge, reasonTooLarge, "cut into records that repeat its resources it is more than %d times as long", mostCopied)
+		}
 		records = append(records, x.record(part, protobufType))
+		return nil
 	})
 	if err != nil {
 		return err
@@ -80,6 +98,9 @@ func (x *exchange) telemetry() error {
 	}
 	return x.writeTelemetry(records)
 }
+
+// mostCopied is how many times its length a body may have when it is cut.
+const mostCopied = 2
 
 func (x *exchange) writeTelemetry(records []pipeline.Record) error {
 	topic := x.topic(x.endpoint.source.Topic)
@@ -97,12 +118,12 @@ func readSafely(s *signal, body []byte, asJSON bool) (r request, err error) {
 }
 
 // cut halves r until the parts fit.
-func (x *exchange) cut(r request, limit int, emit func([]byte)) error {
+func (x *exchange) cut(r request, limit int, emit func([]byte) error) error {
 	size := r.size()
 	if size <= limit {
 		part, err := r.marshal()
 		if err == nil {
-			emit(part)
+			err = emit(part)
 		}
 		return err
 	}

@@ -3,6 +3,7 @@ package ingest
 import (
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -258,5 +259,37 @@ func TestOTLPIsRefusedAsOTLPHas(t *testing.T) {
 	answer = w.post("/v1/traces", protobufOf(t, traces{spans(1, 1, 1, 1)}), "Content-Type", protobufType)
 	if answer.Code != http.StatusServiceUnavailable || answer.Header().Get("Retry-After") == "" {
 		t.Errorf("%d %v", answer.Code, answer.Header())
+	}
+}
+
+// TestAnOTLPRequestThatWouldFillTheMemoryIsRefused: a span of two bytes takes 300
+// when it is read, and a resource is in each of the records that a request is
+// cut into.
+func TestAnOTLPRequestThatWouldFillTheMemoryIsRefused(t *testing.T) {
+	w := gatewayWith(t, nil)
+	field := func(number protowire.Number, body []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), body)
+	}
+	none := field(1, field(2, []byte(strings.Repeat("\x12\x00", 4<<20))))
+	many := spans(1, 1, 20_000, 100)
+	many.ResourceSpans().At(0).Resource().Attributes().PutStr("service.name", strings.Repeat("x", 1_000_000))
+	for name, request := range map[string]struct {
+		body  []byte
+		media string
+	}{
+		"empty spans":         {none, protobufType},
+		"empty spans in JSON": {[]byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[` + strings.TrimSuffix(strings.Repeat("{},", 2<<20), ",") + `]}]}]}`), jsonType},
+		"a long resource":     {protobufOf(t, traces{many}), protobufType},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		answer := w.post("/v1/traces", request.body, "Content-Type", request.media)
+		runtime.ReadMemStats(&after)
+		if answer.Code != 413 || len(w.broker.messages()) != 0 {
+			t.Errorf("%s: %d %.200s", name, answer.Code, answer.Body)
+		}
+		if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 600 {
+			t.Errorf("%s: %d MB were allocated for %d", name, took, len(request.body)>>20)
+		}
 	}
 }

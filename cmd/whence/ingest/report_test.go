@@ -165,3 +165,11 @@ func TestALargeBatchOfMessagesIsCutAndKeepsWhatStandsBeside(t *testing.T) {
 	w.refuses(http.StatusRequestEntityTooLarge, "/v1/batch", []byte(`{"batch":[{},{"event":"`+strings.Repeat("x", 1<<20)+`"}]}`), "Content-Type", jsonType)
 	w.refuses(http.StatusBadRequest, "/v1/batch", []byte(`[`+strings.Repeat("0,", 1<<20)+`0]`), "Content-Type", jsonType)
 }
+
+func TestABatchWithMoreBesideItThanInItIsRefused(t *testing.T) {
+	w := gatewayWith(t, readable)
+	body := `{"context":{"a":"` + strings.Repeat("x", 900_000) + `"},"batch":[` + strings.TrimSuffix(strings.Repeat(`{"type":"track","event":"e","userId":"u"},`, 50_000), ",") + `]}`
+	if answer := w.post("/v1/batch", []byte(body), "Content-Type", jsonType); answer.Code != 413 || len(w.broker.messages()) != 0 {
+		t.Errorf("%d %.200s", answer.Code, answer.Body)
+	}
+}

@@ -54,6 +54,9 @@ func cutBatch(body []byte, limit int) ([][]byte, error) {
 		return nil, err
 	}
 	beside := len(rest) + len(`"batch":[],`)
+	if beside > limit/mostCopied { // each part has it
+		return nil, problem(http.StatusRequestEntityTooLarge, reasonTooLarge, "%d bytes stand beside the batch, %d are allowed", len(rest), limit/mostCopied).at("batch")
+	}
 	var parts [][]byte
 	for first := 0; first < len(messages); {
 		size, next := beside, first

@@ -1,0 +1,130 @@
+package decode
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// listOf is n elements of a JSON list; %d in one of them is its number.
+func listOf(n int, one string) string {
+	var all []string
+	for i := range n {
+		all = append(all, strings.ReplaceAll(one, "%d", fmt.Sprint(i)))
+	}
+	return strings.Join(all, ",")
+}
+
+// TestOneLongThingIsNotRepeatedInThousandsOfEvents: what stands once in a body
+// stands in each of its events. A record of 200 KB took 400 MB, and one of a
+// megabyte would have taken twenty gigabytes.
+func TestOneLongThingIsNotRepeatedInThousandsOfEvents(t *testing.T) {
+	long := strings.Repeat("x", 200<<10)
+	span := `{"traceId":"0102030405060708090a0b0c0d0e0f10","spanId":"0102030405060708","kind":2,"startTimeUnixNano":"1770000000000000000"}`
+	resource := func(key string) string {
+		return `{"attributes":[{"key":"` + key + `","value":{"stringValue":"` + long + `"}}]}`
+	}
+	for _, c := range []struct {
+		name, from, body string
+		headers          []string
+		dead             bool
+	}{
+		{name: "the context of a batch", from: "track", dead: true,
+			body: `{"context":{"a":"` + long + `"},"batch":[` + listOf(2000, `{"type":"track","event":"e","userId":"u"}`) + `]}`},
+		{name: "the repository of a push", from: "github", headers: []string{"x-github-event", "push"}, dead: true,
+			body: `{"ref":"refs/heads/main","repository":{"default_branch":"main","full_name":"` + long + `"},"commits":[` +
+				listOf(2000, `{"id":"a%d","message":"m (#1)","timestamp":"2026-03-12T10:00:00Z"}`) + `]}`},
+		{name: "the resource of spans", from: "otlp-traces", dead: true,
+			body: `{"resourceSpans":[{"resource":` + resource("service.name") + `,"scopeSpans":[{"spans":[` + listOf(2000, span) + `]}]}]}`},
+		{name: "the resource of points", from: "otlp-metrics", dead: true,
+			body: `{"resourceMetrics":[{"resource":` + resource("service.instance.id") + `,"scopeMetrics":[{"metrics":[{"name":"http.server.request.duration","histogram":{"aggregationTemporality":1,"dataPoints":[` +
+				listOf(2000, `{"timeUnixNano":"1770000000000000000"}`) + `]}}]}]}]}`},
+		{name: "the name of a tool", from: "sarif",
+			body: `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"` + long + `"}},"results":[` + listOf(2000, `{"ruleId":"a%d"}`) + `]}]}`},
+		{name: "the address of a file", from: "sarif",
+			body: `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"artifacts":[{"location":{"uri":"` + long + `"}}],"results":[` +
+				listOf(2000, `{"ruleId":"a","locations":[{"physicalLocation":{"artifactLocation":{"index":0}}}]}`) + `]}]}`},
+		{name: "the id of a rule", from: "sarif", dead: true,
+			body: `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t","rules":[{"id":"` + long + `"}]}},"results":[` + listOf(5000, `{"ruleIndex":0}`) + `]}]}`},
+		{name: "the tags of a rule", from: "sarif",
+			body: `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t","rules":[{"id":"a","properties":{"tags":[` + listOf(20000, `"x"`) + `]}}]}},"results":[` + listOf(5000, `{"ruleId":"a"}`) + `]}]}`},
+		{name: "a rule's id of parts", from: "sarif",
+			body: `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"results":[{"ruleId":"` + strings.Repeat("a/", 200_000) + `"}]}]}`},
+		{name: "the package URL of a component", from: "cyclonedx",
+			body: `{"bomFormat":"CycloneDX","specVersion":"1.5","components":[{"bom-ref":"a","name":"n","type":"library","purl":"pkg:npm/` + long + `@1"}],"vulnerabilities":[` +
+				listOf(2000, `{"id":"a%d","affects":[{"ref":"a"}]}`) + `]}`},
+		{name: "one attribute of a resource, again and again", from: "otlp-traces",
+			body: `{"resourceSpans":[{"resource":{"attributes":[` + listOf(4000, `{"key":"k8s.pod.name","value":{"stringValue":"p%d"}}`) + `]},"scopeSpans":[{"spans":[` + listOf(4000, span) + `]}]}]}`},
+		{name: "many findings", from: "sarif",
+			body: `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"results":[` + listOf(40000, `{"ruleId":"a%d"}`) + `]}]}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := sent(c.from, []byte(c.body), c.headers...)
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			begun := time.Now()
+			if err := New(Config{}).Process(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			took := time.Since(begun)
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			if held := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) >> 20; held > 64 {
+				t.Errorf("%d KB have become %d MB of events", len(c.body)>>10, held)
+			}
+			if took > 20*time.Second { // minutes, when it was not bounded
+				t.Errorf("took %v", took)
+			}
+			if c.dead != (len(b.Dead) == 1) {
+				t.Errorf("dead: %v", b.Dead)
+			}
+			if c.dead && len(b.Facts)+len(b.Observations)+len(b.Others) > 0 {
+				t.Errorf("a dead letter has left %d facts, %d observations and %d others", len(b.Facts), len(b.Observations), len(b.Others))
+			}
+			for i := range b.Facts {
+				if len(b.Facts[i].Data) > mostFact {
+					t.Errorf("a fact of %d bytes fits no record of the context log", len(b.Facts[i].Data))
+				}
+			}
+		})
+	}
+}
+
+// TestAFactFitsARecordOfTheContextLog: one that doesn't would stop its
+// partition for good.
+func TestAFactFitsARecordOfTheContextLog(t *testing.T) {
+	revision := strings.Repeat("a", 1000)
+	body := `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"versionControlProvenance":[{"repositoryUri":"r","revisionId":"` + revision + `"}],"results":[` +
+		listOf(18_000, `{"ruleId":"a%d","baselineState":"new"}`) + `]}]}`
+	b := sent("sarif", []byte(body))
+	if err := New(Config{}).Process(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Dead) != 1 || b.Dead[0].Reason != "too_large" || len(b.Facts) != 0 {
+		t.Errorf("%d facts, dead: %v", len(b.Facts), b.Dead)
+	}
+}
+
+// TestASmallReportMayHaveALongRule: what a rule may be long was a share of the
+// report, so that a small one with one rule was refused.
+func TestASmallReportMayHaveALongRule(t *testing.T) {
+	facts := saidBy(t, "sarif", []byte(`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t","rules":[{"id":"a","shortDescription":{"text":"`+strings.Repeat("x", 6000)+`"}}]}},"results":[{"ruleId":"a"}]}]}`))
+	if got := typesOf(facts[:1]); got != "scan.completed" {
+		t.Errorf("got %q", facts)
+	}
+}
+
+func TestAnOrdinaryBatchMayRepeatItsContext(t *testing.T) {
+	body := `{"context":{"app":{"name":"shop"},"page":{"title":"` + strings.Repeat("x", 1000) + `"}},"batch":[` +
+		listOf(2000, `{"type":"track","event":"e","userId":"u","messageId":"m%d","properties":{"step":2}}`) + `]}`
+	b := sent("track", []byte(body))
+	if err := New(Config{}).Process(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Observations) != 2000 || len(b.Dead) > 0 {
+		t.Errorf("%d observations, dead: %v", len(b.Observations), b.Dead)
+	}
+}
