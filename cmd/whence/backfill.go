@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/whencehq/whence/cmd/whence/backfill"
 	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/pipeline/config"
 	"github.com/whencehq/whence/pipeline/display"
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/schemas/source"
@@ -128,7 +130,7 @@ func (b *backfilling) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	state, err := b.open(time.Now())
+	state, err := b.open(cfg.Kafka, time.Now())
 	if err != nil {
 		return err
 	}
@@ -138,7 +140,7 @@ func (b *backfilling) run(ctx context.Context, stdout, stderr io.Writer) error {
 	bar := progress(stderr, -1, b.tool.title)
 	defer func() { _ = bar.Close() }()
 	b.options.From, b.options.Until = state.From, state.Until
-	b.options.Client = &http.Client{Transport: &backfill.Limits{
+	b.options.Client = &http.Client{CheckRedirect: backfill.SameHost, Transport: &backfill.Limits{
 		Next: http.DefaultTransport, Now: time.Now, Sleep: backfill.Sleep,
 		Tell: func(why string, pause time.Duration) { tellPause(stderr, bar, why, pause) },
 	}}
@@ -184,6 +186,9 @@ func (b *backfilling) check() (hints []pipeline.Header, err error) {
 	if b.tool.needsNames && len(b.options.Names) == 0 {
 		return nil, usagef("--repo is missing: %s", b.tool.names)
 	}
+	if u, err := url.Parse(b.options.URL); err != nil || u.User != nil { // it is in the state, and in errors
+		return nil, usagef("--url: want the address alone, as https://ci.example.com: who asks is said by --token-file, and --login where there is one")
+	}
 	for _, hint := range b.hints {
 		name, value, found := strings.Cut(hint, "=")
 		if !found || !slices.Contains(source.Hints(), name) {
@@ -207,7 +212,7 @@ func (b *backfilling) check() (hints []pipeline.Header, err error) {
 }
 
 // open reads the state of this back-fill, or begins it.
-func (b *backfilling) open(now time.Time) (*backfill.State, error) {
+func (b *backfilling) open(to config.Kafka, now time.Time) (*backfill.State, error) {
 	from, err := momentOf(b.since, now)
 	if err != nil {
 		return nil, usagef("--since: %v", err)
@@ -224,7 +229,11 @@ func (b *backfilling) open(now time.Time) (*backfill.State, error) {
 	if b.dryRun {
 		return backfill.OpenState("", "", from, until)
 	}
-	of := fmt.Sprintf("%s %s %s since %s until %s", b.tool.name, b.options.URL, strings.Join(b.options.Names, " "), b.since, cmp.Or(b.until, "now"))
+	of := fmt.Sprintf("%s %s %s since %s until %s to %s %s", b.tool.name, b.options.URL, strings.Join(b.options.Names, " "), b.since, cmp.Or(b.until, "now"),
+		strings.Join(to.Seeds, ","), to.Topics.Prefix) // what is on one Kafka is not on another
+	if len(b.hints) > 0 {
+		of += " with " + strings.Join(b.hints, " ")
+	}
 	path := b.state
 	if path == "" {
 		cache, err := os.UserCacheDir()

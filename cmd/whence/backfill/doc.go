@@ -12,7 +12,8 @@
 // process that is killed goes on there, and publishes at most a page twice,
 // which changes nothing. Lists are read in an order in which an object that
 // changes meanwhile is read again and never missed: by the time of the last
-// change, upwards from the cursor, or by that of creation, downwards.
+// change, upwards from the cursor, or by that of creation, downwards. Where an API
+// has neither (GitHub's alerts), what has changed meanwhile is read at the end.
 //
 // Deployments are read one further back than the others: of each environment the
 // last that succeeded before the beginning, so that what the first one within

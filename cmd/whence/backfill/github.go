@@ -276,6 +276,9 @@ func without(raw json.RawMessage, field string) (json.RawMessage, error) {
 func (g *gitHub) pull(ctx context.Context, r *gitHubRepository, at string, p *page) error {
 	var pull json.RawMessage
 	if _, err := g.get(ctx, at, nil, &pull); err != nil {
+		if isGone(err) {
+			return nil
+		}
 		return err
 	}
 	commits, err := g.all(ctx, at+"/commits")
@@ -403,6 +406,9 @@ func (g *gitHub) before(ctx context.Context, r *gitHubRepository, at, environmen
 // have succeeded, only where it has.
 func (g *gitHub) deployment(ctx context.Context, r *gitHubRepository, at string, raw json.RawMessage, d *gitHubDeployment, succeeded bool, p *page) (bool, error) {
 	statuses, err := g.all(ctx, at+"/deployments/"+strconv.FormatInt(d.ID, 10)+"/statuses")
+	if isGone(err) { // deleted since it was listed
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -556,6 +562,7 @@ func (g *gitHub) paged(ctx context.Context, at string, query url.Values, cursor 
 
 // gitHubAlert is when something happened to an alert.
 type gitHubAlert struct {
+	Number        int64     `json:"number"`
 	Created       time.Time `json:"created_at"`
 	Updated       time.Time `json:"updated_at"`
 	Fixed         time.Time `json:"fixed_at"`
@@ -564,46 +571,103 @@ type gitHubAlert struct {
 	Resolved      time.Time `json:"resolved_at"`
 }
 
-// alerts reads those of a scanner, by their last change.
+// alertsCursor is where the reading of alerts is.
+type alertsCursor struct {
+	Query string    `json:"query"` // of the next page
+	Since time.Time `json:"since"` // to whose last change it goes
+	Top   time.Time `json:"top"`   // the last change of the first that it has read
+}
+
+// alerts reads those of a scanner, by their last change, the latest first: there
+// is no asking for those that have changed since. One that changes meanwhile moves
+// to the top, maybe before it was read, so what has changed since is read again
+// from there, until nothing has.
 func (g *gitHub) alerts(kind string) func(context.Context, *gitHubRepository, string, string, func(Page) error) error {
 	event := strings.ReplaceAll(kind, "-", "_") + "_alert"
-	dismissed := "dismissed"
-	if kind == "code-scanning" {
-		dismissed = "closed_by_user"
-	}
 	return func(ctx context.Context, r *gitHubRepository, at, cursor string, turn func(Page) error) error {
-		query := url.Values{"sort": {"updated"}, "direction": {"desc"}, "per_page": {"100"}}
+		first := url.Values{"sort": {"updated"}, "direction": {"desc"}, "per_page": {"100"}}
 		if kind == "secret-scanning" {
-			query.Set("hide_secret", "true")
+			first.Set("hide_secret", "true")
 		}
-		return g.paged(ctx, at+"/"+kind+"/alerts", query, cursor, turn, func(raw json.RawMessage, p *page) (bool, error) {
-			raw, err := without(raw, "secret") // whatever a server makes of hide_secret
+		where := alertsCursor{Query: first.Encode(), Since: g.From}
+		if cursor != "" {
+			if err := json.Unmarshal([]byte(cursor), &where); err != nil {
+				return err
+			}
+		}
+		seen := map[int64]time.Time{} // number → last change
+		for {
+			query, err := url.ParseQuery(where.Query)
 			if err != nil {
-				return false, err
+				return err
 			}
-			var a gitHubAlert
-			if err := json.Unmarshal(raw, &a); err != nil {
-				return false, err
+			var all raws
+			next, err := g.get(ctx, at+"/"+kind+"/alerts", query, &all)
+			if err != nil {
+				return err
 			}
-			if a.Updated.Before(g.From) && !a.Updated.IsZero() {
-				return false, nil
-			}
-			add := func(action string, at time.Time) {
-				if g.within(at) {
-					p.github(event, r, map[string]any{"action": action, "alert": raw})
+			var p page
+			more := next != nil
+			for _, raw := range all {
+				raw, err := without(raw, "secret") // whatever a server makes of hide_secret
+				if err != nil {
+					return err
+				}
+				var a gitHubAlert
+				if err := json.Unmarshal(raw, &a); err != nil {
+					return err
+				}
+				if where.Top.IsZero() {
+					where.Top = a.Updated
+				}
+				if a.Updated.Before(where.Since) && !a.Updated.IsZero() {
+					more = false
+					break
+				}
+				if then, known := seen[a.Number]; !known || !then.Equal(a.Updated) {
+					seen[a.Number] = a.Updated
+					g.alert(event, r, raw, &a, &p)
 				}
 			}
-			if a.Created.Before(g.From) && a.ends(g) { // what ends has to have begun
-				p.github(event, r, map[string]any{"action": "created", "alert": raw})
+			done := false
+			switch {
+			case more:
+				where.Query = next.Encode()
+			case where.Top.After(where.Since):
+				where = alertsCursor{Query: first.Encode(), Since: where.Top}
+			default:
+				done = true
 			}
-			add("created", a.Created)
-			add("fixed", a.Fixed)
-			add(dismissed, a.Dismissed)
-			add("auto_dismissed", a.AutoDismissed)
-			add("resolved", a.Resolved)
-			return true, nil
-		})
+			text, err := json.Marshal(where)
+			if err != nil {
+				return err
+			}
+			if err := p.turn(string(text), turn); err != nil || done {
+				return err
+			}
+		}
 	}
+}
+
+// alert adds what happened to an alert in the time that is asked for.
+func (g *gitHub) alert(event string, r *gitHubRepository, raw json.RawMessage, a *gitHubAlert, p *page) {
+	add := func(action string, at time.Time) {
+		if g.within(at) {
+			p.github(event, r, map[string]any{"action": action, "alert": raw})
+		}
+	}
+	dismissed := "dismissed"
+	if event == "code_scanning_alert" {
+		dismissed = "closed_by_user"
+	}
+	if a.Created.Before(g.From) && a.ends(g) { // what ends has to have begun
+		p.github(event, r, map[string]any{"action": "created", "alert": raw})
+	}
+	add("created", a.Created)
+	add("fixed", a.Fixed)
+	add(dismissed, a.Dismissed)
+	add("auto_dismissed", a.AutoDismissed)
+	add("resolved", a.Resolved)
 }
 
 func (a *gitHubAlert) ends(g *gitHub) bool {

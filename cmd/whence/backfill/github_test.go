@@ -336,3 +336,64 @@ func TestAllRepositoriesOfAnOwnerAndNobodyElsesToken(t *testing.T) {
 		t.Error("a name without its owner is taken")
 	}
 }
+
+func TestAnAlertThatChangesWhileAlertsAreReadIsNotMissed(t *testing.T) {
+	var alerts []object // the latest change first
+	for i := range 250 {
+		alerts = append(alerts, object{"number": i, "created_at": at(80 - float64(i)/5), "updated_at": at(80 - float64(i)/5)})
+	}
+	pages := 0
+	p := &player{handler: func(r *http.Request) (any, http.Header) {
+		switch r.URL.Path {
+		case "/repos/acme/shop":
+			return object{"full_name": "acme/shop"}, nil
+		case "/repos/acme/shop/dependabot/alerts":
+			answer, h := part(r, alerts)
+			if pages++; pages <= 2 { // the last one is changed
+				last := len(alerts) - 1
+				changed := object{"number": alerts[last]["number"], "created_at": alerts[last]["created_at"], "updated_at": at(81 + float64(pages))}
+				alerts = append([]object{changed}, alerts[:last]...)
+			}
+			return answer, h
+		}
+		return http.StatusNotFound, nil
+	}}
+	seen := map[string]int{}
+	for _, line := range lines(t, all(t, only(gitHubPlan(t, p.play(t)), "dependabot alerts")), "action", "alert.number") {
+		seen[line]++
+	}
+	for i := range 250 {
+		if line := fmt.Sprint("dependabot_alert created ", i); seen[line] != 1 {
+			t.Errorf("%s: %d times", line, seen[line])
+		}
+	}
+}
+
+func TestWhatIsGoneHidesNothingThatIsThere(t *testing.T) {
+	w := newGitHubWorld()
+	count := func(gone string) (records int, err error) {
+		p := &player{handler: func(r *http.Request) (any, http.Header) {
+			if r.URL.Path == "/repos/acme/shop"+gone || gone == "a page" && r.URL.Query().Get("page") == "2" {
+				return http.StatusNotFound, nil
+			}
+			return w.answer(r)
+		}}
+		state, _ := OpenState("", "", from, until)
+		run := &Run{Plan: only(gitHubPlan(t, p.play(t)), "deployments"), State: state, Publish: func(_ context.Context, some []Record) error {
+			records += len(some)
+			return nil
+		}}
+		err = run.Do(t.Context())
+		return records, err
+	}
+	whole, err := count("nothing")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if some, err := count("/deployments/995/statuses"); err != nil || some != whole-3 {
+		t.Errorf("without a deployment: %d of %d, %v", some, whole, err)
+	}
+	if some, err := count("a page"); err == nil {
+		t.Errorf("a page that can't be read is passed over: %d of %d", some, whole)
+	}
+}

@@ -334,6 +334,9 @@ func (g *gitLab) pipelines(ctx context.Context, project *gitLabProject, at, curs
 			Finished time.Time `json:"finished_at"`
 		}
 		if err := g.get(ctx, at+"/pipelines/"+strconv.FormatInt(listed.ID, 10), nil, &one); err != nil {
+			if isGone(err) { // deleted since it was listed
+				return nil
+			}
 			return err
 		}
 		if g.within(one.Finished) {

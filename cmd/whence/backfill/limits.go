@@ -22,8 +22,9 @@ import (
 //   - RateLimit-Remaining and -Reset, a Unix time (GitLab) or seconds from now (PagerDuty).
 //
 // A limit that says nothing is waited for a minute, and twice as long each time,
-// as GitHub asks for its secondary limits. A server's error or a cut connection is
-// tried again after growing pauses. Only requests without a body go through it.
+// as GitHub asks for its secondary limits. A server's error, a cut connection or
+// no answer in two minutes is tried again after growing pauses. Only requests
+// without a body go through it.
 type Limits struct {
 	Next  http.RoundTripper
 	Now   func() time.Time
@@ -37,6 +38,7 @@ const (
 	mostFailures = 6
 	mostLimited  = 12
 	longestWait  = 2 * time.Hour
+	answerTime   = 2 * time.Minute
 	mostBody     = 64 << 20
 )
 
@@ -85,9 +87,11 @@ func (l *Limits) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // once sends the request and reads the whole answer: a connection that is cut in
-// the middle of it is a failure like another.
+// the middle of it, or says nothing, is a failure like another.
 func (l *Limits) once(r *http.Request) (*http.Response, error) {
-	reply, err := l.Next.RoundTrip(r.Clone(r.Context()))
+	ctx, cancel := context.WithTimeoutCause(r.Context(), answerTime, fmt.Errorf("no answer within %s", answerTime))
+	defer cancel()
+	reply, err := l.Next.RoundTrip(r.Clone(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -185,8 +189,23 @@ func Sleep(ctx context.Context, pause time.Duration) error {
 	}
 }
 
+// SameHost is an http.Client's CheckRedirect: a token goes to no other host than
+// the one that it is for.
+func SameHost(next *http.Request, before []*http.Request) error {
+	if first := before[0].URL; next.URL.Host != first.Host || next.URL.Scheme != first.Scheme {
+		return fmt.Errorf("%s sends elsewhere, to %s: the token is not for that", first.Host, next.URL.Host)
+	}
+	if len(before) >= 10 {
+		return errors.New("too many redirects")
+	}
+	return nil
+}
+
 // missing is an answer that something is not there, or not for this token.
-type missing struct{ err error }
+type missing struct {
+	err  error
+	gone bool // it is not there
+}
 
 func (m missing) Error() string { return m.err.Error() }
 func (m missing) Unwrap() error { return m.err }
@@ -195,7 +214,7 @@ func (m missing) Unwrap() error { return m.err }
 func asMissing(status int, err error) error {
 	switch status {
 	case http.StatusForbidden, http.StatusNotFound, http.StatusGone:
-		return missing{err}
+		return missing{err, status != http.StatusForbidden}
 	case http.StatusUnauthorized:
 		return &pipeline.Error{Err: err, Hint: "is the token right? --token-file FILE or --token-env VARIABLE names it"}
 	}
@@ -205,4 +224,11 @@ func asMissing(status int, err error) error {
 func isMissing(err error) bool {
 	var m missing
 	return errors.As(err, &m)
+}
+
+// isGone says that an object of a list is not there any more, or not this part of
+// it: the others are.
+func isGone(err error) bool {
+	var m missing
+	return errors.As(err, &m) && m.gone
 }

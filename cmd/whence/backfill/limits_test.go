@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/whencehq/whence/pipeline"
@@ -91,5 +93,49 @@ func TestAWaitOfHoursOrAnEndOfPatienceIsAnErrorThatSaysWhatToDo(t *testing.T) {
 	request = request.WithContext(ctx)
 	if _, err := limits.RoundTrip(request); err == nil || !strings.Contains(err.Error(), "canceled") {
 		t.Errorf("%v", err)
+	}
+}
+
+// silent is a connection on which no answer comes until the second request.
+type silent struct{ asked int }
+
+func (s *silent) RoundTrip(r *http.Request) (*http.Response, error) {
+	if s.asked++; s.asked == 1 {
+		<-r.Context().Done()
+		return nil, context.Cause(r.Context())
+	}
+	return answer(200, "[]")()
+}
+
+func TestWhoNeverAnswersIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		next := &silent{}
+		limits := &Limits{Next: next, Now: time.Now, Sleep: Sleep}
+		request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://api.test/", nil)
+		reply, err := limits.RoundTrip(request)
+		if err != nil || reply.StatusCode != 200 || next.asked != 2 {
+			t.Errorf("%v, asked %d times", err, next.asked)
+		}
+	})
+}
+
+func TestATokenGoesToNoOtherHost(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("another host is shown %q", r.Header.Get("Authorization"))
+	}))
+	defer elsewhere.Close()
+	p := &player{}
+	p.handler = func(*http.Request) (any, http.Header) { return 0, nil }
+	p.troubles = []func(http.ResponseWriter){func(w http.ResponseWriter) {
+		w.Header().Set("Location", elsewhere.URL+"/repos/acme/shop")
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	}}
+	p.asked = []string{"before"} // the trouble comes first
+	o := p.play(t)
+	o.Client.CheckRedirect = SameHost
+	state, _ := OpenState("", "", from, until)
+	err := (&Run{Plan: gitHubPlan(t, o), State: state}).Do(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "the token is not for that") {
+		t.Error(err)
 	}
 }

@@ -16,9 +16,10 @@ type Run struct {
 	Turned func(section string, published int64, page int)
 }
 
-// Do reads every section that is not done. What a token may not read, or a server
-// does not have, is left out and noted in the state; any other error ends it, and
-// the state says where to go on.
+// Do reads every section that is not done. A section that a token may not read, or
+// that a server does not have, is left out and noted in the state; any other error
+// ends it, and the state says where to go on. So does such an answer once something
+// of the section was read: what is behind it would be lost without a word.
 func (r *Run) Do(ctx context.Context) error {
 	for _, section := range r.Plan {
 		progress := r.State.section(section.Name)
@@ -27,7 +28,7 @@ func (r *Run) Do(ctx context.Context) error {
 		}
 		err := section.Read(ctx, progress.Cursor, func(p Page) error { return r.turn(ctx, section.Name, progress, p) })
 		switch {
-		case isMissing(err) && ctx.Err() == nil:
+		case isMissing(err) && progress.Cursor == "" && ctx.Err() == nil:
 			progress.Missing = err.Error()
 		case err != nil:
 			return fmt.Errorf("%s: %w", section.Name, err)
