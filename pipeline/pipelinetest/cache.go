@@ -1,6 +1,7 @@
 package pipelinetest
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,11 +47,25 @@ func Cache(t testing.TB) string {
 	return dir
 }
 
-// Need skips the test where one of the programs is not installed.
+// Need skips the test where one of the programs is not installed, and fails it
+// in CI.
 func Need(t testing.TB, programs ...string) {
+	t.Helper()
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
-			t.Skipf("%s is not installed: this test did not run", p)
+			Without(t, "%s is not installed", p)
 		}
 	}
+}
+
+// Without ends a test that lacks something of its machine, and says what: on a
+// person's it is skipped; where $CI is set it fails, since a green run would say
+// less than it seems to.
+func Without(t testing.TB, format string, arguments ...any) {
+	t.Helper()
+	lacks := fmt.Sprintf(format, arguments...)
+	if os.Getenv("CI") != "" {
+		t.Fatalf("%s: this test has to run where CI is set", lacks)
+	}
+	t.Skipf("%s: this test did not run", lacks)
 }

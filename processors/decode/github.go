@@ -52,8 +52,8 @@ func githubReader() reader {
 func githubTime(name string, body []byte) time.Time {
 	object := name
 	switch name {
-	case "push":
-		return time.Time{}
+	case "push": // what deletes a tag has no commit to tell the time
+		return githubPushedAt(body)
 	case "issues":
 		object = "issue"
 	case "pull_request_review":
@@ -69,6 +69,20 @@ func githubTime(name string, body []byte) time.Time {
 		return time.Time{}
 	}
 	return objectTime(objects[object], "updated_at", "submitted_at", "completed_at", "published_at", "created_at")
+}
+
+// githubPushedAt is when the repository of a message was last pushed to, zero
+// where it doesn't say. In a push it is a number.
+func githubPushedAt(body []byte) time.Time {
+	var m struct {
+		Repository struct {
+			PushedAt github.Timestamp `json:"pushed_at"`
+		} `json:"repository"`
+	}
+	if json.Unmarshal(body, &m) != nil {
+		return time.Time{}
+	}
+	return m.Repository.PushedAt.Time
 }
 
 func githubDelivery() kinds {

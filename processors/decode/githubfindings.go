@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,8 @@ type githubAlert struct {
 	// severity in our words, artifact as a package URL.
 	severity, artifact, url                string
 	created, updated, remediated, accepted time.Time
-	received                               time.Time
+	// pushed: to the repository, the last time; in webhooks alone.
+	pushed, received time.Time
 }
 
 // githubAlerts is a kind of alerts: how one is read, and what of it is used,
@@ -69,9 +71,14 @@ func (k githubAlerts[E]) of() kind {
 			id: field[githubAlert]{doc: k.events + "/`alert.number`/" + stage + "/" + doc, from: func(a githubAlert) any {
 				return first(named(k.events, a.number, stage, of(a)), named(k.events, a.number, stage))
 			}},
-			time: field[githubAlert]{doc: doc + ", when it was taken", from: func(a githubAlert) any {
-				if t := of(a); !t.IsZero() {
-					return t
+			// A message of code scanning says neither when it was mended nor when it was
+			// changed, and is the same event when it is delivered again: the push that
+			// was scanned is near, and stays what it is.
+			time: field[githubAlert]{doc: strings.Join(slices.Compact([]string{doc, "`alert.updated_at`", "`repository.pushed_at`", "when it was taken"}), ", "), from: func(a githubAlert) any {
+				for _, t := range [...]time.Time{of(a), a.updated, a.pushed} {
+					if !t.IsZero() {
+						return t
+					}
 				}
 				return a.received
 			}},
@@ -91,7 +98,7 @@ func (k githubAlerts[E]) of() kind {
 	}
 	return ofKindEach(k.name, func(m hook[E]) []githubAlert {
 		a := k.read(m)
-		a.place, a.path, a.received = m.place, first(a.path, k.path), m.received.Time()
+		a.place, a.path, a.pushed, a.received = m.place, first(a.path, k.path), githubPushedAt(m.body), m.received.Time()
 		return []githubAlert{a}
 	}, all...)
 }

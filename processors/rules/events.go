@@ -35,7 +35,7 @@ func (p Events) Process(_ context.Context, b *pipeline.Batch) error {
 		return &said{Event: o.Event, from: o.Provenance, service: o.Service, environment: o.Environment, name: o.Name, was: func() string { return codec.DataOf(o) }}
 	})
 	b.Others = keep(w, b.Others, func(o *event.Other) string { return o.Type }, func(o *event.Other) *said {
-		return &said{Event: o.Event, from: o.Provenance, was: func() string { return o.Data }}
+		return &said{Event: o.Event, from: o.Provenance, kept: o.Kept, was: func() string { return o.Data }}
 	})
 	b.Facts = append(b.Facts, w.out.Facts...)
 	b.Observations = append(b.Observations, w.out.Observations...)
@@ -145,7 +145,7 @@ func (w *round) finish(rules []*rule, e *said) error {
 func (w *round) restate(e *said) error {
 	data, err := e.json()
 	if err == nil {
-		err = w.decoder.Restate(&w.out, e.from, e.Event, e.text, data)
+		err = w.decoder.Restate(&w.out, e.from, e.Event, e.kept, e.text, data)
 	}
 	if err == nil {
 		return nil

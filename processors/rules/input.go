@@ -126,6 +126,7 @@ func (in *input) write(doc *value.Doc) error {
 type said struct {
 	event.Event
 	from event.Provenance
+	kept bool // as its source sent it, in an envelope of ours
 	// What it says without its data being read.
 	service, environment, name string
 

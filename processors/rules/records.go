@@ -145,7 +145,7 @@ func (p Records) mapped(w *worker, out *codec.Events, from event.Provenance, r *
 	for i := range r.maps {
 		e, data, err := r.maps[i].apply(in, event.Event{}, "")
 		if err == nil {
-			err = w.decoder.Restate(out, from, e, "", data)
+			err = w.decoder.Restate(out, from, e, false, "", data)
 		}
 		if err != nil {
 			p.set.failed(r)

@@ -49,6 +49,9 @@ type envelope struct {
 	extensions  []event.Pair
 	// cdevents: a bare CDEvent, whose attributes are at other paths.
 	cdevents bool
+	// kept: bytes that its source sent without an envelope, so that all but its
+	// name and data is a reader's doing.
+	kept bool
 }
 
 // Decode reads one record and appends its event to out. The error is a *Fault,
@@ -89,7 +92,7 @@ func (d *Decoder) place(out *Events, from event.Provenance) *Fault {
 	}
 	d.complete()
 	if t == nil {
-		out.Others = append(out.Others, event.Other{Event: d.in.event, Provenance: from, Data: d.in.data.JSON()})
+		out.Others = append(out.Others, event.Other{Event: d.in.event, Provenance: from, Data: d.in.data.JSON(), Kept: d.in.kept})
 		return nil
 	}
 	fact := newFact(d.in.event, t, d.in.data)
@@ -387,6 +390,9 @@ func (d *Decoder) complete() {
 		}
 	}
 	e.Hash = hashEvent(e, d.in.data)
+	if d.in.kept {
+		e.Hash = hashKept(e, d.in.data)
+	}
 }
 
 // fillShared takes what data says of a field that any event may carry, where

@@ -14,6 +14,13 @@ import (
 // they are attributes, has the hash it went in with.
 func hashEvent(e *event.Event, data value.Value) uint64 { return hashWith(e, data.Hash()) }
 
+// hashKept is the content hash of what was kept as its source sent it. The time
+// may be that of its arrival, and the extensions say what today's mapping could
+// not place: sent again, or read by a later version, it is the same content.
+func hashKept(e *event.Event, data value.Value) uint64 {
+	return hashWith(&event.Event{Type: e.Type, Source: e.Source, ID: e.ID}, data.Hash())
+}
+
 // hashWith is hashEvent where the hash of data is known.
 func hashWith(e *event.Event, data uint64) uint64 {
 	h := value.HashText(e.Type)

@@ -41,6 +41,7 @@ func (d *Decoder) Keep(out *Events, from event.Provenance, e event.Event, body [
 	if f := d.enter(e, d.doc.Root()); f != nil {
 		return f
 	}
+	d.in.kept = true
 	if f := d.place(out, from); f != nil {
 		return f
 	}
@@ -49,9 +50,9 @@ func (d *Decoder) Keep(out *Events, from event.Provenance, e event.Event, body [
 
 // Restate adds to out an event that was decoded before and is to say something
 // else now: its envelope and its data as JSON, empty where it has none. was is
-// the data it had. It is held to the same rules, and hashed anew. The error is a
+// the data it had, kept whether it came from Keep. It is held to the same rules, and hashed anew. The error is a
 // *Fault, and then out is as it was. Strings of the event may alias data.
-func (d *Decoder) Restate(out *Events, from event.Provenance, e event.Event, was, data string) error {
+func (d *Decoder) Restate(out *Events, from event.Provenance, e event.Event, kept bool, was, data string) error {
 	d.doc.MaxDepth, d.inner.MaxDepth = acceptedDepth, acceptedDepth
 	if was != "" && d.inner.ParseJSON(bytesOf(was)) == nil {
 		// What its data said of a shared field stands in the envelope too.
@@ -71,6 +72,7 @@ func (d *Decoder) Restate(out *Events, from event.Provenance, e event.Event, was
 	if f := d.enter(e, root); f != nil {
 		return f
 	}
+	d.in.kept = kept
 	if t := event.Lookup(e.Type); t != nil {
 		if err := Check(t, root); err != nil {
 			return err

@@ -130,4 +130,6 @@ type Other struct {
 	Event
 	Provenance
 	Data string // canonical JSON; empty where the event has no data
+	// Kept: its source sent it without an envelope, so that its content is its data.
+	Kept bool
 }

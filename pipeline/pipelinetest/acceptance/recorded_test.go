@@ -102,7 +102,7 @@ func (s *system) contents() map[string][]string {
 	contents := map[string][]string{}
 	for table, omitted := range map[string]string{
 		"observations": "rewritten,", "facts": "", "conflicts": "", "services": "", "changes": "", "deployments": "", "flags": "",
-		"alerts": "", "incidents": "", "findings": "", "breaches": "", "experiments": "", "builds": "", "tests": "", "artifacts": "",
+		"alerts": "", "incidents": "", "findings": "", "breaches": "", "experiments": "", "builds": "", "tests": "", "artifacts": "", "other_events": "",
 	} {
 		rows := strings.Split(s.ask(fmt.Sprintf("SELECT * EXCEPT (%s received_at, topic, partition, offset, revision) FROM whence.%s FINAL",
 			omitted, table)), "\n")

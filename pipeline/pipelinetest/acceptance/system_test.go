@@ -50,8 +50,8 @@ func TestMain(m *testing.M) {
 
 // system is a running `whence up`.
 type system struct {
-	t                      *testing.T
-	dir, kafka, clickhouse string
+	t                              *testing.T
+	dir, kafka, clickhouse, ingest string
 
 	cmd    *exec.Cmd
 	output lines         // what it says on standard error
@@ -61,15 +61,15 @@ type system struct {
 
 // up starts `whence up` on dir as a person does, and waits for the one line on
 // standard output that says ready and where.
-func up(t *testing.T, dir string) *system {
+func up(t *testing.T, dir string, flags ...string) *system {
 	t.Helper()
 	library, err := engine.FindLibrary()
 	if err != nil {
 		t.Skip(err)
 	}
 	s := &system{t: t, dir: dir, exited: make(chan struct{})}
-	s.cmd = exec.Command(whence, "up", "--data", dir,
-		"--listen-kafka", "127.0.0.1:0", "--listen-clickhouse", "127.0.0.1:0", "--listen-metrics", "127.0.0.1:0")
+	s.cmd = exec.Command(whence, append([]string{"up", "--data", dir, "--listen-kafka", "127.0.0.1:0",
+		"--listen-clickhouse", "127.0.0.1:0", "--listen-metrics", "127.0.0.1:0", "--listen-ingest", "127.0.0.1:0"}, flags...)...)
 	s.cmd.Env = append(os.Environ(), engine.LibraryEnv+"="+library)
 	s.cmd.Stderr = &s.output
 	stdout, err := s.cmd.StdoutPipe()
@@ -107,14 +107,14 @@ func (s *system) follow(stdout io.Reader, said chan<- string) {
 	close(s.exited)
 }
 
-var addresses = regexp.MustCompile(`kafka\W+([\w.-]+:\d+).*clickhouse\W+(?:http://)?([\w.-]+:\d+)`)
+var addresses = regexp.MustCompile(`kafka\W+([\w.-]+:\d+).*clickhouse\W+(?:http://)?([\w.-]+:\d+).*ingest\W+(http://[\w.-]+:\d+)`)
 
 func (s *system) parse(line string) {
 	match := addresses.FindStringSubmatch(line)
 	if match == nil {
 		s.t.Fatalf("the line that says ready names no addresses: %s", line)
 	}
-	s.kafka, s.clickhouse = match[1], "http://"+match[2]
+	s.kafka, s.clickhouse, s.ingest = match[1], "http://"+match[2], match[3]
 }
 
 // finish stops what a test has left running, and shows its last words if the test

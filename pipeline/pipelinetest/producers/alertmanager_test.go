@@ -26,7 +26,7 @@ receivers:
 func TestAlertmanagerFiresAndResolves(t *testing.T) {
 	program := debian(t, "prometheus-alertmanager", "--version", "prometheus-alertmanager")
 	secret := write(t, "secret", "a-secret\n")
-	s := startSite(t, "--config", write(t, "whence.yaml", "ingest: {secrets: {alertmanager: {file: "+secret+"}}}\n"))
+	s := startUp(t, "--config", write(t, "whence.yaml", "ingest: {secrets: {alertmanager: {file: "+secret+"}}}\n"))
 	address := pipelinetest.FreeAddress(t)
 	alertmanager := program.command("--config.file", write(t, "alertmanager.yml", fmt.Sprintf(alerting, s.url, secret)),
 		"--storage.path", t.TempDir(), "--web.listen-address", address, "--cluster.listen-address", "")
@@ -71,6 +71,7 @@ func TestAlertmanagerFiresAndResolves(t *testing.T) {
 	if b := decoded(t, life...); types(b)["alert.fired"] == 0 || types(b)["alert.resolved"] != 1 {
 		t.Errorf("it became %v", types(b))
 	}
+	s.says("payments\tproduction\tcritical\t1\t1", "SELECT service, environment, severity, fired_at < resolved_at, count() OVER () FROM whence.alerts FINAL")
 	for i, want := range []string{"firing", "resolved"} {
 		r := life[i]
 		if r.headers["whence-source"] != "alertmanager" || r.headers["content-type"] != "application/json" || r.headers["whence-environment"] != "production" {

@@ -3,9 +3,11 @@ package producers
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -17,17 +19,21 @@ import (
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/config"
 	"github.com/whencehq/whence/pipeline/embedded"
+	"github.com/whencehq/whence/pipeline/embedded/engine"
 	"github.com/whencehq/whence/pipeline/kafka"
+	"github.com/whencehq/whence/pipeline/oracle"
 	"github.com/whencehq/whence/pipeline/pipelinetest"
 	"github.com/whencehq/whence/processors"
 	"github.com/whencehq/whence/schemas/event"
 )
 
-// site is a gateway in a process of its own, before an embedded Kafka.
+// site is a gateway in a process of its own, before an embedded Kafka; or all
+// of `whence up`, with tables.
 type site struct {
-	t     *testing.T
-	url   string
-	kafka string
+	t          *testing.T
+	url        string
+	kafka      string
+	clickhouse string // URL; empty: there is none
 }
 
 // startSite runs until the test ends.
@@ -45,6 +51,45 @@ func startSite(t *testing.T, flags ...string) *site {
 	p := pipelinetest.Run(t, nil, append([]string{"ingest", "--kafka", broker.Addr(), "--listen", "127.0.0.1:0", "--listen-metrics", ""}, flags...)...)
 	line := p.AwaitLine("ready", time.Minute)
 	return &site{t: t, url: line[strings.Index(line, "http://"):], kafka: broker.Addr()}
+}
+
+var addresses = regexp.MustCompile(`kafka ([\w.:-]+), clickhouse (http://[\w.:-]+), ingest (http://[\w.:-]+)`)
+
+// startUp runs `whence up` until the test ends, so that what producers send can
+// be looked for in the tables.
+func startUp(t *testing.T, flags ...string) *site {
+	t.Helper()
+	if _, err := engine.FindLibrary(); err != nil {
+		pipelinetest.Without(t, "the engine library: %v", err)
+	}
+	p := pipelinetest.Run(t, nil, append([]string{"up", "--data", t.TempDir(), "--listen-kafka", "127.0.0.1:0", "--listen-clickhouse", "127.0.0.1:0",
+		"--listen-metrics", "", "--listen-ingest", "127.0.0.1:0"}, flags...)...)
+	line := p.AwaitLine("ready", time.Minute)
+	at := addresses.FindStringSubmatch(line)
+	if at == nil {
+		t.Fatalf("the line that says ready names no addresses: %s", line)
+	}
+	return &site{t: t, kafka: at[1], clickhouse: at[2], url: at[3]}
+}
+
+// says waits until a statement's answer is the one that is wanted, and nothing
+// is in the dead letters.
+func (s *site) says(want, statement string) {
+	s.t.Helper()
+	ask := func(statement string) (string, error) {
+		answer, err := oracle.HTTP(s.clickhouse)(s.t.Context(), statement)
+		return strings.TrimSuffix(string(answer), "\n"), err
+	}
+	pipelinetest.Eventually(s.t, time.Minute, statement, func() error {
+		have, err := ask(statement)
+		if err == nil && have != want {
+			err = fmt.Errorf("it says\n%s\nand not\n%s", have, want)
+		}
+		return err
+	})
+	if dead, err := ask("SELECT reason, detail FROM whence.dead_letters FINAL"); err != nil || dead != "" {
+		s.t.Errorf("dead letters: %s %v", dead, err)
+	}
 }
 
 // record is what arrived in Kafka.

@@ -48,7 +48,7 @@ func debian(t *testing.T, name, try string, packages ...string) program {
 		download := exec.CommandContext(t.Context(), "apt-get", append([]string{"download"}, packages...)...)
 		download.Dir = p.root
 		if out, err := download.CombinedOutput(); err != nil {
-			t.Skipf("%s is not installed and apt-get can't download it, so this test did not run: %v\n%s", name, err, out)
+			pipelinetest.Without(t, "%s is not installed and apt-get can't download it (apt-get update?): %v\n%s", name, err, out)
 		}
 		archives, err := filepath.Glob(filepath.Join(p.root, "*.deb"))
 		if err != nil {
@@ -59,7 +59,7 @@ func debian(t *testing.T, name, try string, packages ...string) program {
 		}
 	})
 	if out, err := p.command(try).CombinedOutput(); err != nil {
-		t.Skipf("%s is not installed and can't run from a folder here, so this test did not: %v\n%s", name, err, out)
+		pipelinetest.Without(t, "%s is not installed and can't run from a folder here: %v\n%s", name, err, out)
 	}
 	return p
 }

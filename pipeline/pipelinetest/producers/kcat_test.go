@@ -9,7 +9,7 @@ import (
 // header: no word of Whence is in the record.
 func TestKcatPublishesWebhooksAndEvents(t *testing.T) {
 	kcat := debian(t, "kcat", "-V", "kcat", "librdkafka1", "libyajl2")
-	s := startSite(t)
+	s := startUp(t)
 	produce := func(topic, value string, arguments ...string) {
 		t.Helper()
 		cmd := kcat.command(append([]string{"-P", "-b", s.kafka, "-t", topic}, arguments...)...)
@@ -27,4 +27,5 @@ func TestKcatPublishesWebhooksAndEvents(t *testing.T) {
 	if len(b.Dead) != 0 || len(b.Observations) != 1 || len(b.Others) != 1 || b.Others[0].Type != "com.github.push" {
 		t.Errorf("dead %+v, observations %+v, others %+v", b.Dead, b.Observations, b.Others)
 	}
+	s.says("com.github.push\nio.whence.behavior.recorded", "SELECT type FROM whence.events ORDER BY type")
 }

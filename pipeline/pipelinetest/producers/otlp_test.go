@@ -13,7 +13,7 @@ func TestTheOpenTelemetrySDKForPythonExports(t *testing.T) {
 	programs := python(t)
 	config := write(t, "whence.yaml", "ingest: {tokens: {v1: {env: WHENCE_TEST_TOKEN}}}\n")
 	t.Setenv("WHENCE_TEST_TOKEN", "a-token")
-	s := startSite(t, "--config", config)
+	s := startUp(t, "--config", config)
 	t.Logf("%s", run(t, "", filepath.Join(programs, "python"), filepath.Join("testdata", "otlp", "shop.py"), s.url, "a-token"))
 	spans, points, lines := 0, 0, 0
 	sent := s.await("whence.measurements", 3)
@@ -53,4 +53,6 @@ func TestTheOpenTelemetrySDKForPythonExports(t *testing.T) {
 	if b := decoded(t, sent...); len(b.Observations) < 20 || b.Observations[0].Service != "shop" || b.Observations[0].Version != "4.2.0" {
 		t.Errorf("it became %v", types(b))
 	}
+	s.says("20\t1\t20\t20", "SELECT count(), countIf(ok = false), countIf(trace_id != ''), uniqExact(trace_id) FROM whence.observations FINAL "+
+		"WHERE type = 'io.whence.behavior.recorded' AND service = 'shop' AND environment = 'production' AND version = '4.2.0' AND instance = 'shop-0'")
 }

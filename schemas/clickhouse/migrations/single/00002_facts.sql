@@ -268,7 +268,8 @@ SELECT
     received_at, toString(topic) AS topic, partition, offset
 FROM whence_state.listings FINAL;
 
--- Accepted events of types that have no place of their own yet.
+-- Accepted events of types that have no place of their own yet. Nothing is computed from them that needs one content
+-- an id, so all contents of an id are kept: event_conflicts has those of which there are two.
 CREATE TABLE IF NOT EXISTS whence.other_events
 (
     source LowCardinality(String) COMMENT 'Who published it (CloudEvents source)',
@@ -284,19 +285,39 @@ CREATE TABLE IF NOT EXISTS whence.other_events
     sequence String COMMENT 'Position in its source, as stated',
     extensions Map(String, String) COMMENT 'Other CloudEvents extension attributes',
     data String COMMENT 'The event''s data, canonical JSON; empty: none' CODEC(ZSTD(1)),
-    content_hash UInt64 COMMENT 'Of the event as published; the greater of two contents wins',
+    content_hash UInt64 COMMENT 'Of the event as published; an id may have been said with two',
     received_at DateTime64(3, 'UTC') COMMENT 'When Kafka took it' CODEC(DoubleDelta, ZSTD(1)),
     topic LowCardinality(String) COMMENT 'Where it came from',
     partition Int32,
     offset Int64
 )
-ENGINE = ReplacingMergeTree(content_hash)
-ORDER BY (type, source, id)
+ENGINE = ReplacingMergeTree
+ORDER BY (type, source, id, content_hash)
 SETTINGS non_replicated_deduplication_window = 100000
 COMMENT 'Accepted events that are neither facts nor observations. Read it with FINAL';
 
+-- Ids that were said with more than one content: two senders that take each other's, or one that doesn't know what it
+-- sends. Of a fact the content with the greatest hash counts, and conflicts has what the others said. Of another event all
+-- are in other_events. Nothing is known of observations: see pipeline/DESIGN.md.
+CREATE OR REPLACE VIEW whence.event_conflicts AS
+SELECT
+    toString(source) AS source, id, toString(type) AS type, 'fact' AS kind, count() + 1 AS contents,
+    arraySort(arrayConcat([max(kept_hash)], groupArray(lost_hash))) AS content_hashes,
+    max(received_at) AS last_received_at, arraySort(groupUniqArray(toString(topic))) AS topics
+FROM whence.conflicts FINAL
+GROUP BY source, id, type
+UNION ALL
+SELECT
+    toString(source) AS source, id, toString(type) AS type, 'other' AS kind, count() AS contents,
+    arraySort(groupArray(content_hash)) AS content_hashes,
+    max(received_at) AS last_received_at, arraySort(groupUniqArray(toString(topic))) AS topics
+FROM whence.other_events FINAL
+GROUP BY source, id, type
+HAVING contents > 1;
+
 -- +goose Down
 
+DROP VIEW IF EXISTS whence.event_conflicts;
 DROP TABLE IF EXISTS whence.other_events;
 DROP VIEW IF EXISTS whence_state.entity_facts;
 DROP VIEW IF EXISTS whence_state.listed_facts;
