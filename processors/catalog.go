@@ -19,7 +19,7 @@ import (
 type Dependencies struct {
 	MaxEventBytes, MaxDepth int
 
-	Timeline   *timeline.Timeline
+	Timeline   *timeline.Memory
 	ContextLog timeline.Log
 	Sink       store.Sink
 	Graveyard  store.Graveyard
@@ -33,7 +33,7 @@ func Events(d Dependencies) []pipeline.Processor {
 	return []pipeline.Processor{
 		decode.New(decode.Config{MaxEventBytes: d.MaxEventBytes, MaxDepth: d.MaxDepth}),
 		validate.New(validate.Config{}),
-		&timeline.Processor{Log: d.ContextLog, Timeline: d.Timeline},
+		&timeline.Processor{Log: d.ContextLog, Timeline: d.Timeline.Timeline},
 		&enrich.Processor{Timeline: d.Timeline},
 		&store.Events{Sink: d.Sink, Graveyard: d.Graveyard, Replay: d.Replay},
 	}

@@ -18,7 +18,6 @@ import (
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
-	"github.com/whencehq/whence/processors/timeline"
 	"github.com/whencehq/whence/schemas/event"
 )
 
@@ -70,7 +69,7 @@ It may run while workers do: it joins no group and moves no offset.`,
 			if err := serversAnswer(cmd, cfg, flags, k.timeout); err != nil {
 				return err
 			}
-			w := &worker{cfg: cfg, log: log, metrics: observe.NewMetrics(), health: observe.NewHealth(), timeline: timeline.New()}
+			w := &worker{cfg: cfg, log: log, metrics: observe.NewMetrics(), health: observe.NewHealth()}
 			return r.run(cmd.Context(), w, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}

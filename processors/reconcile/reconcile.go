@@ -23,8 +23,9 @@ type Timeline interface {
 	Pending(upTo uint64) []event.Region
 	Forget(upTo uint64)
 	// Contexts says what holds for stale observations, as of the revision it
-	// returns; not ok: that is more than limit entries.
-	Contexts(stale []event.Stale, limit int) (contexts []event.Context, servings []event.Serving, revision uint64, ok bool)
+	// returns; not ok: that is more than limit entries. It fails where facts of
+	// the past have to be asked for and there is no answer.
+	Contexts(ctx context.Context, stale []event.Stale, limit int) (contexts []event.Context, servings []event.Serving, revision uint64, ok bool, err error)
 }
 
 // Promises tells the least revision that all partitions promise: no row of a
@@ -271,7 +272,10 @@ func union(a, b []string) []string {
 // correct works one chunk off, in halves where it needs too many contexts or
 // takes too long.
 func (r *Reconciler) correct(ctx context.Context, regions []event.Region, stale []event.Stale, below uint64) (uint64, error) {
-	contexts, servings, revision, ok := r.timeline.Contexts(stale, r.config.Contexts)
+	contexts, servings, revision, ok, err := r.timeline.Contexts(ctx, stale, r.config.Contexts)
+	if err != nil {
+		return 0, err
+	}
 	if ok {
 		n, err := r.rows.Correct(ctx, Correction{
 			Regions: regions, Stale: stale, Below: below, Contexts: contexts, Servings: servings, Revision: revision,

@@ -29,6 +29,7 @@ type world struct {
 	limit     int    // contexts that a chunk of more than so many rows needs too many of
 	words     int    // instances that a statement takes; 0: all
 	slow      uint64 // rows that take too long; 0: none
+	past      error  // of who is asked for facts of the past
 	cursor    uint64
 	corrected []reconcile.Correction
 }
@@ -60,15 +61,15 @@ func (w *world) Pending(upTo uint64) []event.Region {
 }
 func (w *world) Forget(upTo uint64) { w.forgotten = max(w.forgotten, upTo) }
 
-func (w *world) Contexts(stale []event.Stale, limit int) ([]event.Context, []event.Serving, uint64, bool) {
+func (w *world) Contexts(_ context.Context, stale []event.Stale, _ int) ([]event.Context, []event.Serving, uint64, bool, error) {
 	var rows uint64
 	for _, s := range stale {
 		rows += s.Rows
 	}
 	if w.words > 0 && len(stale[0].Instances) > w.words {
-		return nil, nil, 0, false
+		return nil, nil, 0, false, nil
 	}
-	return nil, nil, w.revision + 5, w.limit == 0 || rows <= uint64(w.limit)
+	return nil, nil, w.revision + 5, w.limit == 0 || rows <= uint64(w.limit), w.past
 }
 
 func (w *world) Least(context.Context) (uint64, error) {

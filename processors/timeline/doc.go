@@ -152,6 +152,9 @@
 // facts or a hundred thousand. What a fact costs is its entity's facts and,
 // for an alias, the entities of the names that get another meaning.
 //
+// A [Memory] is a timeline that keeps what answers since some moment need and
+// asks a store for the rest.
+//
 // Beside the indexes a scope keeps its boundaries, the sorted moments at which
 // its answer may change. Between two of them it is constant: that is a
 // context, computed once and shared by all observations in it, for a bounded

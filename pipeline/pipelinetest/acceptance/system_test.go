@@ -61,15 +61,15 @@ type system struct {
 
 // up starts `whence up` on dir as a person does, and waits for the one line on
 // standard output that says ready and where.
-func up(t *testing.T, dir string) *system {
+func up(t *testing.T, dir string, flags ...string) *system {
 	t.Helper()
 	library, err := engine.FindLibrary()
 	if err != nil {
 		t.Skip(err)
 	}
 	s := &system{t: t, dir: dir, exited: make(chan struct{})}
-	s.cmd = exec.Command(whence, "up", "--data", dir,
-		"--listen-kafka", "127.0.0.1:0", "--listen-clickhouse", "127.0.0.1:0", "--listen-metrics", "127.0.0.1:0")
+	s.cmd = exec.Command(whence, append([]string{"up", "--data", dir,
+		"--listen-kafka", "127.0.0.1:0", "--listen-clickhouse", "127.0.0.1:0", "--listen-metrics", "127.0.0.1:0"}, flags...)...)
 	s.cmd.Env = append(os.Environ(), engine.LibraryEnv+"="+library)
 	s.cmd.Stderr = &s.output
 	stdout, err := s.cmd.StdoutPipe()
