@@ -131,6 +131,14 @@ func someRollouts(t *rapid.T, most int) []event.Fact {
 			say(start+event.Millis(rapid.IntRange(0, 2).Draw(t, "takes")), d)
 		}
 	}
+	for i, r := range []string{"r1", "r2", "r3"} {
+		if rapid.Bool().Draw(t, "changed") {
+			f := event.Fact{Payload: &event.Change{ChangeID: "c-" + r, Revision: r}}
+			f.Time, f.Source, f.ID, f.Type = anyTime.Draw(t, "merged"), "changes", fmt.Sprint(i), "change"
+			f.Hash = contentHash(f, f.Payload)
+			facts = append(facts, f)
+		}
+	}
 	return rapid.Permutation(facts).Draw(t, "order")
 }
 
