@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/schemas/event"
@@ -84,8 +87,12 @@ type Config struct {
 	Every time.Duration
 	// Poll is how often promises are asked for while a pass waits. Default 250 ms.
 	Poll time.Duration
-	// Rows is how many rows one statement looks at, about. Default 1,000,000.
+	// Rows is how many rows one statement looks at, about. Default 500,000.
 	Rows uint64
+	// AtOnce is how many statements run at the same time, each on rows of its
+	// own. Default 2: one alone keeps about one processor of the server busy, for
+	// a part of a table is written by one thread.
+	AtOnce int
 	// Contexts is how many contexts and servings one statement may need, the
 	// entries of their lists counted too. Default 100,000.
 	Contexts int
@@ -99,7 +106,10 @@ func (c Config) withDefaults() Config {
 		c.Poll = 250 * time.Millisecond
 	}
 	if c.Rows == 0 {
-		c.Rows = 1_000_000
+		c.Rows = 500_000
+	}
+	if c.AtOnce == 0 {
+		c.AtOnce = 2
 	}
 	if c.Contexts == 0 {
 		c.Contexts = 100_000
@@ -225,14 +235,21 @@ func (r *Reconciler) Correct(ctx context.Context, regions []event.Region, below 
 	if len(regions) > regionsAtOnce {
 		regions = nil // to compare a few rows more costs less than the conditions
 	}
+	var corrected atomic.Uint64
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(r.config.AtOnce)
 	for _, chunk := range chunks(stale, r.config.Rows) {
-		n, err := r.correct(ctx, regions, chunk, below)
-		rows += n
-		if err != nil {
-			return rows, err
-		}
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err() // another one has failed
+			}
+			n, err := r.correct(ctx, regions, chunk, below)
+			corrected.Add(n)
+			return err
+		})
 	}
-	return rows, nil
+	err = group.Wait()
+	return corrected.Load(), err
 }
 
 // stale asks for the stale observations of the regions, and makes one of what

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 // world is a timeline, promises and rows that write down what they are asked.
 // The nth call, counted from 1, fails.
 type world struct {
+	mu      sync.Mutex
 	calls   []string
 	failing int
 
@@ -32,11 +34,14 @@ type world struct {
 	past      error  // of who is asked for facts of the past
 	cursor    uint64
 	corrected []reconcile.Correction
+	meanwhile func(reconcile.Correction) // while rows are corrected
 }
 
 var errAway = errors.New("away")
 
 func (w *world) call(format string, args ...any) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.calls = append(w.calls, fmt.Sprintf(format, args...))
 	if len(w.calls) == w.failing {
 		return errAway
@@ -93,7 +98,12 @@ func (w *world) Correct(_ context.Context, c reconcile.Correction) (uint64, erro
 		_ = w.call("too long")
 		return 0, fmt.Errorf("correct: %w", pipeline.ErrTooLong)
 	}
+	w.mu.Lock()
 	w.corrected = append(w.corrected, c)
+	w.mu.Unlock()
+	if w.meanwhile != nil {
+		w.meanwhile(c)
+	}
 	return rows, w.call("correct %d at %d", rows, c.Revision)
 }
 
@@ -121,7 +131,9 @@ type observed struct{ *world }
 
 func (observed) Pending(uint64, uint64) {}
 
+// reconciler does one thing after the other, unless told otherwise.
 func (w *world) reconciler(c reconcile.Config) *reconcile.Reconciler {
+	c.AtOnce = max(c.AtOnce, 1)
 	return reconcile.New(c, w, w, w, pipeline.SystemClock{}, observed{w})
 }
 
@@ -292,5 +304,55 @@ func TestAStatementThatTakesTooLongIsCutInHalves(t *testing.T) {
 	}
 	if want := "stale below 7 in 1, too long, too long, correct 250 at 12, correct 250 at 12, too long, correct 250 at 12, correct 250 at 12"; w.said() != want {
 		t.Errorf("it did %s", w.said())
+	}
+}
+
+func TestTwoChunksAreUnderWayAtOnceAndNeverMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.stale[0].Rows = 500
+		now, most := 0, 0
+		w.meanwhile = func(reconcile.Correction) {
+			w.mu.Lock()
+			now++
+			most = max(most, now)
+			w.mu.Unlock()
+			time.Sleep(time.Second)
+			w.mu.Lock()
+			now--
+			w.mu.Unlock()
+		}
+		rows, err := w.reconciler(reconcile.Config{Rows: 100, AtOnce: 2}).Correct(t.Context(), w.pending, 7)
+		if err != nil || rows < 490 || most != 2 {
+			t.Errorf("%d rows, %d at once, %v", rows, most, err)
+		}
+		covered := event.Millis(0)
+		for _, c := range w.corrected {
+			for _, s := range c.Stale {
+				covered += s.Last - s.First + 1
+			}
+		}
+		if covered != yesterday.Last-yesterday.First+1 {
+			t.Errorf("%d milliseconds are covered, some of them twice or not at all", covered)
+		}
+	})
+}
+
+func TestAChunkThatFailsEndsThePassAndTheOthersAreNotBegun(t *testing.T) {
+	w := newWorld()
+	w.stale[0].Rows, w.failing = 500, 3
+	if _, err := w.reconciler(reconcile.Config{Rows: 100}).Close(t.Context(), 3); !errors.Is(err, errAway) {
+		t.Errorf("%v", err)
+	}
+	if len(w.corrected) != 1 || strings.Contains(w.said(), "close") {
+		t.Errorf("it did %s", w.said())
+	}
+}
+
+func TestAPassFailsWhereFactsOfThePastCanNotBeAskedFor(t *testing.T) {
+	w := newWorld()
+	w.past = errAway
+	if _, err := w.reconciler(reconcile.Config{}).Close(t.Context(), 3); !errors.Is(err, errAway) || len(w.corrected) > 0 {
+		t.Errorf("%v, corrected %v", err, w.corrected)
 	}
 }
