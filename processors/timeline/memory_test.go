@@ -109,6 +109,23 @@ func anyFactOfOneService(t *rapid.T) event.Fact {
 	return f
 }
 
+// anyContestedFact draws facts that unsay and replace each other: few ids, and
+// what names them.
+func anyContestedFact(t *rapid.T) event.Fact {
+	f := anyFact(t)
+	switch rapid.IntRange(0, 5).Draw(t, "contested") {
+	case 0, 1:
+		f.Type, f.Payload = "retracted", &event.Retraction{Source: "s", ID: rapid.SampledFrom([]string{"1", "2", "3", "4"}).Draw(t, "retracted")}
+	case 2:
+		f.Type, f.Payload = anyFinding(t)
+	case 3, 4:
+		f.Type, f.Payload = anyDeployment(t)
+	}
+	f.Source, f.ID = "s", rapid.SampledFrom([]string{"1", "2", "3", "4"}).Draw(t, "id")
+	f.Hash = contentHash(f, f.Type+fmt.Sprint(f.Payload))
+	return f
+}
+
 // someRollouts draws deployments one after the other, most of them well-behaved,
 // and whatever else.
 func someRollouts(t *rapid.T, most int) []event.Fact {
@@ -131,6 +148,14 @@ func someRollouts(t *rapid.T, most int) []event.Fact {
 			say(start+event.Millis(rapid.IntRange(0, 2).Draw(t, "takes")), d)
 		}
 	}
+	for range rapid.IntRange(0, 2).Draw(t, "findings") {
+		f := event.Fact{}
+		f.Time, f.Source, f.ID = anyTime.Draw(t, "found"), "findings", anyID.Draw(t, "id")
+		f.Type, f.Payload = anyFinding(t)
+		f.Payload.(*event.Finding).Service = "a"
+		f.Hash = contentHash(f, f.Payload)
+		facts = append(facts, f)
+	}
 	for i, r := range []string{"r1", "r2", "r3"} {
 		if rapid.Bool().Draw(t, "changed") {
 			f := event.Fact{Payload: &event.Change{ChangeID: "c-" + r, Revision: r}}
@@ -145,11 +170,13 @@ func someRollouts(t *rapid.T, most int) []event.Fact {
 // numbered are facts in the order of the context log.
 func numbered(t *rapid.T, most int) []event.Fact {
 	var facts []event.Fact
-	switch rapid.IntRange(0, 2).Draw(t, "kind") {
+	switch rapid.IntRange(0, 3).Draw(t, "kind") {
 	case 0:
 		facts = rapid.SliceOfN(rapid.Custom(anyFact), 1, most).Draw(t, "facts")
 	case 1:
 		facts = rapid.SliceOfN(rapid.Custom(anyFactOfOneService), 1, most).Draw(t, "facts")
+	case 2:
+		facts = rapid.SliceOfN(rapid.Custom(anyContestedFact), 1, most).Draw(t, "facts")
 	default:
 		facts = someRollouts(t, most)
 	}
