@@ -287,6 +287,74 @@ func inLoadingOrder(facts []event.Fact) []event.Fact {
 	return ordered
 }
 
+// someNews draws a fact of today, or one that comes late, about what someRollouts
+// said: it names, unsays or replaces that.
+func someNews(t *rapid.T, number int) event.Fact {
+	f := event.Fact{}
+	f.Time, f.Source, f.ID = rapid.SampledFrom([]event.Millis{2, 5, 8, 15, 15, 15}).Draw(t, "time"), "news", fmt.Sprint(number)
+	anyRollout := rapid.Map(rapid.IntRange(0, 5), func(i int) string { return fmt.Sprint(i) })
+	switch rapid.IntRange(0, 8).Draw(t, "news") {
+	case 0, 1:
+		source := rapid.SampledFrom([]string{"rollouts", "rollouts", "changes", "findings", "news", "news"}).Draw(t, "retracted source")
+		f.Type, f.Payload = "retracted", &event.Retraction{Source: source, ID: anyRollout.Draw(t, "retracted")}
+	case 2:
+		f.Type, f.Payload = anyFinding(t)
+		f.Payload.(*event.Finding).Service = "a"
+	case 3:
+		f.Type, f.Payload = "change", &event.Change{ChangeID: "news", Revision: anyRevision.Draw(t, "revision")}
+	case 4:
+		f.Type, f.Payload = "identity", &event.Identity{Kind: "service", Alias: anyService.Draw(t, "alias"), Canonical: anyService.Draw(t, "canonical")}
+	case 5:
+		f.Type, f.Payload = "declared", &event.Declaration{Service: anyService.Draw(t, "service"), Aliases: some(anyService).Draw(t, "aliases")}
+	default:
+		f.Type, f.Payload = anyDeployment(t)
+		d := f.Payload.(*event.Deployment)
+		d.Service = rapid.SampledFrom([]string{"a", "a", "b", ""}).Draw(t, "service")
+		if rapid.Bool().Draw(t, "of a rollout") {
+			d.DeploymentID = "rollout" + anyRollout.Draw(t, "rollout")
+		}
+	}
+	if rapid.IntRange(0, 3).Draw(t, "twin") == 0 {
+		f.Source, f.ID = rapid.SampledFrom([]string{"rollouts", "changes", "news"}).Draw(t, "source"), anyRollout.Draw(t, "id")
+	}
+	f.Hash = contentHash(f, f.Type+fmt.Sprint(f.Payload))
+	return f
+}
+
+func TestNewsOfWhatAMemoryHasLetGoOfCountAsIfItHadNot(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		facts := someRollouts(t, 32)
+		told := len(facts)
+		for i := range rapid.IntRange(1, 6).Draw(t, "news") {
+			facts = append(facts, someNews(t, i))
+		}
+		for i := range facts {
+			facts[i].Revision = uint64(i + 1)
+		}
+		store := &archive{facts: facts}
+		m := timeline.NewMemory(store)
+		m.Journal()
+		if err := m.Apply(t.Context(), facts[:told]); err != nil {
+			t.Fatal(err)
+		}
+		m.Trim(15, m.Revision())
+		for n := told; n < len(facts); n++ {
+			if err := m.Apply(t.Context(), facts[n:n+1]); err != nil {
+				t.Fatal(err)
+			}
+			if rapid.IntRange(0, 2).Draw(t, "trimmed") == 0 {
+				m.Trim(15, m.Revision())
+			}
+			if d := differsUnfetched(m, facts[:n+1]); d != "" {
+				t.Fatalf("after %d news: %s", n+1-told, d)
+			}
+		}
+		if d := differsInMemory(t, m, facts, around); d != "" {
+			t.Fatal(d)
+		}
+	})
+}
+
 func TestAMemoryThatIsLoadedAnswersAsTheWholeTimeline(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		facts := numbered(t, 40)
@@ -509,5 +577,37 @@ func TestAMemoryWhoseStoreIsAwayFailsAndAnswersWhenItIsBack(t *testing.T) {
 	obs[0].Time = 170
 	if _, err := m.Enrich(t.Context(), obs, out); err != nil || out[0].DeploymentID != "late" || out[0].PreviousVersion != "v0" {
 		t.Errorf("%+v, %v", out[0], err)
+	}
+}
+
+// The finding says so today: its revision was completed long ago, by a deployment
+// that was let go of.
+func TestAFindingOfTodayIsOpenSinceItsRevisionWasCompleted(t *testing.T) {
+	store := &archive{}
+	m := timeline.NewMemory(store)
+	m.Journal()
+	var facts []event.Fact
+	for i := range 6 {
+		d := life(fmt.Sprint("d", i), fmt.Sprint("v", i), event.Millis(100*i+100))
+		d[0].Payload.(*event.Deployment).Revisions = []string{fmt.Sprint("r", i)}
+		facts = append(facts, d...)
+	}
+	for i := range facts {
+		facts[i].Hash, facts[i].Revision = uint64(i+1), uint64(i+1)
+	}
+	store.say(facts)
+	if err := m.Apply(t.Context(), facts); err != nil {
+		t.Fatal(err)
+	}
+	m.Trim(1000, m.Revision())
+	found := named("found", 99, at(2000, &event.Finding{
+		Stage: event.FindingOpened, FindingID: "g", Service: "shop", RevisionIntroduced: "r1", FirstSeen: 1900,
+	}))
+	found.Revision = 100
+	if err := m.Apply(t.Context(), []event.Fact{found}); err != nil {
+		t.Fatal(err)
+	}
+	if got, known := m.Peek(asks(1500, "", "")); !known || !slices.Equal(got.FindingIDs, []string{"g"}) {
+		t.Errorf("%v, known %v", got.FindingIDs, known)
 	}
 }
