@@ -21,7 +21,7 @@ type Dependencies struct {
 	Decode decode.Config
 	Rules  *rules.Set // nil: none
 
-	Timeline   *timeline.Timeline
+	Timeline   *timeline.Memory
 	ContextLog timeline.Log
 	Sink       store.Sink
 	Graveyard  store.Graveyard
@@ -33,7 +33,7 @@ type Dependencies struct {
 // Events is the chain of the input topics.
 func Events(d Dependencies) []pipeline.Processor {
 	return append(Reading(d),
-		&timeline.Processor{Log: d.ContextLog, Timeline: d.Timeline},
+		&timeline.Processor{Log: d.ContextLog, Timeline: d.Timeline.Timeline},
 		Enriching(d.Timeline),
 		&store.Events{Sink: d.Sink, Graveyard: d.Graveyard, Replay: d.Replay},
 	)
@@ -49,7 +49,7 @@ func Reading(d Dependencies) []pipeline.Processor {
 }
 
 // Enriching is the stage that says what is known of observations.
-func Enriching(t *timeline.Timeline) pipeline.Processor { return &enrich.Processor{Timeline: t} }
+func Enriching(t *timeline.Memory) pipeline.Processor { return &enrich.Processor{Timeline: t} }
 
 // Facts is the chain of the context log's writer.
 func Facts(d Dependencies) []pipeline.Processor {

@@ -6,6 +6,7 @@
 package enrich_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -167,4 +168,42 @@ func trickle(s generator.Shape, late bool) time.Duration {
 		return time.Since(started)
 	}
 	return 0
+}
+
+// nothing is asked of this store.
+type nothing struct{}
+
+func (nothing) Facts(context.Context, event.Missing, uint64) ([]event.Fact, error) {
+	panic("facts of the past are asked for")
+}
+
+// A million facts of which the last tenth of the time has to be known whole: what
+// is in memory before and after the rest is let go of, and how long readers wait
+// for that. Then live traffic is answered, without a question to the store.
+func BenchmarkForgetAMillion(b *testing.B) {
+	s := generator.Organisation(1, million)
+	var whole, left, facts, seconds float64
+	for b.Loop() {
+		before := liveHeap()
+		g, m := generator.New(s), timeline.NewMemory(nothing{})
+		for facts := range g.Facts(4096) {
+			m.Timeline.Apply(facts)
+		}
+		whole = liveHeap() - before
+		m.Journal()
+		started := time.Now()
+		m.Trim(s.To-(s.To-s.From)/10, m.Revision())
+		seconds += time.Since(started).Seconds()
+		left, facts = liveHeap()-before, float64(m.Len())
+		obs := g.Observations(8*atOnce, generator.Now)
+		if _, err := m.Enrich(b.Context(), obs, make([]event.Enrichment, len(obs))); err != nil {
+			b.Fatal(err)
+		}
+		runtime.KeepAlive(m)
+	}
+	b.ReportMetric(whole/1e6, "MB-whole")
+	b.ReportMetric(left/1e6, "MB-left")
+	b.ReportMetric(facts, "facts-left")
+	b.ReportMetric(seconds/float64(b.N), "s/trim")
+	b.ReportMetric(0, "ns/op")
 }

@@ -31,8 +31,8 @@ var start = event.MillisOf(time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC))
 
 // known is a timeline of deployments, flags and incidents, spread over
 // services: a step every 100 seconds.
-func known() *timeline.Timeline {
-	t := timeline.New()
+func known() *timeline.Memory {
+	t := timeline.NewMemory(nil)
 	all := make([]event.Fact, 0, facts)
 	for i := range facts {
 		service := fmt.Sprintf("service-%d", i%services)
@@ -58,7 +58,7 @@ func known() *timeline.Timeline {
 		}
 		all = append(all, f)
 	}
-	t.Apply(all)
+	t.Timeline.Apply(all)
 	return t
 }
 

@@ -37,8 +37,8 @@ const (
 )
 
 // known is a timeline of deployments, ten of each service.
-func known() *timeline.Timeline {
-	t := timeline.New()
+func known() *timeline.Memory {
+	t := timeline.NewMemory(nil)
 	var all []event.Fact
 	for i := range services * 10 {
 		service, at := fmt.Sprintf("service-%d", i%services), event.MillisOf(start)-event.Millis(i)*60_000
@@ -47,7 +47,7 @@ func known() *timeline.Timeline {
 		all = append(all, event.Fact{Event: event.Event{Source: "bench", ID: fmt.Sprint(i), Type: "io.whence.deployment.finished", Time: at, Hash: uint64(i)},
 			Revision: uint64(i + 1), Kind: "deployment", EntityID: d.DeploymentID, Service: service, Environment: "production", Payload: d})
 	}
-	t.Apply(all)
+	t.Timeline.Apply(all)
 	return t
 }
 

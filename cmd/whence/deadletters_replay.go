@@ -19,7 +19,6 @@ import (
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
 	"github.com/whencehq/whence/processors/rules"
-	"github.com/whencehq/whence/processors/timeline"
 	tables "github.com/whencehq/whence/schemas/clickhouse"
 	"github.com/whencehq/whence/schemas/event"
 )
@@ -88,7 +87,7 @@ are dead still: the summary counts them.`,
 			if err := serversAnswer(cmd, cfg, flags, k.timeout); err != nil {
 				return err
 			}
-			w := &worker{cfg: cfg, log: log, metrics: observe.NewMetrics(), health: observe.NewHealth(), timeline: timeline.New(), rules: own}
+			w := &worker{cfg: cfg, log: log, metrics: observe.NewMetrics(), health: observe.NewHealth(), rules: own}
 			return r.through(cmd.Context(), w)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,

@@ -21,7 +21,7 @@ import (
 // row.
 type forced struct {
 	store    *clickhouse.Client
-	timeline *timeline.Timeline
+	timeline *timeline.Memory
 	known    uint64 // the revision that the timeline is of
 }
 
@@ -31,13 +31,13 @@ func recallFacts(ctx context.Context, store *clickhouse.Client, stderr io.Writer
 	if err != nil {
 		return nil, err
 	}
-	f := &forced{store: store, timeline: timeline.New()}
+	f := &forced{store: store, timeline: timeline.NewMemory(nil)}
 	if f.known, err = store.StoredRevision(ctx); err != nil {
 		return nil, err
 	}
 	bar := progress(stderr, -1, "reading facts")
 	err = store.Snapshot(ctx, log, 0, f.known, func(facts []event.Fact) {
-		f.timeline.Apply(facts)
+		f.timeline.Timeline.Apply(facts)
 		_ = bar.Add(len(facts))
 	})
 	_ = bar.Finish()

@@ -6,14 +6,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/clickhouse"
 	"github.com/whencehq/whence/pipeline/config"
+	"github.com/whencehq/whence/pipeline/display"
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/schemas/event"
 )
@@ -48,6 +51,9 @@ run while workers do.`,
 				Environment: environment, AnyEnvironment: !cmd.Flags().Changed("environment"),
 			}
 			return withStore(cmd.Context(), c, func(ctx context.Context, store *clickhouse.Client) error {
+				if err := known(ctx, store, services); err != nil {
+					return err
+				}
 				f, err := recallFacts(ctx, store, cmd.ErrOrStderr())
 				if err != nil {
 					return err
@@ -67,6 +73,22 @@ run while workers do.`,
 	within.add(cmd)
 	cmd.AddCommand(newReconcileStatus())
 	return cmd
+}
+
+// known fails where no observation states the name of one of the services: that
+// no row of it is wrong would be true and say the wrong thing.
+func known(ctx context.Context, store *clickhouse.Client, services []string) error {
+	stated, err := store.Stated(ctx, services)
+	if err != nil {
+		return err
+	}
+	for _, s := range services {
+		if !slices.Contains(stated, s) {
+			return &pipeline.Error{Err: fmt.Errorf("no observation is of a service %s", display.Line(s)),
+				Hint: "--service wants a name as observations state it, before aliases: whence query 'SELECT DISTINCT service FROM observations'"}
+		}
+	}
+	return nil
 }
 
 func (s *span) add(cmd *cobra.Command) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime/debug"
@@ -35,7 +36,8 @@ type worker struct {
 	health   *observe.Health
 	kafka    kafka.Connection
 	store    *clickhouse.Client
-	timeline *timeline.Timeline
+	timeline *timeline.Memory
+	horizon  time.Duration // how far back facts stay in memory; 0 and less: all do
 	producer *kafka.Producer
 	end      *kafka.ContextEnd
 	epoch    uint64
@@ -61,7 +63,7 @@ func runWorker(ctx context.Context, cfg *config.Config, log *zap.Logger, metrics
 	if own.Len() > 0 {
 		log.Info("rules compiled", zap.Int("rules", own.Len()), zap.String("digest", own.Digest()))
 	}
-	w := &worker{cfg: cfg, log: log, metrics: metrics, health: health, timeline: timeline.New(), model: model, rules: own}
+	w := &worker{cfg: cfg, log: log, metrics: metrics, health: health, horizon: cfg.Horizon.Std(), model: model, rules: own}
 	err = w.run(ctx, ready)
 	if ctx.Err() != nil && pipeline.ClassOf(err) != pipeline.Fatal {
 		return nil
@@ -105,6 +107,7 @@ func (w *worker) open(ctx context.Context) (from int64, topic kafka.ContextTopic
 		if w.epoch, err = w.store.Epoch(ctx, topic.ID); err != nil {
 			return err
 		}
+		w.timeline = w.newTimeline()
 		from, err = w.recall(ctx, topic)
 		return err
 	})
@@ -190,6 +193,7 @@ func (w *worker) consume(ctx context.Context, ready func()) error {
 		})
 		all.Wait()
 	}
+	group.Go(func() error { w.forget(ctx); return nil })
 	group.Go(func() error { return events.Run(ctx) })
 	group.Go(func() error { return facts.Run(ctx) })
 	if err := group.Wait(); err != nil {
@@ -227,12 +231,25 @@ func (w *worker) recall(ctx context.Context, topic kafka.ContextTopic) (int64, e
 	// fewer of them a million facts take half a second less of the processors, and a
 	// tenth more memory at the peak.
 	defer debug.SetGCPercent(debug.SetGCPercent(recallGCPercent))
-	if err := w.store.Snapshot(ctx, w.log, 0, min(cursor, last), w.timeline.Apply); err != nil {
+	fold, finish, err := w.loading(ctx, min(cursor, last))
+	if err != nil {
+		return 0, err
+	}
+	if err := w.store.Snapshot(ctx, w.log, 0, min(cursor, last), fold); err != nil {
+		return 0, err
+	}
+	if err := finish(ctx); err != nil {
 		return 0, err
 	}
 	w.timeline.Journal()
 	if cursor < last {
-		if err := w.store.SnapshotInOrder(ctx, w.log, cursor, last, w.timeline.Apply); err != nil {
+		var failed error
+		err := w.store.SnapshotInOrder(ctx, w.log, cursor, last, func(facts []event.Fact) {
+			if failed == nil {
+				failed = w.timeline.Apply(ctx, facts)
+			}
+		})
+		if err = cmp.Or(err, failed); err != nil {
 			return 0, err
 		}
 	}
@@ -292,11 +309,7 @@ func (w *worker) tail() *kafka.Tail {
 	return &kafka.Tail{
 		Connection: w.kafka, Topic: w.cfg.Kafka.Topics.ContextName(), Epoch: w.epoch,
 		Decode: processors.DecodeFact,
-		Fold: func(facts []event.Fact, revision uint64) {
-			w.timeline.Apply(facts)
-			w.timeline.Advance(revision)
-			w.metrics.Context(revision, w.timeline.Len())
-		},
+		Fold:   w.foldFacts,
 	}
 }
 

@@ -31,8 +31,7 @@ func runUp(ctx context.Context, cfg *config.Config, o upOptions, log *zap.Logger
 		}
 		defer broker.Close()
 		cfg.Kafka.Seeds = []string{broker.Addr()}
-		inputRetention = kafka.Forever // the embedded broker keeps producers' timestamps
-		shrink(&cfg.Kafka.Topics)
+		inputRetention = forEmbedded(&cfg.Kafka.Topics)
 	}
 	if o.ClickHouse == "" {
 		child, err := startEngine(ctx, o, log)
@@ -94,14 +93,16 @@ func startEngine(ctx context.Context, o upOptions, log *zap.Logger) (*engine.Chi
 	}
 }
 
-// shrink gives an embedded broker few partitions: each costs an insert a
-// flush, and one process has nothing to scale out to.
-func shrink(t *config.Topics) {
+// forEmbedded gives an embedded broker few partitions, for each costs an insert a
+// flush and one process has nothing to scale out to, and returns how long its
+// input topics are kept: it keeps producers' timestamps.
+func forEmbedded(t *config.Topics) (retention time.Duration) {
 	for i := range t.Inputs {
 		if !t.Inputs[i].Foreign() {
 			t.Inputs[i].Partitions = min(t.Inputs[i].Partitions, 2)
 		}
 	}
+	return kafka.Forever
 }
 
 // prepare makes topics and tables where they are missing.

@@ -21,7 +21,6 @@ import (
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
 	"github.com/whencehq/whence/processors/rules"
-	"github.com/whencehq/whence/processors/timeline"
 	"github.com/whencehq/whence/schemas/event"
 )
 
@@ -195,7 +194,7 @@ func (t *tapping) run(cmd *cobra.Command, cfg *config.Config, own *rules.Set, c 
 	if err := serversAnswer(cmd, cfg, c, timeout); err != nil {
 		return err
 	}
-	w := &worker{cfg: cfg, log: log, metrics: observe.NewMetrics(), health: observe.NewHealth(), timeline: timeline.New()}
+	w := &worker{cfg: cfg, log: log, metrics: observe.NewMetrics(), health: observe.NewHealth()}
 	begin, contextTopic, err := w.open(cmd.Context())
 	defer w.close()
 	if err != nil {

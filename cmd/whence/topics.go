@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/whencehq/whence/pipeline/embedded"
 	"github.com/whencehq/whence/pipeline/kafka"
 )
 
@@ -42,7 +43,14 @@ With --check it creates nothing, and exits 1 if a topic is missing or differs.`,
 			if err := reach(ctx, cmd.ErrOrStderr(), conn, k.timeout); err != nil {
 				return err
 			}
-			specs := kafka.TopicSpecs(cfg.Kafka.Topics, cfg.Kafka.Topics.Retention.Std())
+			retention := cfg.Kafka.Topics.Retention.Std()
+			switch id, err := kafka.ClusterID(ctx, conn); {
+			case err != nil:
+				return err
+			case id == embedded.ClusterID: // whence up has made these
+				retention = forEmbedded(&cfg.Kafka.Topics)
+			}
+			specs := kafka.TopicSpecs(cfg.Kafka.Topics, retention)
 			states, err := kafka.Topics(ctx, conn, specs, cfg.Kafka.Topics.Replication, check)
 			if err != nil {
 				return err

@@ -157,8 +157,26 @@ func show(w io.Writer, report *oracle.Report, asJSON bool) error {
 	if report.Sound() {
 		return nil
 	}
-	return &pipeline.Error{Err: errors.New("the tables do not say what the facts say"),
-		Hint: "whence reconcile status tells which facts wait for their corrections; whence rebuild --from T --to T computes rows and vitals anew"}
+	return &pipeline.Error{Err: errors.New("the tables do not say what the facts say"), Hint: remedy(report)}
+}
+
+// remedy is what helps: what is lost is computed from nothing, it has to be read
+// from Kafka again.
+func remedy(report *oracle.Report) string {
+	for _, t := range report.Troubles {
+		switch t.Trouble {
+		case "gap", "sum":
+			return fmt.Sprintf("whence replay --topic %s --from OFFSET reads again what Kafka still has; the ledger is right up to offset %s of partition %d", t.Topic, t.Key, t.Partition)
+		case "ahead":
+			return "if no worker is behind (whence reconcile status), these rows were restored or written without their facts, and no fact will correct them: delete them, then whence replay their records"
+		}
+	}
+	for _, c := range report.Columns {
+		if c.Name == "row" && (c.Area == oracle.Observations || c.Area == oracle.Facts) {
+			return "rows are missing, or are there that nobody has said: whence replay --topic TOPIC --from TIME reads again what Kafka still has"
+		}
+	}
+	return "whence reconcile status tells which facts wait for their corrections; whence rebuild --from T --to T computes rows and vitals anew"
 }
 
 func tell(w io.Writer, report *oracle.Report) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -40,6 +41,18 @@ func (c *Client) Stale(ctx context.Context, regions []event.Region, below uint64
 		all = append(all, s)
 	}
 	return all, Classify(rows.Err())
+}
+
+// Stated returns those of the services that some observation states.
+func (c *Client) Stated(ctx context.Context, services []string) (stated []string, err error) {
+	for chunk := range slices.Chunk(services, atOnce) {
+		err := c.each(ctx, "SELECT DISTINCT toString(service) FROM whence.observations WHERE service IN ("+tables.QuotedList(chunk)+")",
+			func(row []string) { stated = append(stated, row[0]) })
+		if err != nil {
+			return nil, fmt.Errorf("services that observations state: %w", err)
+		}
+	}
+	return stated, nil
 }
 
 // Correct rewrites the observations of a correction whose contexts and

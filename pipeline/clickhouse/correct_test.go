@@ -2,10 +2,13 @@ package clickhouse
 
 import (
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	tables "github.com/whencehq/whence/schemas/clickhouse"
 	"github.com/whencehq/whence/schemas/event"
@@ -176,9 +179,15 @@ func TestTheCursorOnlyGrows(t *testing.T) {
 	}
 }
 
-// A late deployment that a million rows of a service belong to: history kept,
-// rows rewritten, one statement each. The rows lie as merges leave them.
+// A late deployment that a million rows of a service belong to: history kept and
+// rows rewritten, in one chunk and in two at the same time, as reconcile has
+// them. The rows lie as merges leave them.
 func BenchmarkCorrect(b *testing.B) {
+	b.Run("one", func(b *testing.B) { benchmarkCorrect(b, 1) })
+	b.Run("two", func(b *testing.B) { benchmarkCorrect(b, 2) })
+}
+
+func benchmarkCorrect(b *testing.B, chunks int) {
 	client := connect(b)
 	const rows = 1_000_000
 	revision := uint64(1000)
@@ -194,16 +203,31 @@ func BenchmarkCorrect(b *testing.B) {
 			FROM numbers(%d)`, "toDateTime64('2000-01-01 00:00:00', 3, 'UTC')", rows), nil))
 		must(b, client.exec(b.Context(), "OPTIMIZE TABLE whence.observations FINAL", nil))
 	}
-	var corrected uint64
+	var corrected atomic.Uint64
 	for b.Loop() {
 		b.StopTimer()
 		fill()
 		b.StartTimer()
 		c, contexts, servings := correctionOf(b, client, revision)
-		n, err := client.Correct(b.Context(), c, contexts, servings)
-		must(b, err)
-		corrected += n
+		group, ctx := errgroup.WithContext(b.Context())
+		step := (c.Stale[0].Last-c.Stale[0].First)/event.Millis(chunks) + 1
+		for i := range chunks {
+			part := c
+			part.Run += uint64(i)
+			part.Stale = slices.Clone(c.Stale)
+			part.Stale[0].First += event.Millis(i) * step
+			part.Stale[0].Last = min(part.Stale[0].First+step-1, c.Stale[0].Last)
+			group.Go(func() error {
+				n, err := client.Correct(ctx, part, contexts, servings)
+				corrected.Add(n)
+				return err
+			})
+		}
+		must(b, group.Wait())
 	}
-	b.ReportMetric(float64(corrected)/b.Elapsed().Seconds(), "rows/s")
+	if want := uint64(b.N * rows); corrected.Load() < want-want/100 {
+		b.Fatalf("%d rows of %d are corrected", corrected.Load(), want)
+	}
+	b.ReportMetric(float64(corrected.Load())/b.Elapsed().Seconds(), "rows/s")
 	empty(b, client, "whence.observations", "whence.observations_history")
 }

@@ -28,27 +28,30 @@ const snapshotChunks = 3
 // chunks: every content of each identity, those that lost included, for which
 // of them counts is decided among those that are known. A content that was said
 // again has the revision at which it was said first. Of a fact there is what a
-// timeline needs: identity, time, hash, revision and payload. It belongs to fold,
-// with all that hangs on it, until fold returns.
+// timeline needs: identity, time, hash, revision and payload; those of types
+// without a payload are left out. It belongs to fold, with all that hangs on it,
+// until fold returns.
 //
 // What is stored of this incarnation of the context log reaches at least to
 // LedgerEnd of its topic, asked before; facts beyond that may be among them,
 // which changes nothing, for a timeline is a function of the set. For that reason
 // there is also no order to rely on; there is one that makes folding cheap: first
 // what gives services their names and what unsays other facts, then entity by
-// entity.
+// entity what may be let go of (timeline.Loading), after what stays and before the
+// changes that nobody needs.
 //
 // A row that nobody can read is left out and logged: if one could end a start, no
 // worker would ever start again.
 func (c *Client) Snapshot(ctx context.Context, log *zap.Logger, after, upTo uint64, fold func([]event.Fact)) error {
-	for _, part := range [...]struct{ types, data string }{
-		{"IN (" + namingTypes + ")", "data"},
-		{"IN (" + payloadTypes + ") AND type NOT IN (" + namingTypes + ")", "data"},
-		{"NOT IN (" + payloadTypes + ")", "''"},
+	for _, types := range [...]string{
+		"type IN (" + namingTypes + ")",
+		"type NOT IN (" + namingTypes + ") AND entity_kind NOT IN ('deployment', 'incident', 'change')",
+		"entity_kind IN ('deployment', 'incident')",
+		"entity_kind = 'change'",
 	} {
 		// Before FINAL, which then merges no data that is not asked for; copies of
-		// one content are of one type.
-		query := snapshotQuery(part.data) + " PREWHERE type " + part.types + snapshotRange(after, upTo)
+		// one content are of one type and entity.
+		query := snapshotQuery + " PREWHERE type IN (" + payloadTypes + ") AND " + types + snapshotRange(after, upTo)
 		if err := c.snapshot(ctx, log, query, fold); err != nil {
 			return fmt.Errorf("snapshot of facts: %w", err)
 		}
@@ -59,18 +62,15 @@ func (c *Client) Snapshot(ctx context.Context, log *zap.Logger, after, upTo uint
 // SnapshotInOrder is Snapshot in the order of the revisions: for who has to know
 // what each fact changed.
 func (c *Client) SnapshotInOrder(ctx context.Context, log *zap.Logger, after, upTo uint64, fold func([]event.Fact)) error {
-	query := snapshotQuery("if(type IN ("+payloadTypes+"), data, '')") + snapshotRange(after, upTo) + " ORDER BY fact_contents.revision"
+	query := snapshotQuery + " PREWHERE type IN (" + payloadTypes + ")" + snapshotRange(after, upTo) + " ORDER BY fact_contents.revision"
 	if err := c.snapshot(ctx, log, query, fold); err != nil {
 		return fmt.Errorf("snapshot of facts: %w", err)
 	}
 	return nil
 }
 
-// snapshotQuery selects data, as said, and the rest that snapshotRows has.
-func snapshotQuery(data string) string {
-	return "SELECT source, id, type, toUnixTimestamp64Milli(time) AS at, content_hash, revision, " + data +
-		" AS said FROM whence_state.fact_contents FINAL"
-}
+// snapshotQuery selects what snapshotRows has.
+const snapshotQuery = "SELECT source, id, type, toUnixTimestamp64Milli(time) AS at, content_hash, revision, data FROM whence_state.fact_contents FINAL"
 
 func snapshotRange(after, upTo uint64) string {
 	return fmt.Sprintf(" WHERE revision > %d AND revision <= %d", after, upTo)
@@ -79,7 +79,7 @@ func snapshotRange(after, upTo uint64) string {
 // namingTypes are those that Snapshot begins with.
 const namingTypes = "'" + event.Prefix + "service.declared', '" + event.Prefix + "identity.declared', '" + retracted + "'"
 
-// payloadTypes are those that have a payload. Of the others the data is spared.
+// payloadTypes are those that have a payload: no timeline needs the others.
 var payloadTypes = func() string {
 	var names []string
 	for _, t := range event.Types() {

@@ -29,7 +29,8 @@ type Config struct {
 	Offsets    Offsets    `yaml:"offsets"`
 	// Stages of this worker, in the order of the chain.
 	Stages []string `yaml:"stages"`
-	// Horizon is how long closed facts stay in memory, by event time.
+	// Horizon is how far back, from the latest fact on, facts stay in memory even
+	// where nothing needs them any more; 0 and less: for ever. It changes no answer.
 	Horizon   Duration  `yaml:"horizon"`
 	History   History   `yaml:"history"`
 	Seal      Seal      `yaml:"seal"`
@@ -318,7 +319,6 @@ func Default() *Config {
 		Observe:   Observe{Listen: "127.0.0.1:9464", Log: Log{Level: "info", Format: "console"}},
 		Offsets:   Offsets{OnLost: OnLostFail},
 		Stages:    AllStages(),
-		Horizon:   Duration(35 * 24 * time.Hour),
 		History:   History{Keep: Duration(90 * 24 * time.Hour)},
 		Seal:      Seal{After: Duration(time.Minute)},
 		Correlate: Correlate{Enabled: true},

@@ -116,7 +116,7 @@ func TestErrorsSayWhereAndWhat(t *testing.T) {
 		"an unknown choice": {"offsets:\n  on_lost: guess\n",
 			`c.yaml:2:12: offsets.on_lost: want one of fail, ledger, earliest, have "guess"`},
 		"two problems, in the file's order": {"horizon: 1m\nclickhouse:\n  url: ch:8123\n",
-			"c.yaml:1:10: horizon: want at least 1h0m0s, have 1m0s\n" +
+			"c.yaml:1:10: horizon: want at least 1h0m0s, have 1m0s\nhint: 0 is for ever\n" +
 				"c.yaml:3:8: clickhouse.url: want http://host:port or https://host:port, have \"ch:8123\"\nhint: the HTTP interface, port 8123 by default"},
 		"an insert that outlives its session": {"kafka:\n  session_timeout: 6s\nclickhouse:\n  insert_timeout: 10s\n",
 			"c.yaml:4:19: clickhouse.insert_timeout: want less than kafka.session_timeout (6s), have 10s\n" +

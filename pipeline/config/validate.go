@@ -34,10 +34,8 @@ func (c *Config) Validate() []Violation {
 	v.observe(c.Observe)
 	v.oneOf("offsets.on_lost", c.Offsets.OnLost, OnLostFail, OnLostLedger, OnLostEarliest)
 	v.stages(c.Stages)
-	v.atLeast("horizon", c.Horizon, Duration(time.Hour))
-	if c.History.Keep > 0 && c.History.Keep < Duration(time.Hour) {
-		v.add("history.keep", "0 is for ever", "want at least 1h0m0s, have %s", c.History.Keep)
-	}
+	v.foreverOrAnHour("horizon", c.Horizon)
+	v.foreverOrAnHour("history.keep", c.History.Keep)
 	v.atLeast("seal.after", c.Seal.After, Duration(time.Second))
 	v.notify(c.Notify)
 	v.ingest(c.Ingest, c.Limits)
@@ -59,6 +57,12 @@ func (v *violations) oneOf(path, have string, allowed ...string) {
 func (v *violations) atLeast(path string, have, least Duration) {
 	if have < least {
 		v.add(path, "", "want at least %s, have %s", least, have)
+	}
+}
+
+func (v *violations) foreverOrAnHour(path string, have Duration) {
+	if have > 0 && have < Duration(time.Hour) {
+		v.add(path, "0 is for ever", "want at least 1h0m0s, have %s", have)
 	}
 }
 

@@ -36,6 +36,7 @@ func StartKafka(data, listen string, log *zap.Logger) (*Kafka, error) {
 	}
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
+		kfake.ClusterID(ClusterID),
 		kfake.DataDir(filepath.Join(data, "log")),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) { return net.Listen(network, listen) }),
 		kfake.BrokerConfigs(map[string]string{
@@ -51,6 +52,10 @@ func StartKafka(data, listen string, log *zap.Logger) (*Kafka, error) {
 	}
 	return &Kafka{cluster: cluster, lock: lock}, nil
 }
+
+// ClusterID is what an embedded broker says of itself, so that who only has its
+// address can tell it from others.
+const ClusterID = "whence-embedded"
 
 // Addr is where the broker listens.
 func (k *Kafka) Addr() string { return k.cluster.ListenAddrs()[0] }

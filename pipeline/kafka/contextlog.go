@@ -177,8 +177,9 @@ type Tail struct {
 	Topic  string
 	Epoch  uint64
 	Decode DecodeFact
-	// Fold takes the facts of a stretch of the log and the revision reached.
-	Fold func(facts []event.Fact, revision uint64)
+	// Fold takes the facts of a stretch of the log and the revision reached. Its
+	// error ends the reading.
+	Fold func(ctx context.Context, facts []event.Fact, revision uint64) error
 }
 
 // Run folds from offset from until ctx is done. It calls caughtUp once, when
@@ -208,7 +209,14 @@ func (t *Tail) Run(ctx context.Context, from, end int64, caughtUp func()) error 
 			return err
 		}
 		behind := next < end
-		next = max(next, t.fold(fetches))
+		after, err := t.fold(ctx, fetches)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		next = max(next, after)
 		if behind && next >= end {
 			caughtUp()
 		}
@@ -216,7 +224,7 @@ func (t *Tail) Run(ctx context.Context, from, end int64, caughtUp func()) error 
 }
 
 // fold returns the offset after the last record.
-func (t *Tail) fold(fetches kgo.Fetches) (next int64) {
+func (t *Tail) fold(ctx context.Context, fetches kgo.Fetches) (next int64, err error) {
 	facts := make([]event.Fact, 0, fetches.NumRecords())
 	for r := range fetches.RecordsAll() {
 		next = r.Offset + 1
@@ -229,9 +237,9 @@ func (t *Tail) fold(fetches kgo.Fetches) (next int64) {
 		facts = append(facts, fact)
 	}
 	if next > 0 {
-		t.Fold(facts, Revision(t.Epoch, next-1))
+		err = t.Fold(ctx, facts, Revision(t.Epoch, next-1))
 	}
-	return next
+	return next, err
 }
 
 // failure tells a log that is gone from one that can't be reached just now:

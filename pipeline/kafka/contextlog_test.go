@@ -104,13 +104,14 @@ func TestTheTailFoldsFromWhereItIsToldAndSaysWhenItHasCaughtUp(t *testing.T) {
 	tail := &Tail{
 		Connection: Connection{Seeds: f.seeds, Log: zap.NewNop()}, Topic: "context", Epoch: 2,
 		Decode: func(r pipeline.Record) (event.Fact, error) { return event.Fact{Data: string(r.Value)}, nil },
-		Fold: func(facts []event.Fact, revision uint64) {
+		Fold: func(_ context.Context, facts []event.Fact, revision uint64) error {
 			for _, fact := range facts {
 				folded <- fact.Data
 				if fact.Revision>>40 != 2 || fact.Revision > revision {
 					t.Errorf("fact %s at revision %x of %x", fact.Data, fact.Revision, revision)
 				}
 			}
+			return nil
 		},
 	}
 	ended := make(chan error, 1)

@@ -136,6 +136,20 @@ func Topics(ctx context.Context, c Connection, specs []TopicSpec, replication in
 	return states, nil
 }
 
+// ClusterID is what the brokers say of themselves.
+func ClusterID(ctx context.Context, c Connection) (string, error) {
+	client, err := kgo.NewClient(c.options()...)
+	if err != nil {
+		return "", fmt.Errorf("kafka client: %w", err)
+	}
+	defer client.Close()
+	metadata, err := kadm.NewClient(client).BrokerMetadata(ctx)
+	if err != nil {
+		return "", fmt.Errorf("cluster id: %w", err)
+	}
+	return metadata.Cluster, nil
+}
+
 // EnsureTopics is Topics for a program that starts: it creates what is missing
 // and fails on what it can't work with. The differences that remain are
 // returned for its log.

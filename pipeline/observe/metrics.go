@@ -41,6 +41,10 @@ type Metrics struct {
 	revision prometheus.Gauge
 	facts    prometheus.Gauge
 
+	factsForgotten prometheus.Counter
+	factsFetched   prometheus.Counter
+	fetchSeconds   prometheus.Histogram
+
 	reconciled     prometheus.Gauge
 	reconcileLag   prometheus.Gauge
 	passes         prometheus.Counter
@@ -127,7 +131,10 @@ func (m *Metrics) registerInserts() {
 
 func (m *Metrics) registerContext() {
 	m.revision = m.gauge("context_revision", "The last revision of the context log that is folded in.")
-	m.facts = m.gauge("context_facts", "Facts that the timeline holds.")
+	m.facts = m.gauge("context_facts", "Facts that the timeline holds in memory.")
+	m.factsForgotten = m.counter("context_facts_forgotten_total", "Facts let go of because nothing after the horizon needs them.")
+	m.factsFetched = m.counter("context_facts_fetched_total", "Facts fetched from ClickHouse because something before the horizon was asked.")
+	m.fetchSeconds = m.histogram("context_fetch_seconds", "One question for facts of the past.", secondsBuckets)
 }
 
 func (m *Metrics) registerReconcile() {
@@ -290,6 +297,18 @@ func (m *Metrics) Mended(rows int) { m.rowsMended.Add(float64(rows)) }
 func (m *Metrics) Context(revision uint64, facts int) {
 	m.revision.Set(float64(revision))
 	m.facts.Set(float64(facts))
+}
+
+// Forgotten counts facts that were let go of; so many are left.
+func (m *Metrics) Forgotten(facts, left int) {
+	m.factsForgotten.Add(float64(facts))
+	m.facts.Set(float64(left))
+}
+
+// Fetched counts facts that were fetched again.
+func (m *Metrics) Fetched(facts int, took time.Duration) {
+	m.factsFetched.Add(float64(facts))
+	m.fetchSeconds.Observe(took.Seconds())
 }
 
 // Registry takes the metrics of libraries.

@@ -72,6 +72,8 @@ func TestEveryMethodShowsInTheMetrics(t *testing.T) {
 	m.Context(1<<40|7, 100)
 	m.Answered("/hooks/github", 200, 20*time.Millisecond, 512, 1)
 	m.Taking(3, 4096)
+	m.Forgotten(30, 70)
+	m.Fetched(5, 250*time.Millisecond)
 
 	status, body := serve(t, m, NewHealth())("/metrics")
 	if status != http.StatusOK {
@@ -97,7 +99,10 @@ func TestEveryMethodShowsInTheMetrics(t *testing.T) {
 		`whence_insert_seconds_sum{table="observations"} 0.02`,
 		`whence_insert_errors_total{table="observations"} 1`,
 		`whence_context_revision 1.099511627783e+12`,
-		`whence_context_facts 100`,
+		`whence_context_facts 70`,
+		`whence_context_facts_forgotten_total 30`,
+		`whence_context_facts_fetched_total 5`,
+		`whence_context_fetch_seconds_sum 0.25`,
 		`whence_ingest_requests_total{endpoint="/hooks/github",status="200"} 1`,
 		`whence_ingest_request_seconds_sum{endpoint="/hooks/github"} 0.02`,
 		`whence_ingest_bytes_total{endpoint="/hooks/github"} 512`,

@@ -19,7 +19,7 @@ func Accounts(ctx context.Context, query Query) ([]Account, error) {
 
 // Trouble is something that breaks law 2.
 type Trouble struct {
-	Trouble   string `json:"trouble"` // gap, overlap, sum, dead letters, unaccounted, too many
+	Trouble   string `json:"trouble"` // gap, overlap, sum, dead letters, unaccounted, too many, ahead, stalled
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
 	Detail    string `json:"detail"`

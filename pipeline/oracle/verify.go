@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,9 @@ type Options struct {
 	// Pauses before what differs is looked at again; nil: a second, then five.
 	// A system at work is between two states now and then: what is wrong stays.
 	Pauses []time.Duration
+	// Patience is how long rows may know facts that are not stored yet; 0: a
+	// minute. It is waited only where there are such rows.
+	Patience time.Duration
 	// Progress is told how far a round is, in rows; nil: nobody is.
 	Progress func(what string, done, all uint64)
 }
@@ -60,7 +64,7 @@ func Verify(ctx context.Context, query Query, options Options) (report *Report, 
 	if err := Sweep(ctx, query); err != nil {
 		return nil, err
 	}
-	closed, err := closedRevision(ctx, query)
+	closed, _, err := revisions(ctx, query)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +78,22 @@ func Verify(ctx context.Context, query Query, options Options) (report *Report, 
 	if err := v.rounds(ctx); err != nil {
 		return nil, err
 	}
-	return v.report, v.waiting(ctx)
+	if err := v.ahead(ctx); err != nil {
+		return nil, err
+	}
+	if err := v.waiting(ctx); err != nil {
+		return nil, err
+	}
+	v.report.Columns, v.report.Troubles = listed(v.report.Columns), listed(v.report.Troubles)
+	return v.report, nil
+}
+
+// listed is a list that JSON shows as one when it is empty.
+func listed[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }
 
 // verification is one run of Verify.
@@ -267,7 +286,7 @@ func (t Trouble) identity() Trouble {
 
 // refold takes the facts in that came since, for another round.
 func (v *verification) refold(ctx context.Context) error {
-	closed, err := closedRevision(ctx, v.query)
+	closed, _, err := revisions(ctx, v.query)
 	if err != nil {
 		return err
 	}
@@ -289,31 +308,66 @@ func (v *verification) conclude(ctx context.Context) error {
 	return err
 }
 
-// closedRevision is up to where the tables can be held to the facts: stored,
-// and in every row they concern. Where nothing was ever corrected it is all
-// that is stored.
-func closedRevision(ctx context.Context, query Query) (uint64, error) {
-	type revisions struct{ Reconciled, Stored, Facts uint64 }
-	answer, err := rows[revisions](ctx, query, `
+// revisions says up to where facts are stored, 0 where there are none, and up to
+// where the tables can be held to them: stored, and in every row they concern.
+// Where nothing was ever corrected that is all that is stored.
+func revisions(ctx context.Context, query Query) (closed, stored uint64, err error) {
+	type said struct{ Reconciled, Stored, Facts uint64 }
+	answer, err := rows[said](ctx, query, `
 		SELECT
 			(SELECT max(revision) FROM whence_state.reconciled) AS reconciled,
 			(SELECT revision FROM whence.revision_at(moment = '2299-12-31')) AS stored,
 			(SELECT max(revision) FROM whence.facts) AS facts
 		FORMAT JSONEachRow`)
 	if err != nil || len(answer) == 0 {
-		return 0, err
+		return 0, 0, err
 	}
 	r := answer[0]
 	if r.Stored == 0 { // no ledger: the facts came another way
 		r.Stored = r.Facts
 	}
-	if r.Reconciled > 0 {
-		return max(1, min(r.Reconciled, r.Stored)), nil
+	switch {
+	case r.Reconciled > 0:
+		return max(1, min(r.Reconciled, r.Stored)), r.Stored, nil
+	case r.Stored == 0:
+		return math.MaxUint64, 0, nil
 	}
-	if r.Stored == 0 {
-		return math.MaxUint64, nil
+	return r.Stored, r.Stored, nil
+}
+
+// ahead looks for rows that claim to know more than is stored. Facts are stored a
+// moment after they are known, some seconds where a worker has died. A row that
+// stays ahead is none of a pipeline's: no later fact would correct it.
+func (v *verification) ahead(ctx context.Context) error {
+	first, err := v.beyond(ctx)
+	if err != nil || first == nil {
+		return err
 	}
-	return r.Stored, nil
+	if err := wait(ctx, cmp.Or(v.options.Patience, time.Minute)); err != nil {
+		return err
+	}
+	again, err := v.beyond(ctx)
+	if err == nil && again != nil && again.Key == first.Key {
+		v.report.Troubles = append(v.report.Troubles, *again)
+	}
+	return err
+}
+
+// beyond is the rows ahead as a trouble, nil where there are none. Its key is the
+// first of their revisions: in a moment that one will be stored.
+func (v *verification) beyond(ctx context.Context) (*Trouble, error) {
+	_, stored, err := revisions(ctx, v.query)
+	if err != nil || stored == 0 {
+		return nil, err
+	}
+	type claims struct{ Count, Least, Greatest uint64 }
+	found, err := rows[claims](ctx, v.query, v.complete(fmt.Sprintf("SELECT count() AS count, min(revision) AS least, max(revision) AS greatest "+
+		"FROM whence.observations WHERE revision > %d AND {from} <= time AND time < {to} FORMAT JSONEachRow", stored), span{}))
+	if err != nil || len(found) == 0 || found[0].Count == 0 {
+		return nil, err
+	}
+	return &Trouble{Trouble: "ahead", Key: fmt.Sprint(found[0].Least),
+		Detail: fmt.Sprintf("%d rows are of revisions %d to %d, and the facts that are stored end at %d", found[0].Count, found[0].Least, found[0].Greatest, stored)}, nil
 }
 
 // waiting says which facts are stored and not closed.

@@ -2,6 +2,7 @@ package oracle_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -95,6 +96,7 @@ func verify(t *testing.T, query oracle.Query, options oracle.Options) *oracle.Re
 	if options.Pauses == nil {
 		options.Pauses = atOnce
 	}
+	options.Patience = time.Nanosecond
 	report, err := oracle.Verify(t.Context(), query, options)
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +184,7 @@ func found(report *oracle.Report) (all []string) {
 func TestARowThatWasWrittenWithNewerFactsIsLeftForAnotherTime(t *testing.T) {
 	query := engineQuery(t)
 	sound(t, query)
-	do(t, query, "INSERT INTO whence.observations SELECT * REPLACE (2199023255552 AS revision) FROM whence.observations FINAL")
+	do(t, query, "INSERT INTO whence.observations SELECT * REPLACE (1099511632776 AS revision) FROM whence.observations FINAL") // the last one stored
 	seal(t, query)
 	do(t, query, "INSERT INTO whence_state.reconciled (revision) VALUES (1099511627779)") // three facts are closed
 	report := verify(t, query, oracle.Options{})
@@ -198,6 +200,29 @@ func TestARowThatWasWrittenWithNewerFactsIsLeftForAnotherTime(t *testing.T) {
 	do(t, query, "ALTER TABLE whence_state.batches UPDATE written_at = now() - INTERVAL 2 HOUR WHERE topic = 'whence.context' SETTINGS mutations_sync = 2")
 	if report = verify(t, query, oracle.Options{}); len(report.Troubles) != 1 || report.Troubles[0].Trouble != "stalled" {
 		t.Errorf("facts have waited for two hours: %+v", report.Troubles)
+	}
+}
+
+func TestARowOfARevisionThatTheLogNeverReachedIsATrouble(t *testing.T) {
+	query := engineQuery(t)
+	sound(t, query)
+	do(t, query, "INSERT INTO whence.observations SELECT * REPLACE (2199023255552 AS revision, 'nobody' AS owner) FROM whence.observations FINAL ORDER BY time LIMIT 3")
+	seal(t, query)
+	report := verify(t, query, oracle.Options{})
+	if len(report.Troubles) != 1 || report.Troubles[0].Trouble != "ahead" || !strings.Contains(report.Troubles[0].Detail, "3 rows are of revisions 2199023255552 to 2199023255552") {
+		t.Errorf("%+v", report)
+	}
+	if report.Sound() {
+		t.Error("it does not count")
+	}
+}
+
+func TestAReportShowsEmptyListsAsSuch(t *testing.T) {
+	query := engineQuery(t)
+	sound(t, query)
+	text, err := json.Marshal(verify(t, query, oracle.Options{}))
+	if err != nil || !strings.Contains(string(text), `"columns":[],"troubles":[]`) {
+		t.Errorf("%s, %v", text, err)
 	}
 }
 

@@ -1,6 +1,8 @@
 package enrich_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"github.com/whencehq/whence/pipeline"
@@ -13,11 +15,27 @@ var _ pipeline.Processor = (*enrich.Processor)(nil)
 // asIs answers every observation with its own service, at revision 7.
 type asIs struct{}
 
-func (asIs) Enrich(obs []event.Observation, out []event.Enrichment) uint64 {
+func (asIs) Enrich(_ context.Context, obs []event.Observation, out []event.Enrichment) (uint64, error) {
 	for i := range obs {
 		out[i] = event.Enrichment{CanonicalService: obs[i].Service}
 	}
-	return 7
+	return 7, nil
+}
+
+// mute has no answer.
+type mute struct{}
+
+var errMute = errors.New("mute")
+
+func (mute) Enrich(context.Context, []event.Observation, []event.Enrichment) (uint64, error) {
+	return 0, errMute
+}
+
+func TestABatchFailsWhereTheTimelineHasNoAnswer(t *testing.T) {
+	b := &pipeline.Batch{Observations: []event.Observation{{Service: "a"}}}
+	if err := (&enrich.Processor{Timeline: mute{}}).Process(t.Context(), b); !errors.Is(err, errMute) {
+		t.Fatal(err)
+	}
 }
 
 func TestEveryObservationIsEnrichedInItsPlace(t *testing.T) {

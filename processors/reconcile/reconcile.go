@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/schemas/event"
@@ -23,8 +26,9 @@ type Timeline interface {
 	Pending(upTo uint64) []event.Region
 	Forget(upTo uint64)
 	// Contexts says what holds for stale observations, as of the revision it
-	// returns; not ok: that is more than limit entries.
-	Contexts(stale []event.Stale, limit int) (contexts []event.Context, servings []event.Serving, revision uint64, ok bool)
+	// returns; not ok: that is more than limit entries. It fails where facts of
+	// the past have to be asked for and there is no answer.
+	Contexts(ctx context.Context, stale []event.Stale, limit int) (contexts []event.Context, servings []event.Serving, revision uint64, ok bool, err error)
 }
 
 // Promises tells the least revision that all partitions promise: no row of a
@@ -83,8 +87,12 @@ type Config struct {
 	Every time.Duration
 	// Poll is how often promises are asked for while a pass waits. Default 250 ms.
 	Poll time.Duration
-	// Rows is how many rows one statement looks at, about. Default 1,000,000.
+	// Rows is how many rows one statement looks at, about. Default 500,000.
 	Rows uint64
+	// AtOnce is how many statements run at the same time, each on rows of its
+	// own. Default 2: one alone keeps about one processor of the server busy, for
+	// a part of a table is written by one thread.
+	AtOnce int
 	// Contexts is how many contexts and servings one statement may need, the
 	// entries of their lists counted too. Default 100,000.
 	Contexts int
@@ -98,7 +106,10 @@ func (c Config) withDefaults() Config {
 		c.Poll = 250 * time.Millisecond
 	}
 	if c.Rows == 0 {
-		c.Rows = 1_000_000
+		c.Rows = 500_000
+	}
+	if c.AtOnce == 0 {
+		c.AtOnce = 2
 	}
 	if c.Contexts == 0 {
 		c.Contexts = 100_000
@@ -224,14 +235,21 @@ func (r *Reconciler) Correct(ctx context.Context, regions []event.Region, below 
 	if len(regions) > regionsAtOnce {
 		regions = nil // to compare a few rows more costs less than the conditions
 	}
+	var corrected atomic.Uint64
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(r.config.AtOnce)
 	for _, chunk := range chunks(stale, r.config.Rows) {
-		n, err := r.correct(ctx, regions, chunk, below)
-		rows += n
-		if err != nil {
-			return rows, err
-		}
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err() // another one has failed
+			}
+			n, err := r.correct(ctx, regions, chunk, below)
+			corrected.Add(n)
+			return err
+		})
 	}
-	return rows, nil
+	err = group.Wait()
+	return corrected.Load(), err
 }
 
 // stale asks for the stale observations of the regions, and makes one of what
@@ -271,7 +289,10 @@ func union(a, b []string) []string {
 // correct works one chunk off, in halves where it needs too many contexts or
 // takes too long.
 func (r *Reconciler) correct(ctx context.Context, regions []event.Region, stale []event.Stale, below uint64) (uint64, error) {
-	contexts, servings, revision, ok := r.timeline.Contexts(stale, r.config.Contexts)
+	contexts, servings, revision, ok, err := r.timeline.Contexts(ctx, stale, r.config.Contexts)
+	if err != nil {
+		return 0, err
+	}
 	if ok {
 		n, err := r.rows.Correct(ctx, Correction{
 			Regions: regions, Stale: stale, Below: below, Contexts: contexts, Servings: servings, Revision: revision,

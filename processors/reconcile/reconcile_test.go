@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 // world is a timeline, promises and rows that write down what they are asked.
 // The nth call, counted from 1, fails.
 type world struct {
+	mu      sync.Mutex
 	calls   []string
 	failing int
 
@@ -29,13 +31,17 @@ type world struct {
 	limit     int    // contexts that a chunk of more than so many rows needs too many of
 	words     int    // instances that a statement takes; 0: all
 	slow      uint64 // rows that take too long; 0: none
+	past      error  // of who is asked for facts of the past
 	cursor    uint64
 	corrected []reconcile.Correction
+	meanwhile func(reconcile.Correction) // while rows are corrected
 }
 
 var errAway = errors.New("away")
 
 func (w *world) call(format string, args ...any) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.calls = append(w.calls, fmt.Sprintf(format, args...))
 	if len(w.calls) == w.failing {
 		return errAway
@@ -60,15 +66,15 @@ func (w *world) Pending(upTo uint64) []event.Region {
 }
 func (w *world) Forget(upTo uint64) { w.forgotten = max(w.forgotten, upTo) }
 
-func (w *world) Contexts(stale []event.Stale, limit int) ([]event.Context, []event.Serving, uint64, bool) {
+func (w *world) Contexts(_ context.Context, stale []event.Stale, _ int) ([]event.Context, []event.Serving, uint64, bool, error) {
 	var rows uint64
 	for _, s := range stale {
 		rows += s.Rows
 	}
 	if w.words > 0 && len(stale[0].Instances) > w.words {
-		return nil, nil, 0, false
+		return nil, nil, 0, false, nil
 	}
-	return nil, nil, w.revision + 5, w.limit == 0 || rows <= uint64(w.limit)
+	return nil, nil, w.revision + 5, w.limit == 0 || rows <= uint64(w.limit), w.past
 }
 
 func (w *world) Least(context.Context) (uint64, error) {
@@ -92,7 +98,12 @@ func (w *world) Correct(_ context.Context, c reconcile.Correction) (uint64, erro
 		_ = w.call("too long")
 		return 0, fmt.Errorf("correct: %w", pipeline.ErrTooLong)
 	}
+	w.mu.Lock()
 	w.corrected = append(w.corrected, c)
+	w.mu.Unlock()
+	if w.meanwhile != nil {
+		w.meanwhile(c)
+	}
 	return rows, w.call("correct %d at %d", rows, c.Revision)
 }
 
@@ -120,7 +131,9 @@ type observed struct{ *world }
 
 func (observed) Pending(uint64, uint64) {}
 
+// reconciler does one thing after the other, unless told otherwise.
 func (w *world) reconciler(c reconcile.Config) *reconcile.Reconciler {
+	c.AtOnce = max(c.AtOnce, 1)
 	return reconcile.New(c, w, w, w, pipeline.SystemClock{}, observed{w})
 }
 
@@ -291,5 +304,55 @@ func TestAStatementThatTakesTooLongIsCutInHalves(t *testing.T) {
 	}
 	if want := "stale below 7 in 1, too long, too long, correct 250 at 12, correct 250 at 12, too long, correct 250 at 12, correct 250 at 12"; w.said() != want {
 		t.Errorf("it did %s", w.said())
+	}
+}
+
+func TestTwoChunksAreUnderWayAtOnceAndNeverMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.stale[0].Rows = 500
+		now, most := 0, 0
+		w.meanwhile = func(reconcile.Correction) {
+			w.mu.Lock()
+			now++
+			most = max(most, now)
+			w.mu.Unlock()
+			time.Sleep(time.Second)
+			w.mu.Lock()
+			now--
+			w.mu.Unlock()
+		}
+		rows, err := w.reconciler(reconcile.Config{Rows: 100, AtOnce: 2}).Correct(t.Context(), w.pending, 7)
+		if err != nil || rows < 490 || most != 2 {
+			t.Errorf("%d rows, %d at once, %v", rows, most, err)
+		}
+		covered := event.Millis(0)
+		for _, c := range w.corrected {
+			for _, s := range c.Stale {
+				covered += s.Last - s.First + 1
+			}
+		}
+		if covered != yesterday.Last-yesterday.First+1 {
+			t.Errorf("%d milliseconds are covered, some of them twice or not at all", covered)
+		}
+	})
+}
+
+func TestAChunkThatFailsEndsThePassAndTheOthersAreNotBegun(t *testing.T) {
+	w := newWorld()
+	w.stale[0].Rows, w.failing = 500, 3
+	if _, err := w.reconciler(reconcile.Config{Rows: 100}).Close(t.Context(), 3); !errors.Is(err, errAway) {
+		t.Errorf("%v", err)
+	}
+	if len(w.corrected) != 1 || strings.Contains(w.said(), "close") {
+		t.Errorf("it did %s", w.said())
+	}
+}
+
+func TestAPassFailsWhereFactsOfThePastCanNotBeAskedFor(t *testing.T) {
+	w := newWorld()
+	w.past = errAway
+	if _, err := w.reconciler(reconcile.Config{}).Close(t.Context(), 3); !errors.Is(err, errAway) || len(w.corrected) > 0 {
+		t.Errorf("%v, corrected %v", err, w.corrected)
 	}
 }

@@ -79,7 +79,7 @@ func (d *deployment) claims(t *Timeline) []held {
 	}
 	if d.version != 0 {
 		c, where := card, here
-		c.kind, where.version = claimVersion, t.texts.word(d.version)
+		c.kind, where.version = claimVersion, t.versions.word(d.version)
 		all = append(all, held{claim{where, c}, d.start.time, d.failed})
 	}
 	for _, i := range d.instances() {

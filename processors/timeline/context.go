@@ -69,7 +69,7 @@ const mostLikely = 4
 func (t *Timeline) likelyAt(sc *scope, last *card, at event.Millis) (cards []*card) {
 	add := func(version string) {
 		known := slices.ContainsFunc(cards, func(c *card) bool { return c.version == version })
-		if known || len(cards) == mostLikely {
+		if known || len(cards) == mostLikely || t.doubtful(sc, keyVersion, version) {
 			return
 		}
 		if d := sc.versions.at(version, at); d != nil {
@@ -78,7 +78,7 @@ func (t *Timeline) likelyAt(sc *scope, last *card, at event.Millis) (cards []*ca
 	}
 	add(last.version)
 	add(last.previous)
-	sc.started.holding(at, func(d *deployment) { add(t.texts.word(d.version)) })
+	sc.started.holding(at, func(d *deployment) { add(t.versions.word(d.version)) })
 	return cards
 }
 
@@ -183,14 +183,14 @@ func (t *Timeline) cardOf(d *deployment) *card {
 	c := &card{
 		generation: d.scope.generation,
 		id:         d.id,
-		version:    t.texts.word(d.version),
-		previous:   t.texts.word(d.previous),
+		version:    t.versions.word(d.version),
+		previous:   t.versions.word(d.previous),
 		start:      d.start.time,
 		changes:    d.changeIDs(),
 	}
 	if d.previous == 0 {
 		if s := d.scope.completed.last(d.start.time - 1); s != nil {
-			c.previous = t.texts.word(s.of.version)
+			c.previous = t.versions.word(s.of.version)
 		}
 	}
 	d.card.Store(c)

@@ -15,6 +15,32 @@ import (
 func (t *Timeline) Contexts(stale []event.Stale, limit int) (contexts []event.Context, servings []event.Serving, revision uint64, ok bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
+	return t.contexts(stale, limit)
+}
+
+// lacksContexts is what [Timeline.Contexts] needs that is not in memory, nil for
+// nothing.
+func (t *Timeline) lacksContexts(stale []event.Stale) *lacking {
+	r := reader{timeline: t}
+	for i := range stale {
+		s := &stale[i]
+		r.turn(s.Service, s.Environment)
+		sv := r.scope.service
+		doubtful := sv.partial && s.First < sv.since
+		for _, v := range s.Versions {
+			doubtful = doubtful || t.doubtful(r.scope, keyVersion, v)
+		}
+		for _, v := range s.Instances {
+			doubtful = doubtful || t.doubtful(r.scope, keyInstance, v)
+		}
+		if doubtful {
+			r.lacks(sv)
+		}
+	}
+	return r.lacking
+}
+
+func (t *Timeline) contexts(stale []event.Stale, limit int) (contexts []event.Context, servings []event.Serving, revision uint64, ok bool) {
 	r := reader{timeline: t}
 	size := 0
 	for i := range stale {

@@ -45,9 +45,13 @@ type carried struct {
 
 // revision ties together who speaks of it.
 type revision struct {
+	name        string
 	deployments []*deployment
 	changes     []*change
 	findings    []*finding
+
+	carried, named          uint64 // the last sweep that met a deployment, or anybody, that speaks of it
+	allChanges, allCarriers bool   // were fetched, and none was let go of since
 }
 
 // revisionNamed returns the revision s, new if nobody spoke of it.
@@ -55,8 +59,8 @@ func (t *Timeline) revisionNamed(s string) *revision {
 	if known := t.revisions[s]; known != nil {
 		return known
 	}
-	r := &revision{}
-	t.revisions[strings.Clone(s)] = r
+	r := &revision{name: strings.Clone(s)}
+	t.revisions[r.name] = r
 	return r
 }
 
@@ -88,8 +92,8 @@ func (t *Timeline) readDeployment(d *event.Deployment) statement {
 	s := &stage{
 		deployment: t.deployment(d.DeploymentID),
 		service:    t.name(d.Service),
-		version:    t.texts.intern(d.Version),
-		previous:   t.texts.intern(d.PreviousVersion),
+		version:    t.versions.intern(d.Version),
+		previous:   t.versions.intern(d.PreviousVersion),
 		percent:    d.Percent,
 		stage:      d.Stage,
 	}
@@ -143,7 +147,7 @@ func (d *deployment) insert(t *Timeline) {
 		sc.completed.insert(d.running())
 	}
 	if d.version != 0 {
-		sc.versions.insert(t.texts.word(d.version), d)
+		sc.versions.insert(t.versions.word(d.version), d)
 	}
 	for _, i := range d.instances() {
 		sc.instances.insert(i, d)
@@ -166,7 +170,7 @@ func (d *deployment) remove(t *Timeline) {
 		sc.completed.remove(d.running())
 	}
 	if d.version != 0 {
-		sc.versions.remove(t.texts.word(d.version), d)
+		sc.versions.remove(t.versions.word(d.version), d)
 	}
 	for _, i := range d.instances() {
 		sc.instances.remove(i, d)

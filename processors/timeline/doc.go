@@ -176,6 +176,9 @@
 // each with the sightings it had. A sighting is some 40 bytes: what is listed
 // in the same words every night is kept once.
 //
+// A [Memory] is a timeline that keeps what answers since some moment need and
+// asks a store for the rest.
+//
 // Beside the indexes a scope keeps its boundaries, the sorted moments at which
 // its answer may change. Between two of them it is constant: that is a
 // context, computed once and shared by all observations in it, for a bounded

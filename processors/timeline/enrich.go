@@ -12,6 +12,13 @@ import (
 // at least as long as obs. DeployedVersion and CanonicalService may be strings
 // of the observation itself; slices are shared and must not be changed.
 func (t *Timeline) Enrich(obs []event.Observation, out []event.Enrichment) (revision uint64) {
+	revision, _ = t.enrich(obs, out)
+	return revision
+}
+
+// enrich also returns what the answers lack, nil for nothing: else some of them
+// are worth nothing.
+func (t *Timeline) enrich(obs []event.Observation, out []event.Enrichment) (revision uint64, lacking *lacking) {
 	t.mu.RLock()
 	r := reader{timeline: t}
 	for i := range obs {
@@ -20,7 +27,7 @@ func (t *Timeline) Enrich(obs []event.Observation, out []event.Enrichment) (revi
 	revision = t.revision
 	t.mu.RUnlock()
 	t.open(r.unopened)
-	return revision
+	return revision, r.lacking
 }
 
 // reader answers the observations of one batch. Neighbours mostly ask of the
@@ -32,6 +39,7 @@ type reader struct {
 	canonical            string
 	context              *constants
 	unopened             []*scope
+	lacking              *lacking // nil: nothing so far
 }
 
 func (r *reader) enrich(o *event.Observation, e *event.Enrichment) {
@@ -39,11 +47,15 @@ func (r *reader) enrich(o *event.Observation, e *event.Enrichment) {
 	if r.scope == nil || o.Service != r.service || o.Environment != r.environment {
 		r.turn(o.Service, o.Environment)
 	}
+	if sv := r.scope.service; sv.partial && o.Time < sv.since {
+		r.lacks(sv)
+		return
+	}
 	if c := r.context; c == nil || o.Time < c.from || c.to <= o.Time {
 		r.context = t.constants(r.scope, o.Time)
 	}
 	c := r.context
-	d := t.cardFor(r.scope, c, o)
+	d := r.cardFor(c, o)
 	*e = event.Enrichment{
 		DeploymentID:     d.id,
 		DeployedVersion:  d.version,
@@ -71,13 +83,24 @@ func (r *reader) enrich(o *event.Observation, e *event.Enrichment) {
 	}
 }
 
+func (r *reader) lacks(sv *service) {
+	if r.lacking == nil {
+		r.lacking = &lacking{timeline: r.timeline}
+	}
+	r.lacking.service(sv)
+}
+
 // cardFor is the choice between R13, R14 and R15.
-func (t *Timeline) cardFor(sc *scope, c *constants, o *event.Observation) *card {
+func (r *reader) cardFor(c *constants, o *event.Observation) *card {
+	t, sc := r.timeline, r.scope
 	if o.Version != "" {
 		for _, k := range c.likely {
 			if k.version == o.Version {
 				return k
 			}
+		}
+		if t.doubtful(sc, keyVersion, o.Version) {
+			r.lacks(sc.service)
 		}
 		if d := sc.versions.at(o.Version, o.Time); d != nil {
 			return t.cardOf(d)
@@ -85,11 +108,20 @@ func (t *Timeline) cardFor(sc *scope, c *constants, o *event.Observation) *card 
 		return &nothing
 	}
 	if o.Instance != "" {
+		if t.doubtful(sc, keyInstance, o.Instance) {
+			r.lacks(sc.service)
+		}
 		if d := sc.instances.at(o.Instance, o.Time); d != nil {
 			return t.cardOf(d)
 		}
 	}
 	return c.last
+}
+
+// doubtful: deployments that serve that word, or the one before them, were let
+// go of.
+func (t *Timeline) doubtful(sc *scope, kind keyKind, word string) bool {
+	return sc.partial && t.forgotten.has(key{kind, sc.service.name, sc.environment.name, word})
 }
 
 // turn finds the scope of a service and an environment as stated. Of a service

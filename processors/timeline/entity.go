@@ -23,6 +23,7 @@ type entity interface {
 type standing struct {
 	waiting bool // in Timeline.touched
 	placed  bool // in the indexes
+	gone    bool // let go of
 	rank    rank
 }
 

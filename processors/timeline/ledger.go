@@ -52,8 +52,9 @@ type statement interface {
 	leave(*Timeline, *fact)
 }
 
-// ledger holds every fact once, by identity. Facts are never freed, so they are
-// cut from slabs, which have no slack, and known by their number. The hash table
+// ledger holds every fact once, by identity. Facts are seldom let go of, and then
+// many at once, so they are cut from slabs, which have no slack, and known by
+// their number; what is let go of leaves its number to the next. The hash table
 // over them is open: most facts are looked for once, when they are new, and
 // then one line of the table answers, where chains would be followed through
 // facts that lie anywhere. It has no pointers, so the collector passes it by.
@@ -64,6 +65,8 @@ type ledger struct {
 	slabs     [][]fact
 	ids       letters
 	origins   map[origin]*origin
+	made      int      // numbers given out
+	free      []uint32 // of those, the ones without a fact
 	facts     int
 	conflicts int
 }
@@ -128,14 +131,64 @@ func (l *ledger) add(digest uint32, e *event.Fact) *fact {
 	if 3*l.facts >= 2*len(l.slots) {
 		l.grow()
 	}
-	if l.facts%slabSize == 0 {
-		l.slabs = append(l.slabs, make([]fact, slabSize))
-	}
+	n := l.newNumber()
 	l.facts++
-	l.place(slot{digest, uint32(l.facts)})
-	f := l.number(uint32(l.facts))
+	l.place(slot{digest, n})
+	f := l.number(n)
 	f.id, f.origin = l.ids.copy(e.ID), l.originOf(e.Source, e.Type)
 	return f
+}
+
+func (l *ledger) newNumber() uint32 {
+	if last := len(l.free) - 1; last >= 0 {
+		n := l.free[last]
+		l.free = l.free[:last]
+		return n
+	}
+	if l.made%slabSize == 0 {
+		l.slabs = append(l.slabs, make([]fact, slabSize))
+	}
+	l.made++
+	return uint32(l.made)
+}
+
+// all calls yield with every fact.
+func (l *ledger) all(yield func(*fact)) {
+	for _, s := range l.slots {
+		if s.fact != 0 {
+			yield(l.number(s.fact))
+		}
+	}
+}
+
+// sweep lets go of the facts that drop names. Their ids lie among those of the
+// others, so these are copied together.
+func (l *ledger) sweep(drop func(*fact) bool) {
+	old := l.slots
+	l.ids = letters{}
+	for i, s := range old {
+		if s.fact == 0 {
+			continue
+		}
+		f := l.number(s.fact)
+		if drop(f) {
+			*f, old[i] = fact{}, slot{}
+			l.free = append(l.free, s.fact)
+			l.facts--
+			continue
+		}
+		f.id = l.ids.copy(f.id)
+	}
+	slots := slabSize
+	for 3*l.facts >= 2*slots {
+		slots *= 2
+	}
+	l.resize(slots)
+	for _, s := range old {
+		if s.fact != 0 {
+			l.place(s)
+		}
+	}
 }
 
 func (l *ledger) place(s slot) {

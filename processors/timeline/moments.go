@@ -69,6 +69,15 @@ func (m *moments) remove(t event.Millis) {
 	}
 }
 
+// compact lays the list out anew, without the room that removals have left.
+func (m *moments) compact() {
+	var blocks [][]event.Millis
+	for some := range slices.Chunk(slices.Concat(m.blocks...), blockSize) {
+		blocks = append(blocks, slices.Clone(some))
+	}
+	m.blocks = blocks
+}
+
 // around returns the segment [from, to) that t lies in: from the greatest
 // boundary at or before t to the least after it.
 func (m *moments) around(t event.Millis) (from, to event.Millis) {

@@ -24,6 +24,8 @@ type scope struct {
 	boundaries moments
 	generation uint64
 	cache      atomic.Pointer[cache]
+
+	partial bool // deployments were let go of
 }
 
 func (sc *scope) except(f *finding) {

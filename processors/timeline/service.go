@@ -16,6 +16,10 @@ type service struct {
 	findings   spans[*finding] // in environments where their revision was not completed
 	boundaries moments
 	generation uint64 // counts the changes, so that what was computed before is told apart
+
+	partial bool         // deployments or incidents were let go of
+	since   event.Millis // from where on all that holds is known all the same
+	fetched bool         // asked for since the last Trim
 }
 
 func newService(name string) *service {

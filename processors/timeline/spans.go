@@ -176,5 +176,19 @@ func (l *spans[T]) all(yield func(T)) {
 	}
 }
 
+// compact lays the list out anew, without the room that removals have left.
+func (l *spans[T]) compact() {
+	var all []span[T]
+	for _, b := range l.blocks {
+		all = append(all, b.spans...)
+	}
+	l.blocks = nil
+	for some := range slices.Chunk(all, blockSize) {
+		b := block[T]{spans: slices.Clone(some)}
+		b.measure()
+		l.blocks = append(l.blocks, b)
+	}
+}
+
 // empty reports whether nothing is in the list.
 func (l *spans[T]) empty() bool { return len(l.blocks) == 0 }

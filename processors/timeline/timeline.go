@@ -3,6 +3,7 @@ package timeline
 import (
 	"cmp"
 	"context"
+	"hash/maphash"
 	"slices"
 	"sync"
 
@@ -18,6 +19,7 @@ type Timeline struct {
 	advanced chan struct{} // closed when revision rises
 
 	texts        texts
+	versions     texts // of deployments
 	ledger       ledger
 	names        map[string]*name
 	environments map[string]*environment
@@ -41,8 +43,10 @@ type Timeline struct {
 	renamed []*name
 	touched [ranks][]entity
 
-	journal  journal
-	variants variants
+	journal   journal
+	variants  variants
+	latest    event.Millis // the greatest time of a fact
+	forgotten forgotten
 }
 
 // New returns a timeline that knows nothing, at revision 0.
@@ -50,6 +54,7 @@ func New() *Timeline {
 	t := &Timeline{
 		advanced:     make(chan struct{}),
 		texts:        newTexts(),
+		versions:     newTexts(),
 		ledger:       newLedger(),
 		names:        map[string]*name{},
 		environments: map[string]*environment{},
@@ -62,6 +67,7 @@ func New() *Timeline {
 		fields:       map[view]*field{},
 		listed:       map[findingStage]*findingStage{},
 		retracted:    map[target][]*fact{},
+		forgotten:    forgotten{seed: maphash.MakeSeed()},
 	}
 	t.environment("")
 	return t
@@ -77,7 +83,7 @@ func (t *Timeline) Apply(facts []event.Fact) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.journal.on {
-		t.applyEach(facts)
+		_ = t.applyEach(facts, func(int) error { return nil })
 		return
 	}
 	revision := t.revision
@@ -90,14 +96,20 @@ func (t *Timeline) Apply(facts []event.Fact) {
 }
 
 // applyEach folds facts one by one, in the order of their revisions, and notes
-// what each of them changes. Readers get their turn now and then.
-func (t *Timeline) applyEach(facts []event.Fact) {
+// what each of them changes. Readers get their turn now and then. An error of
+// prepare, which is told the fact's index and may give the lock away for a while,
+// ends it.
+func (t *Timeline) applyEach(facts []event.Fact, prepare func(i int) error) error {
 	const turn = 512
 	order := slices.SortedStableFunc(slices.Values(indexes(facts)), func(a, b int) int {
 		return cmp.Compare(facts[a].Revision, facts[b].Revision)
 	})
 	for n, i := range order {
-		t.take(&facts[i])
+		if err := prepare(i); err != nil {
+			return err
+		}
+		f := t.take(&facts[i])
+		t.forgotten.notYet(f, facts[i].Revision)
 		t.settle()
 		t.closeBatch(max(t.revision, facts[i].Revision))
 		t.raise(facts[i].Revision)
@@ -106,6 +118,7 @@ func (t *Timeline) applyEach(facts []event.Fact) {
 			t.mu.Lock()
 		}
 	}
+	return nil
 }
 
 func indexes(facts []event.Fact) []int {
@@ -116,18 +129,34 @@ func indexes(facts []event.Fact) []int {
 	return all
 }
 
-func (t *Timeline) take(e *event.Fact) {
+// take takes e in and returns its fact, nil if that changes nothing.
+func (t *Timeline) take(e *event.Fact) *fact {
+	t.latest = max(t.latest, e.Time)
+	if !readable(e) {
+		return nil
+	}
 	f := t.admit(e)
 	if f == nil {
-		return
+		return nil
 	}
 	f.says = t.read(e)
 	if f.says == nil {
-		return
+		return f
 	}
 	if f.unsaid = t.isUnsaid(f); !f.unsaid {
 		f.says.enter(t, f)
 	}
+	return f
+}
+
+// readable reports whether any rule reads facts of e's type. If not, no content
+// of e ever counts for anything, and it need not be known again.
+func readable(e *event.Fact) bool {
+	switch e.Payload.(type) {
+	case nil, *event.Alert, *event.Experiment:
+		return false
+	}
+	return true
 }
 
 // read returns what e says, nil where no rule reads it.
@@ -196,7 +225,8 @@ func (t *Timeline) Wait(ctx context.Context, revision uint64) error {
 	}
 }
 
-// Len returns the number of facts, each identity once, retracted ones included.
+// Len returns the number of facts in memory, each identity once, retracted ones
+// included. Those of types that no rule reads are not kept.
 func (t *Timeline) Len() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

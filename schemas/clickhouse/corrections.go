@@ -290,7 +290,7 @@ func InRegions(regions []event.Region) string {
 	return either(regions, func(r event.Region) string {
 		var all []string
 		if r.Services != nil {
-			all = append(all, "service IN ("+quoted(r.Services)+")")
+			all = append(all, "service IN ("+QuotedList(r.Services)+")")
 		}
 		if !r.AnyEnvironment {
 			all = append(all, "environment = "+quote(r.Environment))
@@ -340,7 +340,8 @@ func either[T any](values []T, condition func(T) string) string {
 	return strings.Join(all, " OR ")
 }
 
-func quoted(values []string) string {
+// QuotedList is strings as what stands between IN's brackets.
+func QuotedList(values []string) string {
 	return join(values, func(b *strings.Builder, v string) { b.WriteString(quote(v)) })
 }
 

@@ -136,7 +136,7 @@ func (s *EffectScope) Question(limit int) string {
 			which = append(which, "(kind, id) IN ("+keys(s.Effects)+")")
 		}
 		if len(s.Blamed) > 0 {
-			which = append(which, "revision_introduced IN ("+quoted(s.Blamed)+") OR introduced IN ("+quoted(s.Blamed)+")")
+			which = append(which, "revision_introduced IN ("+QuotedList(s.Blamed)+") OR introduced IN ("+QuotedList(s.Blamed)+")")
 		}
 	}
 	where := "(" + strings.Join(which, " OR ") + ")"
@@ -229,7 +229,7 @@ func environments(all []Window) string {
 		names = append(names, w.Environment)
 	}
 	slices.Sort(names)
-	return "environment IN (" + quoted(slices.Compact(names)) + ")"
+	return "environment IN (" + QuotedList(slices.Compact(names)) + ")"
 }
 
 // FactDigests is the question what facts are in each of the windows: number,
@@ -282,7 +282,7 @@ GROUP BY i`, windows(all), environments(all), moment(oldest), moment(to))
 // deployments that have one of the revisions: revision, sum of hashes, names of
 // services in them.
 func IntroducedDigests(revisions []string) string {
-	list := "[" + quoted(revisions) + "]"
+	list := "[" + QuotedList(revisions) + "]"
 	return fmt.Sprintf(`SELECT revision, sumWithOverflow(hash), groupUniqArrayArray(names) FROM
 (
     SELECT arrayJoin(arrayIntersect(revisions, %[1]s)) AS revision, arraySum(fact_hashes) AS hash, [toString(service)] AS names
@@ -314,8 +314,8 @@ func MeasurementDigests(all []Measured) string {
 		minute := func(t event.Millis) int64 { return int64(t / 1000) }
 		from, to := MinuteOf(m.From), MinuteOf(m.To+59_999)
 		first := from - 60_000 // what users did counts when its minute ends
-		places = append(places, fmt.Sprintf("(%d,%s,%d,%d,[%s])", i, quote(m.Environment), minute(first), minute(to), quoted(m.Services)),
-			fmt.Sprintf("(%d,%s,%d,%d,[%s])", i, quote(m.Environment), minute(from-Week), minute(to-Week), quoted(m.Own)))
+		places = append(places, fmt.Sprintf("(%d,%s,%d,%d,[%s])", i, quote(m.Environment), minute(first), minute(to), QuotedList(m.Services)),
+			fmt.Sprintf("(%d,%s,%d,%d,[%s])", i, quote(m.Environment), minute(from-Week), minute(to-Week), QuotedList(m.Own)))
 		for h := HourOf(first); h < to; h += 3_600_000 {
 			hours[h], hours[h-HourOf(Week)] = true, true
 		}
@@ -343,7 +343,7 @@ INNER JOIN
 ) AS p ON p.service = t.service AND p.environment = t.environment
 WHERE t.at >= p.since AND t.at < p.until
 GROUP BY p.i`, each(starts, func(h event.Millis) string { return fmt.Sprintf("toDateTime(%d, 'UTC')", h/1000) }),
-		quoted(slices.Compact(services)), quoted(slices.Compact(spoken)), strings.Join(places, ","))
+		QuotedList(slices.Compact(services)), QuotedList(slices.Compact(spoken)), strings.Join(places, ","))
 }
 
 // CandidateFacts is the question for the facts of everything that may be to
@@ -405,7 +405,7 @@ FROM whence.observations AS o FINAL
 PREWHERE service IN (%[1]s) AND environment = %[2]s AND toStartOfMinute(time) >= toStartOfMinute(%[3]s - INTERVAL 1 MINUTE) AND toStartOfMinute(time) <= toStartOfMinute(%[4]s)
 WHERE o.type = 'io.whence.behavior.recorded' AND o.ok IS NOT NULL
 GROUP BY at, service, instance, version
-HAVING at >= %[5]d AND at < %[6]d`, quoted(services), quote(environment), moment(from), moment(to), from, to)
+HAVING at >= %[5]d AND at < %[6]d`, QuotedList(services), quote(environment), moment(from), moment(to), from, to)
 }
 
 // MeasuredMinutes is the same put together: one row an edge, as one service
@@ -437,7 +437,7 @@ func measuredRows(environment string, services []string, from, to event.Millis) 
 	return fmt.Sprintf(`FROM whence.observations AS o FINAL
 PREWHERE service IN (%s) AND environment = %s AND name = 'service.measured'
     AND toStartOfMinute(time) >= toStartOfMinute(%[3]s) AND toStartOfMinute(time) <= toStartOfMinute(%[4]s) AND time >= %[3]s AND time < %[4]s`,
-		quoted(services), quote(environment), moment(from), moment(to))
+		QuotedList(services), quote(environment), moment(from), moment(to))
 }
 
 // Confirmations is the question what people confirmed, in order: of which

@@ -248,7 +248,9 @@ const parallel = 128
 
 // connectionArguments hold for every connection. The library's defaults are those of an interactive tool:
 // implicit_select makes any word a query. async_insert is on by default in 26.7 and would acknowledge in batches.
-var connectionArguments = []string{"--implicit_select=0", "--allow_introspection_functions=0", "--async_insert=0"}
+// Inserts end before merges do where a disk fills up (roomForMerges).
+var connectionArguments = []string{"--implicit_select=0", "--allow_introspection_functions=0", "--async_insert=0",
+	fmt.Sprintf("--min_free_disk_bytes_to_perform_insert=%d", roomForMerges)}
 
 func newServer(data string, cfg Config, log *zap.Logger) (*server, error) {
 	a, err := load()

@@ -8,6 +8,11 @@ import "syscall"
 // and a part of empty files is acknowledged, which the next start puts aside.
 const room = 16 << 20
 
+// roomForMerges is what must be left on the disk before an insert for it to
+// begin. A merge that finds no space spoils its part, and nobody sends it again:
+// so the last bytes are for merges, which make space in the end.
+const roomForMerges = 64 << 20
+
 // believed returns an error where an insert that the library has acknowledged
 // may have left something out.
 func (s *server) believed() error {

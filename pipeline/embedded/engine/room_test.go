@@ -57,13 +57,32 @@ func leave(t *testing.T, dir string, bytes int64) (empty func()) {
 func TestAnInsertIsNotAcknowledgedWhereTheDiskIsAboutFullAfterIt(t *testing.T) {
 	dir := smallDisk(t)
 	c := client{addr: start(t, filepath.Join(dir, "data")).Addr()}
+	c.must(t, "CREATE TABLE t (n UInt64) ENGINE = MergeTree ORDER BY n SETTINGS min_bytes_for_wide_part = 0")
+	empty := leave(t, dir, 72<<20)
+	if code := c.refused(t, "INSERT INTO t SELECT rand64() FROM numbers(8000000)"); code != "243" { // 64 MB that no codec makes less of
+		t.Errorf("it is refused with %s", code)
+	}
+	empty()
+	c.must(t, "INSERT INTO t VALUES (3)")
+}
+
+func TestAnInsertDoesNotBeginWhereMergesNeedTheRoom(t *testing.T) {
+	dir := smallDisk(t)
+	c := client{addr: start(t, filepath.Join(dir, "data")).Addr()}
 	c.must(t, "CREATE TABLE t (n UInt64) ENGINE = MergeTree ORDER BY n")
-	empty := leave(t, dir, 8<<20)
-	for _, insert := range []string{"INSERT INTO t VALUES (1)", "INSERT INTO t SELECT 2"} {
+	for n := range 5 {
+		c.must(t, fmt.Sprintf("INSERT INTO t VALUES (%d)", n))
+	}
+	empty := leave(t, dir, 40<<20)
+	for _, insert := range []string{"INSERT INTO t VALUES (5)", "INSERT INTO t SELECT 6"} {
 		if code := c.refused(t, insert); code != "243" {
 			t.Errorf("%s is refused with %s", insert, code)
 		}
 	}
+	c.must(t, "OPTIMIZE TABLE t FINAL")
+	if rows := c.must(t, "SELECT count(), max(n) FROM t"); rows != "5\t4\n" {
+		t.Errorf("there are %q", rows)
+	}
 	empty()
-	c.must(t, "INSERT INTO t VALUES (3)")
+	c.must(t, "INSERT INTO t VALUES (7)")
 }
