@@ -9,7 +9,7 @@
 # make safeguards   the stories that need each safeguard, with and without it
 # make accuracy  how well causes are ranked, by a running Whence, on recorded rollouts (RECORDED) and generated ones
 # make weights   fit the weights that causes are ranked by anew
-# make fuzz     every fuzz target for FUZZTIME (20s)
+# make fuzz     every fuzz target for FUZZTIME (20s; 1000x: so many inputs)
 # make generate what is generated from the code
 # make clean    what the above made, but for the engine
 

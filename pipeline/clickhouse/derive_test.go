@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -237,6 +238,31 @@ func TestAFindingIsOpenWhileScansListItAndClosedByTheFirstWholeOneThatDoesNot(t 
 	expect(t, client, query, "g1\tshop\ta\thigh\t100\t500\t∅\t1\topen\t3\t3", "g2\tshop\t\tlow\t100\t100\t300\t0\tremediated\t2\t2")
 	tell(t, client, 1, said("sorry", "fact.retracted", 900, `{"retracts":{"source":"test","id":"n3"}}`))
 	expect(t, client, query, "g1\tshop\ta\tlow\t100\t500\t∅\t1\topen\t2\t2", "g2\tshop\t\tlow\t100\t100\t350\t0\tremediated\t2\t2")
+}
+
+// What a night costs may not grow with the third power of the nights, as it did.
+func TestFindingsSeenEveryNightOfAYearAreDerivedWithinAMinute(t *testing.T) {
+	client := connect(t)
+	empty(t, client, factTables()...)
+	const nights, findings = 365, 600
+	facts := make([]event.Fact, nights)
+	for night := range facts {
+		var listed []string
+		for i := range findings {
+			if i > night%7 { // the first few are fixed by the end of a week, and there again a week later
+				listed = append(listed, fmt.Sprintf(`{"finding_id":"sift/%d"}`, i))
+			}
+		}
+		id := fmt.Sprint("0123456789abcdef0123456789abcdef-", night)
+		facts[night] = said(id, "scan.completed", 86_400*int64(night), `{"scan_id":"`+id+`","tool":"sift","target":"t","service":"shop","findings":[`+strings.Join(listed, ",")+`]}`)
+	}
+	begun := time.Now()
+	tell(t, client, nights, facts...)
+	expect(t, client, "SELECT count(), sum(sightings), sum(reopened) FROM whence.findings FINAL", "599\t217543\t312")
+	expect(t, client, "SELECT length(finding_ids) FROM whence.context_at(service = 'shop', environment = 'production', time = '2000-12-29 12:00:00', revision = 9223372036854775807)", "593")
+	if took := time.Since(begun); took > time.Minute {
+		t.Errorf("it took %s", took)
+	}
 }
 
 func TestOfTwoContentsOneIsAFactAndTheOtherAConflict(t *testing.T) {

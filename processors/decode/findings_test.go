@@ -416,3 +416,11 @@ func FuzzCycloneDX(f *testing.F) {
 func FuzzOCSF(f *testing.F) {
 	fuzzFindings(f, "ocsf", `{"class_uid":2002,"time":1763604000000,"finding_info":{"uid":"f","types":["Breach"]},"vulnerabilities":[{"cve":{"uid":"C"}}]}`, `[{"class_uid":2004}]`)
 }
+
+func TestAReportOfWindowsSaysWhatAnyOtherDoes(t *testing.T) {
+	report := `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"results":[{"ruleId":"a"}]}]}`
+	plain, marked := saidBy(t, "sarif", []byte(report)), saidBy(t, "sarif", []byte("\xef\xbb\xbf"+report))
+	if diff := cmp.Diff(plain, marked); diff != "" || len(plain) != 2 {
+		t.Errorf("plain, marked: %s\n%q", diff, plain)
+	}
+}

@@ -316,8 +316,12 @@ func gitlabFlagRules() []rule[hook[gitlab.FeatureFlagEvent]] {
 	type m = hook[gitlab.FeatureFlagEvent]
 	return []rule[m]{{
 		to: "flag.changed",
-		id: field[m]{doc: "feature_flag/`object_attributes.id`/the header idempotency-key, x-gitlab-event-uuid or a digest of the body", from: func(f m) any {
-			return named("feature_flag", f.said.ObjectAttributes.ID, first(f.header("idempotency-key"), f.header("x-gitlab-event-uuid"), f.digest()))
+		id: field[m]{doc: "feature_flag/`object_attributes.id`/the header idempotency-key or x-gitlab-event-uuid, else a digest of the body and when it was taken", from: func(f m) any {
+			if message := first(f.header("idempotency-key"), f.header("x-gitlab-event-uuid")); message != "" {
+				return named("feature_flag", f.said.ObjectAttributes.ID, message)
+			}
+			// On again after off has the words of the first time.
+			return named("feature_flag", f.said.ObjectAttributes.ID, f.digest(), f.received.Time())
 		}},
 		time: field[m]{doc: "when it was taken: none is stated", from: func(f m) any { return f.received.Time() }},
 		fields: []field[m]{

@@ -164,3 +164,20 @@ func FuzzGitLab(f *testing.F) {
 		[2]string{"Deployment Hook", `{"object_kind":"deployment","status":"success"}`}, [2]string{"Feature Flag Hook", `{"object_kind":"feature_flag"}`},
 		[2]string{"System Hook", `{"event_name":"project_create"}`}, [2]string{"", `{"object_kind":"vulnerability","object_attributes":{"state":"resolved"}}`})
 }
+
+// TestAFlagOfGitLabThatIsOnAgainIsAnotherChange: its message has no time, and where
+// nothing of the sender's comes with it, the words of the first time.
+func TestAFlagOfGitLabThatIsOnAgainIsAnotherChange(t *testing.T) {
+	on := func(taken string) string {
+		facts, _ := hooked(t, "gitlab", `{"object_kind":"feature_flag",`+gitlabProject+`,"object_attributes":{"id":6,"name":"new-checkout","active":true}}`,
+			"x-gitlab-event", "Feature Flag Hook", "whence-received", taken)
+		return strings.Join(facts, "\n")
+	}
+	first, again := on("2026-03-01T10:00:00Z"), on("2026-03-01T11:00:00Z")
+	if first != on("2026-03-01T10:00:00Z") {
+		t.Error("the same record is another change")
+	}
+	if a, b := strings.Fields(first), strings.Fields(again); len(a) < 3 || len(b) < 3 || a[2] == b[2] {
+		t.Errorf("one id for two changes:\n%s\n%s", first, again)
+	}
+}

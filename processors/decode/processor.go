@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -164,6 +165,8 @@ func (p *Processor) readForeign(w *worker, r *reader, events *codec.Events, b *p
 	if at, err := time.Parse(time.RFC3339Nano, in.header(source.Received)); err == nil {
 		in.received = event.MillisOf(at)
 	}
+	// Tools on Windows begin files with a mark, which is no JSON.
+	in.body = bytes.TrimPrefix(in.body, []byte("\xef\xbb\xbf"))
 	if len(in.body) == 0 {
 		return &codec.Fault{Reason: codec.Empty, Detail: "the record has no value"}
 	}

@@ -69,9 +69,10 @@ func contentType(text string) []pipeline.Header {
 	return []pipeline.Header{{Key: "content-type", Value: []byte(text)}}
 }
 
-// firstByte of what is JSON, 0 where there is none.
+// firstByte of what is JSON, behind the mark that files of Windows begin with; 0
+// where there is none.
 func firstByte(body []byte) byte {
-	trimmed := bytes.TrimLeft(body, " \t\r\n")
+	trimmed := bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")), " \t\r\n")
 	if len(trimmed) == 0 {
 		return 0
 	}

@@ -173,3 +173,12 @@ func TestABatchWithMoreBesideItThanInItIsRefused(t *testing.T) {
 		t.Errorf("%d %.200s", answer.Code, answer.Body)
 	}
 }
+
+// TestASmallReportOfWindowsIsTaken: a large one is, for what cuts it knows the mark.
+func TestASmallReportOfWindowsIsTaken(t *testing.T) {
+	w := gatewayWith(t, readable)
+	report := "\xef\xbb\xbf" + `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"results":[{"ruleId":"a"}]}]}`
+	if sent := w.takes("/findings/sarif", []byte(report), "Content-Type", jsonType); len(sent) != 1 || string(sent[0].Value) != report {
+		t.Errorf("%+v", sent)
+	}
+}

@@ -10,7 +10,7 @@ WITH
     ),
     whole AS
     (
-        SELECT tool, target, arraySort(groupArray((over, scan_id))) AS scans
+        SELECT tool, target, scan_id, over, row_number() OVER (PARTITION BY tool, target ORDER BY over, scan_id) AS nth
         FROM
         (
             SELECT tool, target, scan_id, max(time) AS over, max(parts) AS parts, groupUniqArray(part) AS known, max(partial) AS partial
@@ -19,17 +19,30 @@ WITH
             GROUP BY tool, target, scan_id
         )
         WHERE NOT partial AND parts > 0 AND arrayCount(p -> p <= parts, known) = parts
-        GROUP BY tool, target
     ),
+    -- A lambda that uses an array has a copy of it for each element, and a finding has hundreds of sightings and scans: so
+    -- lists are merged instead. both: each whole scan, with a 1 behind it where it lists the finding; missing: those with
+    -- none. turns: what misses it (0) and what sees it (1), by time; the first miss after a sighting is one that counts.
     missed AS
     (
+        WITH
+            arraySort(arrayConcat(scans, listing)) AS both,
+            arrayMap(s -> (s.1, 0), arrayFilter(
+                (s, next) -> s.3 = 0 AND NOT (next.2 = s.2 AND next.3 = 1), both, arrayPushBack(arrayPopFront(both), (never, toUInt64(0), 0)))) AS missing,
+            arraySort(arrayConcat(missing, sightings)) AS turns
         SELECT
             finding_id,
-            arrayDistinct(arrayFlatten(groupArray(arrayMap(
-                moment -> arrayMin(arrayPushBack(arrayFilter(over -> over > moment, arrayMap(scan -> scan.1, arrayFilter(scan -> NOT has(listing, scan.2), scans))), never)),
-                sightings)))) AS gone
-        FROM (SELECT finding_id, tool, target, groupUniqArray(time) AS sightings, groupUniqArray(scan_id) AS listing FROM listed WHERE live GROUP BY finding_id, tool, target) AS seen
-        INNER JOIN whole ON whole.tool = seen.tool AND whole.target = seen.target
+            arrayDistinct(arrayFlatten(groupArray(arrayMap(t -> t.1, arrayFilter(
+                (t, before) -> t.2 = 0 AND before.2 = 1, turns, arrayPushFront(arrayPopBack(turns), (never, 0))))))) AS gone
+        FROM
+        (
+            SELECT finding_id, tool, target, groupUniqArray((time, 1)) AS sightings, groupUniqArrayIf((over, nth, 1), nth > 0) AS listing
+            FROM (SELECT finding_id, tool, target, scan_id, time FROM listed WHERE live) AS sighted
+            LEFT JOIN whole ON whole.tool = sighted.tool AND whole.target = sighted.target AND whole.scan_id = sighted.scan_id
+            GROUP BY finding_id, tool, target
+        ) AS seen
+        INNER JOIN (SELECT tool, target, groupArray((over, nth, 0)) AS scans FROM whole GROUP BY tool, target) AS all_whole
+            ON all_whole.tool = seen.tool AND all_whole.target = seen.target
         GROUP BY finding_id
     )
 SELECT

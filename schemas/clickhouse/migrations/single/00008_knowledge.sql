@@ -249,7 +249,7 @@ WITH
     ),
     whole AS
     (
-        SELECT field, arraySort(groupArray((over, scan_id))) AS scans
+        SELECT field, scan_id, over, row_number() OVER (PARTITION BY field ORDER BY over, scan_id) AS nth
         FROM
         (
             SELECT field, scan_id, max(time) AS over, max(partial) AS partly, max(parts) AS of, groupUniqArray(part) AS known
@@ -258,15 +258,25 @@ WITH
             GROUP BY field, scan_id
         )
         WHERE NOT partly AND of > 0 AND arrayCount(n -> n <= of, known) = of
-        GROUP BY field
     ),
+    -- As in entities/findings.sql: lists are merged, for a lambda that uses one copies it for each element.
     missed AS
     (
-        SELECT finding_id, arrayJoin(arrayMap(
-            moment -> arrayFirst(over -> over > moment, arrayPushBack(arrayMap(scan -> scan.1, arrayFilter(scan -> NOT has(among, scan.2), scans)), never)),
-            sightings)) AS time
-        FROM (SELECT finding_id, field, groupUniqArray(time) AS sightings, groupUniqArray(scan_id) AS among FROM listed WHERE number > 0 GROUP BY finding_id, field) AS seen
-        INNER JOIN whole ON whole.field = seen.field
+        WITH
+            arraySort(arrayConcat(scans, listing)) AS both,
+            arrayMap(s -> (s.1, 0), arrayFilter(
+                (s, next) -> s.3 = 0 AND NOT (next.2 = s.2 AND next.3 = 1), both, arrayPushBack(arrayPopFront(both), (never, toUInt64(0), 0)))) AS absent,
+            arraySort(arrayConcat(absent, sightings)) AS turns
+        SELECT finding_id, arrayJoin(arrayFilter(
+            (t, before) -> t.2 = 0 AND before.2 = 1, turns, arrayPushFront(arrayPopBack(turns), (never, 0)))).1 AS time
+        FROM
+        (
+            SELECT finding_id, field, groupUniqArray((time, 1)) AS sightings, groupUniqArrayIf((over, nth, 1), nth > 0) AS listing
+            FROM (SELECT finding_id, field, scan_id, time FROM listed WHERE number > 0) AS sighted
+            LEFT JOIN whole ON whole.field = sighted.field AND whole.scan_id = sighted.scan_id
+            GROUP BY finding_id, field
+        ) AS seen
+        INNER JOIN (SELECT field, groupArray((over, nth, 0)) AS scans FROM whole GROUP BY field) AS all_whole ON all_whole.field = seen.field
     ),
     (field -> JSONExtractString(data, field)) AS text,
     (field -> JSONExtract(data, field, 'Array(String)')) AS texts,
@@ -450,7 +460,6 @@ WITH
                 UNION ALL
                 SELECT finding_id, 'remediated', time, '', '', '', (time, '', '', 0, 0)
                 FROM missed
-                WHERE time != never
             )
             GROUP BY entity_id
         ) AS findings
