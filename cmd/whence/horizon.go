@@ -68,7 +68,7 @@ func (w *worker) forget(ctx context.Context) {
 		if w.timeline.Len() < held+held/mayGrowBy {
 			continue
 		}
-		closed, err := w.store.Cursor(ctx)
+		closed, err := w.closed(ctx)
 		if err != nil {
 			w.log.Warn("facts of the past stay in memory for another while", zap.Error(err), zap.String("hint", pipeline.HintOf(err)))
 			continue
@@ -77,6 +77,17 @@ func (w *worker) forget(ctx context.Context) {
 		held = w.timeline.Len()
 		w.metrics.Forgotten(gone, held)
 	}
+}
+
+// closed is up to where facts are in every row they concern, and stored: the
+// timeline that closes them may be ahead of who stores them.
+func (w *worker) closed(ctx context.Context) (uint64, error) {
+	cursor, err := w.store.Cursor(ctx)
+	if err != nil {
+		return 0, err
+	}
+	stored, err := w.store.StoredRevision(ctx)
+	return min(cursor, stored), err
 }
 
 // loading folds what is stored, all of it or what has to be known.

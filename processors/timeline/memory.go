@@ -157,7 +157,7 @@ func (t *Timeline) remember(facts []event.Fact) {
 }
 
 // Trim lets go of facts that no answer from a moment on needs, of those up to a
-// revision that are closed, and returns how many that was.
+// revision that are closed and that the store has, and returns how many that was.
 func (m *Memory) Trim(from event.Millis, closed uint64) (facts int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

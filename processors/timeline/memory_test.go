@@ -232,9 +232,10 @@ func TestATimelineThatForgetsAnswersAsOneThatDoesNot(t *testing.T) {
 	})
 }
 
-// around are observations of the services that have most of the facts.
+// around are observations of the services that have most of the facts, at every
+// third moment and the last two.
 var around = slices.DeleteFunc(everyObservation(), func(o event.Observation) bool {
-	return !slices.Contains([]string{"a", "b", "c"}, o.Service) || o.Environment != "p"
+	return o.Service != "a" && o.Service != "b" || o.Environment != "p" || o.Time%3 != 1 && o.Time < 14
 })
 
 // differsUnfetched asks of what is in memory only, and passes over what isn't.
@@ -321,6 +322,14 @@ func someNews(t *rapid.T, number int) event.Fact {
 	return f
 }
 
+func modelled(facts []event.Fact) []string {
+	m, all := model.New(facts), make([]string, len(around))
+	for i, o := range around {
+		all[i] = said(m.Answer(o))
+	}
+	return all
+}
+
 func TestNewsOfWhatAMemoryHasLetGoOfCountAsIfItHadNot(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		facts := someRollouts(t, 32)
@@ -337,11 +346,21 @@ func TestNewsOfWhatAMemoryHasLetGoOfCountAsIfItHadNot(t *testing.T) {
 		if err := m.Apply(t.Context(), facts[:told]); err != nil {
 			t.Fatal(err)
 		}
+		m.Forget(m.Revision())
 		m.Trim(15, m.Revision())
+		then := modelled(facts[:told])
 		for n := told; n < len(facts); n++ {
 			if err := m.Apply(t.Context(), facts[n:n+1]); err != nil {
 				t.Fatal(err)
 			}
+			now, regions := modelled(facts[:n+1]), m.Pending(m.Revision())
+			for i, o := range around {
+				if then[i] != now[i] && !slices.ContainsFunc(regions, func(r event.Region) bool { return covers(r, o) }) {
+					t.Fatalf("after %d news: %+v\nwas %s\nnow %s\nand is in none of %+v", n+1-told, o, then[i], now[i], regions)
+				}
+			}
+			then = now
+			m.Forget(m.Revision())
 			if rapid.IntRange(0, 2).Draw(t, "trimmed") == 0 {
 				m.Trim(15, m.Revision())
 			}

@@ -27,7 +27,10 @@ type trim struct {
 // trim: see the type. What is busy stays, and so does what was folded since
 // Journal and is not closed.
 func (t *Timeline) trim(from event.Millis, busy ...entity) (facts int) {
-	tr := trim{Timeline: t, from: from, busy: map[entity]bool{}, fresh: map[*fact]bool{}, thinner: map[*scope]bool{}, anchors: map[*scope]anchor{}}
+	tr := trim{
+		Timeline: t, from: from, busy: map[entity]bool{}, fresh: map[*fact]bool{},
+		thinner: map[*scope]bool{}, anchors: map[*scope]anchor{},
+	}
 	for _, e := range busy {
 		tr.busy[e] = true
 	}
