@@ -70,7 +70,7 @@ SELECT kind, name, role, source, id, type, time FROM
             arrayMap(i -> ('service', extract(i, pod), 'workload'), arrayPushBack(list('instances_added'), word('instance'))),
             [('repository', word('repository'), use)],
             arrayMap(r -> ('repository', r, use), list('repositories')),
-            arrayMap(f -> ('person', word(f), use), ['author', 'changed_by', 'requested_by', 'by', 'signed_by']),
+            arrayMap(f -> ('person', if(entity_kind = 'identity', '', word(f)), use), ['author', 'changed_by', 'requested_by', 'by', 'signed_by']),
             arrayMap(c -> ('person', JSONExtractString(c, 'author'), 'commit'), JSONExtractArrayRaw(data, 'commits')),
             if(entity_kind = 'team', arrayMap(m -> ('person', m, 'member'), list('members')), [])))) AS mention,
         mention.1 AS kind, mention.2 AS name, mention.3 AS role
