@@ -163,8 +163,9 @@ It lists versions, too, that observations state and no deployment of the service
 names. Behaviour is laid at a deployment's door where both state the same version,
 letter for letter: 2.0.0 is not v2.0.0, and neither is the revision it was built
 from. State in the deployment what the service says of itself (service.version in
-OpenTelemetry): payload.version of GitHub's deployment, the hint whence-version of
-a webhook's URL or header, version in deployment.started and .finished.`,
+OpenTelemetry): as payload.version of a GitHub deployment, as version in
+deployment.started and .finished, and where a tool has no field for it as the hint:
+?version= of a webhook's URL, or whence-version, a header of a record.`,
 		Example: `  whence catalog unmapped
   whence catalog unmapped --check --json`,
 		Args: noArguments,
