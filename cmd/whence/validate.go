@@ -22,9 +22,9 @@ func newValidate() *cobra.Command {
 		Long: `validate checks a configuration file: each error with file:line:column, the
 key's path and where it helps a hint; the model that correlate.model names is
 read too, and the rules that rules.files names, and whether the secrets of ingest
-are where it says (run it as whence ingest runs). A file that ends in .jsonl or .jsonl.gz is
-checked as events, one CloudEvent a line, as strictly as the pipeline will when
-whence publish sends them. It exits 78 if anything is wrong.`,
+are where it says: run it where whence ingest runs. A file that ends in .jsonl or
+.jsonl.gz is checked as events, one CloudEvent a line, as strictly as the pipeline
+will when whence publish sends them. It exits 78 if anything is wrong.`,
 		Example: `  whence validate deploy/compose/worker.yaml
   whence validate events.jsonl`,
 		Args: exactly("FILE"),
