@@ -287,7 +287,7 @@ WHERE NOT has(deployed.versions, stated.version);
 -- What could not be placed: one row a name or kind of event and reason.
 -- kind service: a name that neither service.declared nor both a deployment and observations stand behind, aliases
 -- resolved; repository: one that no service lists and no known deployment carries a revision of; event: accepted events
--- (name: their type) that a mapping made no fact of, because something required is not in them: reason says what;
+-- (name: their type) that a mapping made no fact of, because something required is not in them: reason says what,
 -- version: a service, canonical, and a version that observations state and none of its deployments names, as version or as
 -- previous_version, though it has deployments: versions are the same letter for letter or not at all.
 -- events: how many, example_source and example_id: the last of them.
