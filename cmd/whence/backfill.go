@@ -35,14 +35,15 @@ type backfillTool struct {
 	name, title, names, token string // the flag --repo means; the variable of the token
 	plan                      func(context.Context, backfill.Options) (backfill.Plan, error)
 	needsNames                bool
+	example                   string // of flags
 }
 
 var backfillTools = []backfillTool{
-	{"github", "GitHub", "repository OWNER/NAME, or OWNER/*", "GITHUB_TOKEN", backfill.GitHub, true},
-	{"gitlab", "GitLab", "project GROUP/NAME, or GROUP/*", "GITLAB_TOKEN", backfill.GitLab, true},
-	{"pagerduty", "PagerDuty", "id of a service (default: all)", "PAGERDUTY_TOKEN", backfill.PagerDuty, false},
-	{"jira", "Jira", "key of a project (default: all)", "JIRA_TOKEN", backfill.Jira, false},
-	{"jenkins", "Jenkins", "path of a job or folder (default: all)", "JENKINS_TOKEN", backfill.Jenkins, false},
+	{"github", "GitHub", "repository OWNER/NAME, or OWNER/*", "GITHUB_TOKEN", backfill.GitHub, true, "--repo acme/shop"},
+	{"gitlab", "GitLab", "project GROUP/NAME, or GROUP/*", "GITLAB_TOKEN", backfill.GitLab, true, "--repo acme/shop --url https://gitlab.example.com"},
+	{"pagerduty", "PagerDuty", "id of a service (default: all)", "PAGERDUTY_TOKEN", backfill.PagerDuty, false, "--repo PABC123"},
+	{"jira", "Jira", "key of a project (default: all)", "JIRA_TOKEN", backfill.Jira, false, "--repo SHOP --url https://acme.atlassian.net --login ada@example.com"},
+	{"jenkins", "Jenkins", "path of a job or folder (default: all)", "JENKINS_TOKEN", backfill.Jenkins, false, "--repo shop/deploy --url https://jenkins.example.com --login ada"},
 }
 
 func newBackfill() *cobra.Command {
@@ -95,9 +96,10 @@ type backfilling struct {
 func newBackfillOf(tool backfillTool) *cobra.Command {
 	b := &backfilling{tool: tool}
 	cmd := &cobra.Command{
-		Use:   tool.name,
-		Short: "Publish what " + tool.title + " knows of the past",
-		Args:  noArguments,
+		Use:     tool.name,
+		Short:   "Publish what " + tool.title + " knows of the past",
+		Example: fmt.Sprintf("  whence backfill %[1]s %[2]s --dry-run\n  whence backfill %[1]s %[2]s --since 180d --token-file token", tool.name, tool.example),
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return b.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -254,7 +256,12 @@ func (b *backfilling) open(to config.Kafka, now time.Time) (*backfill.State, err
 // stopped says that it can go on.
 func (b *backfilling) stopped(err error) error {
 	if errors.Is(err, context.Canceled) {
-		err = errors.New("stopped")
+		var waited *backfill.WaitedError
+		if errors.As(err, &waited) {
+			err = fmt.Errorf("stopped while it waited: %s", waited.Why)
+		} else {
+			err = errors.New("stopped")
+		}
 	}
 	if pipeline.HintOf(err) != "" || b.dryRun {
 		return err

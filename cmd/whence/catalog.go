@@ -142,7 +142,7 @@ refuse it. Nothing is taken for one without a person's word.`,
 		},
 	}
 	c.add(cmd)
-	cmd.Flags().Float64Var(&least, "least", 0.4, "`CONFIDENCE` that a proposal must have")
+	cmd.Flags().Float64Var(&least, "least", likelyName, "`CONFIDENCE` that a proposal must have")
 	return cmd
 }
 
@@ -157,7 +157,15 @@ and observations stand behind, repositories that no service lists and no deploym
 known comes from, and events that a mapping made no fact of, because something that
 is required is not in them. Each has a count, its sources and the id of an example:
 
-  whence query "SELECT data FROM events WHERE source = 'SOURCE' AND id = 'ID'"`,
+  whence query "SELECT data FROM events WHERE source = 'SOURCE' AND id = 'ID'"
+
+It lists versions, too, that observations state and no deployment of the service
+names. Behaviour is laid at a deployment's door where both state the same version,
+letter for letter: 2.0.0 is not v2.0.0, and neither is the revision it was built
+from. State in the deployment what the service says of itself (service.version in
+OpenTelemetry): as payload.version of a GitHub deployment, as version in
+deployment.started and .finished, and where a tool has no field for it as the hint:
+?version= of a webhook's URL, or whence-version, a header of a record.`,
 		Example: `  whence catalog unmapped
   whence catalog unmapped --check --json`,
 		Args: noArguments,

@@ -268,7 +268,9 @@ func (r *lettersReplay) mark(ctx context.Context, b *pipeline.Batch, letters []c
 		switch d := dead[l.Offset]; {
 		case d != nil:
 			row.Outcome, row.Reason, row.Detail = tables.LetterDead, string(d.Reason), d.Detail
-			what = r.told(d)
+			if what = r.told(d); !r.asJSON && d.Reason == l.Reason && d.Detail != l.Detail {
+				what += ": " + cutTo(d.Detail, 80) // the reason alone would read as if nothing had changed
+			}
 		case became[l.Offset] != nil:
 			row.Outcome, what = tables.LetterStored, strings.Join(slices.Sorted(maps.Keys(became[l.Offset])), ", ")
 		default:

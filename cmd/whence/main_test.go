@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/whencehq/whence/cmd/whence/catalog"
@@ -235,6 +236,21 @@ func TestEveryCommandHasAnExampleAndAScript(t *testing.T) {
 			t.Errorf("%s: %v", c.Name(), err)
 		}
 	}
+	var leaves func(c *cobra.Command)
+	leaves = func(c *cobra.Command) {
+		if c.Runnable() && !c.HasSubCommands() && c.Example == "" {
+			t.Errorf("%s has no example", c.CommandPath())
+		}
+		for line := range strings.Lines(c.Long) {
+			if len(line) > 90 {
+				t.Errorf("%s: a line of its help is too long: %s", c.CommandPath(), line)
+			}
+		}
+		for _, sub := range c.Commands() {
+			leaves(sub)
+		}
+	}
+	leaves(root)
 }
 
 func TestFlagsOfTheContractAreThere(t *testing.T) {

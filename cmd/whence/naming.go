@@ -285,7 +285,9 @@ func (n *naming) tell(w io.Writer, asJSON bool) error {
 		line = "taken back: that " + what
 	case !n.Published:
 		line = "it was recorded before: " + what
-	case !n.Refused && n.means != "":
+	case n.Refused:
+		line += "; proposals leaves it out in a second or two"
+	case n.means != "":
 		line += ", and no longer " + n.means
 	}
 	_, err := fmt.Fprintln(w, display.Line(line))

@@ -42,5 +42,16 @@ func newRoot() *cobra.Command {
 		}
 	}
 	root.AddCommand(newVersion(), newExitCodes())
+	root.InitDefaultCompletionCmd("completion")
+	for shell, example := range map[string]string{
+		"bash":       "  whence completion bash > /etc/bash_completion.d/whence",
+		"zsh":        `  whence completion zsh > "${fpath[1]}/_whence"`,
+		"fish":       "  whence completion fish > ~/.config/fish/completions/whence.fish",
+		"powershell": "  whence completion powershell | Out-String | Invoke-Expression",
+	} {
+		if c, _, err := root.Find([]string{"completion", shell}); err == nil {
+			c.Example = example
+		}
+	}
 	return root
 }

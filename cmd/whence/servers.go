@@ -18,8 +18,8 @@ const (
 	envClickHouse = "WHENCE_CLICKHOUSE_URL"
 )
 
-// kafkaFlags name a Kafka: by flag, by environment, or by a configuration,
-// which alone knows TLS and SASL.
+// kafkaFlags name a Kafka: by flag, else by a configuration, which alone knows TLS
+// and SASL, else, where that says nothing, by environment.
 type kafkaFlags struct {
 	seeds, file string
 	timeout     time.Duration
@@ -33,13 +33,14 @@ func (k *kafkaFlags) add(cmd *cobra.Command) {
 
 func (k *kafkaFlags) config() (*config.Config, error) {
 	cfg := config.Default()
+	if seeds := os.Getenv(envKafka); seeds != "" {
+		cfg.Kafka.Seeds = strings.Split(seeds, ",")
+	}
+	cfg.ClickHouse.URL = cmp.Or(os.Getenv(envClickHouse), cfg.ClickHouse.URL)
 	if k.file != "" {
-		var err error
-		if cfg, err = config.Load(k.file); err != nil {
+		if err := config.LoadOver(k.file, cfg, nil); err != nil {
 			return nil, err
 		}
-	} else if seeds := os.Getenv(envKafka); seeds != "" {
-		cfg.Kafka.Seeds = strings.Split(seeds, ",")
 	}
 	if k.seeds != "" {
 		cfg.Kafka.Seeds = strings.Split(k.seeds, ",")

@@ -33,8 +33,9 @@ func newUp() *cobra.Command {
 		Use:   "up",
 		Short: "Run the whole pipeline, embedded Kafka and ClickHouse included",
 		Long: `up runs everything in one command: an embedded Kafka broker, the ClickHouse
-engine, a worker, and the HTTP gateway of whence ingest. Name real servers, by flag or in the configuration, to use
-them instead. Topics and tables are made where they are missing.
+engine, a worker, and the HTTP gateway of whence ingest. Name real servers, by
+flag or in the configuration, to use them instead. Topics and tables are made
+where they are missing.
 
 It prints one line with the word ready and the addresses when it takes events.
 SIGTERM drains; what was stored is there at the next start with the same --data.

@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
 
+	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/config"
 	"github.com/whencehq/whence/pipeline/display"
 	"github.com/whencehq/whence/schemas/codec"
@@ -18,9 +21,10 @@ func newValidate() *cobra.Command {
 		Short: "Check a configuration, or a file of events, without running anything",
 		Long: `validate checks a configuration file: each error with file:line:column, the
 key's path and where it helps a hint; the model that correlate.model names is
-read too, and the rules that rules.files names. A file that ends in .jsonl or .jsonl.gz is
-checked as events, one CloudEvent a line, as strictly as the pipeline will when
-whence publish sends them. It exits 78 if anything is wrong.`,
+read too, and the rules that rules.files names, and whether the secrets of ingest
+are where it says: run it where whence ingest runs. A file that ends in .jsonl or
+.jsonl.gz is checked as events, one CloudEvent a line, as strictly as the pipeline
+will when whence publish sends them. It exits 78 if anything is wrong.`,
 		Example: `  whence validate deploy/compose/worker.yaml
   whence validate events.jsonl`,
 		Args: exactly("FILE"),
@@ -29,9 +33,9 @@ whence publish sends them. It exits 78 if anything is wrong.`,
 			if strings.HasSuffix(file, ".jsonl") || strings.HasSuffix(file, ".jsonl.gz") {
 				return validateEvents(cmd, file, limits)
 			}
-			cfg, err := config.Load(file)
-			if err != nil {
-				return err
+			cfg := config.Default()
+			if err := config.LoadOver(file, cfg, func() []config.Violation { return cfg.Ingest.Unreadable() }); err != nil {
+				return rulesInstead(file, err)
 			}
 			if _, err := configuredModel(cfg.Correlate.Model); err != nil {
 				return err
@@ -45,6 +49,19 @@ whence publish sends them. It exits 78 if anything is wrong.`,
 	}
 	cmd.Flags().StringVar(&limits, "config", "", "hold events to the limits of the configuration `FILE`")
 	return cmd
+}
+
+// rulesInstead has a hint where the file is one of rules, and no configuration.
+func rulesInstead(file string, err error) error {
+	text, readErr := os.ReadFile(file)
+	var own struct {
+		Rules []map[string]any `yaml:"rules"`
+	}
+	if readErr != nil || yaml.Unmarshal(text, &own) != nil || len(own.Rules) == 0 {
+		return err
+	}
+	return &exitError{exitConfig, &pipeline.Error{Err: fmt.Errorf("%s is a file of rules, and no configuration", file),
+		Hint: "check it with its cases: " + display.Command("whence test", file) + "; or validate the configuration whose rules.files names it"}}
 }
 
 func validateEvents(cmd *cobra.Command, file, limits string) error {

@@ -16,9 +16,11 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/whencehq/whence/cmd/whence/catalog"
 	"github.com/whencehq/whence/cmd/whence/why"
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/clickhouse"
+	"github.com/whencehq/whence/pipeline/display"
 	"github.com/whencehq/whence/schemas/event"
 )
 
@@ -67,6 +69,9 @@ what is known of it is told all the same.`,
 				if err != nil {
 					return storyError(err)
 				}
+				if err := proposeNames(ctx, reading(store), story); err != nil {
+					return err
+				}
 				return tellStory(cmd.OutOrStdout(), story, look, asJSON)
 			})
 		},
@@ -92,6 +97,31 @@ func reading(store *clickhouse.Client) why.Ask {
 		return store.Ask(ctx, statement, settings)
 	}
 }
+
+// proposeNames puts what the effect's services may mean first among what comes
+// next, where no observation names them: it is why nothing is measured.
+func proposeNames(ctx context.Context, ask why.Ask, story *why.Story) error {
+	if story.Hit == nil || len(story.Hit.Unobserved) == 0 || story.AsOf != 0 {
+		return nil
+	}
+	week := story.Effect.Onset.Time().AddDate(0, 0, -7)
+	known, err := catalog.Read(ctx, ask, week.Format(time.DateTime))
+	if err != nil {
+		return err
+	}
+	var next []why.Action
+	for _, p := range catalog.Propose(known) {
+		if p.Kind == catalog.Service && slices.Contains(story.Hit.Unobserved, p.Alias) && p.Confidence >= likelyName {
+			next = append(next, why.Action{Command: display.Command("whence catalog confirm", p.Alias, p.Canonical),
+				When: fmt.Sprintf("if they are one: %.0f %% sure, and then there is something to measure", 100*p.Confidence)})
+		}
+	}
+	story.Next = append(next[:min(2, len(next))], story.Next...)
+	return nil
+}
+
+// likelyName is how sure a proposal is that catalog proposals shows unasked.
+const likelyName = 0.4
 
 // storyError makes an ambiguous id an error of usage.
 func storyError(err error) error {

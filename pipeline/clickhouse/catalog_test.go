@@ -196,3 +196,59 @@ func TestAChangeNobodyDeployedIsACandidateOfTheServicesThatClaimItsPaths(t *test
 	}
 	expect(t, client, "SELECT * FROM whence.change_services", "cart\tcheckout\tpaths")
 }
+
+func TestFiguresOfAServiceAreOfAllItsNamesUntilAnAliasIsTakenBack(t *testing.T) {
+	client := connect(t)
+	empty(t, client, append(factTables(), "whence.observations")...)
+	tell(t, client, 100, slices.Concat(
+		rolled("d", "ug-api", "production", 7000, ``),
+		[]event.Fact{
+			said("i", "incident.opened", 7200, `{"incident_id":"i","service":"UG API","services":["ug"],"environment":"production","severity":"high","ended_at":"`+moment(9000)+`"}`),
+			said("f", "finding.opened", 7000, `{"finding_id":"f","kind":"audit","rule":"R","severity":"high","service":"UG API","environment":"production"}`),
+			said("g", "finding.remediated", 9000, `{"finding_id":"f","kind":"audit","rule":"R","severity":"high","service":"UG API","environment":"production"}`),
+			said("j", "incident.opened", 7200, `{"incident_id":"j","service":"UG API","environment":"production","severity":"high","ended_at":"`+moment(9000)+`"}`),
+		})...)
+	paid := func(n int, service string, second int64, user string, ok event.Truth) *event.Observation {
+		return witnessed(n, service, "production", second, func(o *event.Observation) { o.Name, o.User, o.OK = "pay", user, ok })
+	}
+	observe(t, client,
+		paid(1, "ug", 6900, "ada", event.True), paid(2, "ug", 7300, "ada", event.False), paid(3, "ug-api", 7400, "bob", event.True),
+		paid(4, "other", 7300, "cleo", event.False))
+	figures := func(i, j, f, d string) {
+		t.Helper()
+		const impact = "SELECT users_seen, users_affected, requests, requests_failed FROM whence.incident_impact"
+		expect(t, client, impact+"_of(incident = 'i')", i)
+		expect(t, client, impact+" WHERE incident_id = 'i'", i)
+		expect(t, client, impact+"_of(incident = 'j')", j)
+		expect(t, client, "SELECT service, users FROM whence.finding_exposure WHERE finding_id = 'f'", f)
+		expect(t, client, "SELECT service, users FROM whence.finding_exposure_of(finding = 'f')", f)
+		expect(t, client, "SELECT service, observations_before, observations_after FROM whence.deployment_impact", d)
+	}
+	figures("1\t1\t1\t1", "0\t0\t∅\t∅", "UG API\t0", "ug-api\t0\t1")
+	tell(t, client, 100, named("service", "UG API", "ug", 9000), named("service", "ug-api", "UG API", 9000))
+	figures("2\t1\t2\t1", "2\t1\t2\t1", "ug\t2", "ug-api\t1\t2")
+	expect(t, client, "SELECT name, canonical, names FROM whence.service_names ORDER BY ALL",
+		"UG API\tug\t[UG API ug ug-api]", "ug\tug\t[UG API ug ug-api]", "ug-api\tug\t[UG API ug ug-api]")
+	tell(t, client, 100, said("r", "fact.retracted", 9100, `{"retracts":{"source":"test","id":"named-UG API-ug-9000"}}`))
+	figures("2\t1\t2\t1", "1\t0\t1\t0", "UG API\t1", "ug-api\t0\t1") // i names ug itself
+}
+
+func TestAVersionThatNoDeploymentNamesIsToldWithTheNearestOneThatIsDeployed(t *testing.T) {
+	client := connect(t)
+	empty(t, client, append(factTables(), "whence.observations", "whence.other_events", "whence_state.edges")...)
+	const revision = "4f2a9c1d0b7e8f6a5c4d3e2f1a0b9c8d7e6f5a4b"
+	tell(t, client, 100,
+		named("service", "shop-api", "shop", 10),
+		said("d1", "deployment.finished", 100, `{"deployment_id":"d1","service":"shop-api","environment":"production","version":"v2.0.0","previous_version":"1.9.0","outcome":"success"}`),
+		said("d2", "deployment.finished", 200, `{"deployment_id":"d2","service":"mail","environment":"production","version":"`+revision+`","outcome":"success"}`))
+	states := func(n int, service, version string) *event.Observation {
+		return witnessed(n, service, "production", 300+int64(n), func(o *event.Observation) { o.Version = version })
+	}
+	observe(t, client,
+		states(1, "shop", "2.0.0"), states(2, "shop-api", "2.0.0"), states(3, "shop", "v2.0.0"), states(4, "shop", "1.9.0"), states(5, "shop", "2.0"),
+		states(6, "mail", revision[:7]), states(7, "nowhere", "2.0.0"))
+	expect(t, client, "SELECT name, reason, events, example_id FROM whence.catalog_unmapped WHERE kind = 'version' ORDER BY ALL",
+		"mail "+revision[:7]+"\tno deployment of mail names this version: "+revision+" is deployed, which looks like the same revision\t1\t6",
+		"shop 2.0\tno deployment of shop names this version; the last one deployed is v2.0.0\t1\t5",
+		"shop 2.0.0\tno deployment of shop names this version: v2.0.0 is deployed, the same but for a leading v\t2\t2")
+}

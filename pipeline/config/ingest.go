@@ -96,6 +96,22 @@ func (s Secret) Read() ([]string, error) {
 	return secrets, nil
 }
 
+// Unreadable are the secrets that aren't where the configuration says: nothing to
+// refuse it for where it is only checked or others use it, but whence ingest will.
+func (in *Ingest) Unreadable() []Violation {
+	places := map[string]Secret{"ingest.tokens.v1": in.Tokens.V1, "ingest.tokens.findings": in.Tokens.Findings}
+	for name, s := range in.Secrets {
+		places["ingest.secrets."+name] = s
+	}
+	var wrong []Violation
+	for _, path := range slices.Sorted(maps.Keys(places)) {
+		if _, err := places[path].Read(); err != nil {
+			wrong = append(wrong, Violation{Path: path, Message: err.Error(), Hint: "whence ingest will not start without it"})
+		}
+	}
+	return wrong
+}
+
 // String names the place, never what is there.
 func (s Secret) String() string {
 	if s.File != "" {

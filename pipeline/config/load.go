@@ -60,6 +60,22 @@ func Load(file string) (*Config, error) {
 	return Parse(file, data)
 }
 
+// LoadOver is Load over what c has: where the file says nothing, that stays. also
+// says what more is wrong, at its place in the file; nil: nothing.
+func LoadOver(file string, c *Config, also func() []Violation) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return Read(file, data, c, func() []Violation {
+		wrong := c.Validate()
+		if also != nil {
+			wrong = append(wrong, also()...)
+		}
+		return wrong
+	})
+}
+
 // Parse is Load for bytes; file is only for the messages.
 func Parse(file string, data []byte) (*Config, error) {
 	c := Default()

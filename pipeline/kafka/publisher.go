@@ -85,7 +85,7 @@ func (p *Publisher) Reach(ctx context.Context, notify func(err error, next time.
 		if !sleep(ctx, next) {
 			return &pipeline.Error{
 				Err:  fmt.Errorf("kafka at %s: %w", strings.Join(p.seeds, ","), err),
-				Hint: "name the brokers with --kafka HOST:PORT, or start them: whence up",
+				Hint: "name the brokers with --kafka HOST:PORT or $WHENCE_KAFKA, or start them: whence up",
 			}
 		}
 	}

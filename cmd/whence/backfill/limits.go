@@ -61,7 +61,7 @@ func (l *Limits) RoundTrip(r *http.Request) (*http.Response, error) {
 			if failures++; failures > mostFailures {
 				return reply, err
 			}
-			pause, why = time.Second<<failures, "an error"
+			pause, why = time.Second<<failures, fmt.Sprint(err)
 			if err == nil {
 				why = "answered " + reply.Status
 				if said, stated := l.stated(reply.Header); stated {
@@ -81,10 +81,20 @@ func (l *Limits) RoundTrip(r *http.Request) (*http.Response, error) {
 			return reply, nil
 		}
 		if err := l.wait(r.Context(), why, pause); err != nil {
-			return nil, err
+			return nil, &WaitedError{why, err}
 		}
 	}
 }
+
+// WaitedError is in the chain where a wait ended before its time.
+type WaitedError struct {
+	Why string // it waited
+	Err error
+}
+
+func (e *WaitedError) Error() string { return e.Err.Error() }
+
+func (e *WaitedError) Unwrap() error { return e.Err }
 
 // once sends the request and reads the whole answer: a connection that is cut in
 // the middle of it, or says nothing, is a failure like another.

@@ -2,6 +2,7 @@ package backfill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -137,5 +138,27 @@ func TestATokenGoesToNoOtherHost(t *testing.T) {
 	err := (&Run{Plan: gitHubPlan(t, o), State: state}).Do(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "the token is not for that") {
 		t.Error(err)
+	}
+}
+
+func TestAWaitNamesTheErrorAndSoDoesWhoStopsIt(t *testing.T) {
+	refused := fmt.Errorf("dial tcp 127.0.0.1:1: connect: connection refused")
+	var told []string
+	stopping := func(context.Context, time.Duration) error { return context.Canceled }
+	limits := &Limits{
+		Next: &answers{all: []func() (*http.Response, error){func() (*http.Response, error) { return nil, refused }}},
+		Now:  time.Now, Sleep: stopping, Tell: func(why string, _ time.Duration) { told = append(told, why) },
+	}
+	request, err := http.NewRequest(http.MethodGet, "http://127.0.0.1:1/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = limits.RoundTrip(request)
+	var waited *WaitedError
+	if !errors.As(err, &waited) || waited.Why != refused.Error() || !errors.Is(err, context.Canceled) {
+		t.Errorf("stopped with %v", err)
+	}
+	if len(told) != 1 || told[0] != refused.Error() {
+		t.Errorf("told %q", told)
 	}
 }

@@ -22,8 +22,8 @@ const moments = `formatDateTime(first_seen, '%Y-%m-%dT%H:%i:%SZ', 'UTC') AS firs
 
 // Unmapped is something that could not be placed.
 type Unmapped struct {
-	Kind          string   `json:"kind"` // service, repository, event
-	Name          string   `json:"name"` // of an event its type
+	Kind          string   `json:"kind"` // service, repository, event, version
+	Name          string   `json:"name"` // of an event its type, of a version its service and itself
 	Reason        string   `json:"reason"`
 	Sources       []string `json:"sources"`
 	Events        uint64   `json:"events"`

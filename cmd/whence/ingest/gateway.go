@@ -213,7 +213,7 @@ func (x *exchange) refuse(err error) int {
 	case p.Status == http.StatusInternalServerError:
 		x.log.Error("a request failed", append(fields, zap.Error(err))...)
 	case p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden:
-		x.log.Warn("a request did not show whose it is", append(fields, zap.String("detail", p.Detail), zap.String("hint", p.Hint))...)
+		x.log.Warn("a request did not show whose it is", append(fields, append([]zap.Field{zap.String("detail", p.Detail)}, hinted(p.Hint)...)...)...)
 	default:
 		x.log.Debug("a request was refused", append(fields, zap.String("detail", p.Detail))...)
 	}
@@ -225,8 +225,16 @@ func (x *exchange) refuse(err error) int {
 	return p.Status
 }
 
+// hinted is the field of a hint, where there is one.
+func hinted(hint string) []zap.Field {
+	if hint == "" {
+		return nil
+	}
+	return []zap.Field{zap.String("hint", hint)}
+}
+
 func zapError(err error) []zap.Field {
-	return []zap.Field{zap.Error(err), zap.String("hint", pipeline.HintOf(err))}
+	return append([]zap.Field{zap.Error(err)}, hinted(pipeline.HintOf(err))...)
 }
 
 // serveDocument answers what is read and not written.

@@ -185,6 +185,9 @@ func TestNoLogLineHasASecret(t *testing.T) {
 		if text := fmt.Sprint(line.Message, line.ContextMap()); strings.Contains(text, "a-wrong-secret") || strings.Contains(text, secret) {
 			t.Error(text)
 		}
+		if hint, told := line.ContextMap()["hint"]; told && hint == "" {
+			t.Errorf("an empty hint: %s %v", line.Message, line.ContextMap())
+		}
 	}
 }
 

@@ -1,6 +1,9 @@
 package why
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // hitFor is how much of an effect is looked at for who was hit, from its onset.
 const hitFor = Moment(24 * 3600_000)
@@ -11,7 +14,7 @@ func (r *reader) hit(ctx context.Context, s *Story) error {
 	if e.Kind == "finding" || e.Service == "" || e.Onset == 0 || e.Onset >= r.until() {
 		return nil
 	}
-	h := &Hit{From: e.Onset, To: min(r.until(), e.Onset+hitFor)}
+	h := &Hit{Unobserved: []string{}, From: e.Onset, To: min(r.until(), e.Onset+hitFor)}
 	if e.Ended != 0 {
 		h.To = max(min(h.To, e.Ended), e.Onset+60_000)
 	}
@@ -25,6 +28,9 @@ func (r *reader) hit(ctx context.Context, s *Story) error {
 		return err
 	}
 	s.Hit = h
+	if h.Users == 0 && len(h.Services) == 0 {
+		return r.unobserved(ctx, e, h)
+	}
 	return nil
 }
 
@@ -46,12 +52,33 @@ func (r *reader) lost(ctx context.Context, e *Effect, h *Hit) error {
 	return nil
 }
 
+// unobserved reads which of the effect's services no observation ever named: of
+// one that is measured under another name nothing is seen.
+func (r *reader) unobserved(ctx context.Context, e *Effect, h *Hit) error {
+	seen, err := Rows[struct{ Service string }](ctx, r.ask, with(
+		"SELECT DISTINCT toString(service) AS service FROM whence.observations WHERE service IN {services}", "services", e.Names))
+	if err != nil {
+		return err
+	}
+	observed := []string{}
+	for _, row := range seen {
+		observed = append(observed, row.Service)
+	}
+	means, _, err := r.names(ctx, observed)
+	for _, service := range e.Canonical {
+		if !slices.Contains(means, service) {
+			h.Unobserved = append(h.Unobserved, service)
+		}
+	}
+	return err
+}
+
 func (r *reader) usersHit(ctx context.Context, e *Effect, h *Hit) error {
 	statement := with(`
 SELECT uniqExactIf(user, user != '') AS users, uniqExactIf(user, user != '' AND ok = false) AS failed
 FROM whence.observations FINAL
 WHERE service IN {services} AND environment = {environment} AND time >= {from} AND time < {to}`,
-		"services", e.Services, "environment", e.Environment, "from", h.From, "to", h.To)
+		"services", e.Names, "environment", e.Environment, "from", h.From, "to", h.To)
 	users, err := Rows[struct{ Users, Failed uint64 }](ctx, r.ask, statement)
 	if err != nil {
 		return err
@@ -73,19 +100,20 @@ WITH
     if(v.requests > 0, v.requests, v.measured_requests) AS seen,
     if(v.requests > 0, v.errors, v.measured_errors) AS bad,
     minute >= toStartOfMinute({from}) AS during
-SELECT toString(v.service) AS service, toBool(v.service IN {services}) AS named,
+SELECT if(n.canonical = '', toString(v.service), n.canonical) AS service, toBool(max(v.service IN {services})) AS named,
     sumIf(seen, during) AS requests,
     if(sumIf(seen, during) > 0, sumIf(bad, during) / sumIf(seen, during),
         1 - sumIf(success_ratio_sum, during) / nullIf(sumIf(success_ratio_count, during), 0)) AS error_rate,
     if(sumIf(seen, NOT during) > 0, sumIf(bad, NOT during) / sumIf(seen, NOT during),
         1 - sumIf(success_ratio_sum, NOT during) / nullIf(sumIf(success_ratio_count, NOT during), 0)) AS error_rate_before
 FROM whence.vitals AS v
+LEFT JOIN whence.service_names AS n ON n.name = toString(v.service)
 WHERE environment = {environment} AND minute >= toStartOfMinute({before}) AND minute < {to}
-GROUP BY v.service
+GROUP BY service
 HAVING named OR (ifNull(error_rate, 0) > ifNull(error_rate_before, 0) + 0.01 AND (requests = 0 OR requests * error_rate >= 5))
 ORDER BY named DESC, ifNull(error_rate, 0) - ifNull(error_rate_before, 0) DESC, service
 LIMIT 10`,
-		"services", e.Services, "environment", e.Environment, "from", h.From, "to", h.To, "before", h.From-before)
+		"services", e.Names, "environment", e.Environment, "from", h.From, "to", h.To, "before", h.From-before)
 	var err error
 	h.Services, err = Rows[ServiceHit](ctx, r.ask, statement)
 	h.SQL = append(h.SQL, statement)

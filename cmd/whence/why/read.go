@@ -158,6 +158,9 @@ func (r *reader) effect(ctx context.Context, s *Story, kind string) error {
 	if err := r.hypotheses(ctx, s); err != nil {
 		return err
 	}
+	if err := r.called(ctx, s.Effect); err != nil {
+		return err
+	}
 	// A person waits: what doesn't need each other is asked for together.
 	together, asking := errgroup.WithContext(ctx)
 	for _, part := range []func(context.Context, *Story) error{r.marked, r.late, r.confirmed, r.hit} {
@@ -211,7 +214,7 @@ func (r *reader) described(ctx context.Context, kind string) (*Effect, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := Effect{Services: []string{}}
+	e := Effect{Services: []string{}, Canonical: []string{}, Names: []string{}}
 	if len(found) > 0 {
 		e = found[0]
 	}
@@ -221,6 +224,41 @@ func (r *reader) described(ctx context.Context, kind string) (*Effect, error) {
 		e.Ended, e.State = 0, "open"
 	}
 	return &e, nil
+}
+
+// called reads what the effect's services mean, and by which names they go.
+func (r *reader) called(ctx context.Context, e *Effect) error {
+	var err error
+	stated := e.Services
+	if len(stated) == 0 && e.Service != "" {
+		stated = []string{e.Service}
+	}
+	e.Canonical, e.Names, err = r.names(ctx, stated)
+	return err
+}
+
+// names reads what services mean, aliases resolved, and all names that mean the same.
+func (r *reader) names(ctx context.Context, services []string) (canonical, names []string, err error) {
+	rows, err := Rows[struct {
+		Name, Canonical string
+		Names           []string
+	}](ctx, r.ask, with("SELECT name, canonical, names FROM whence.service_names WHERE name IN {services}", "services", services))
+	if err != nil {
+		return nil, nil, err
+	}
+	canonical, names = []string{}, []string{}
+	for _, service := range services {
+		means, all := service, []string{service}
+		for _, row := range rows {
+			if row.Name == service {
+				means, all = row.Canonical, row.Names
+			}
+		}
+		if !slices.Contains(canonical, means) {
+			canonical, names = append(canonical, means), append(names, all...)
+		}
+	}
+	return canonical, names, nil
 }
 
 // history reads who led each ranking.

@@ -45,11 +45,15 @@ func (r *reader) signal(ctx context.Context, service, environment string, at, en
 	if to <= from {
 		return nil, nil
 	}
-	points, statement, err := r.points(ctx, service, environment, from, to)
+	canonical, names, err := r.names(ctx, []string{service})
+	if err != nil {
+		return nil, err
+	}
+	points, statement, err := r.points(ctx, names, environment, from, to)
 	if err != nil || len(points) == 0 {
 		return nil, err
 	}
-	s := &Signal{Service: service, Environment: environment, From: from, Step: int(minute / 1000), SQL: statement}
+	s := &Signal{Service: canonical[0], Environment: environment, From: from, Step: int(minute / 1000), SQL: statement}
 	s.What, s.Values = telltale(points, from, to, at)
 	for _, m := range marks {
 		if from <= m.At && m.At < to {
@@ -60,11 +64,9 @@ func (r *reader) signal(ctx context.Context, service, environment string, at, en
 	return s, nil
 }
 
-// points reads the vitals of a service as it is stated, or where there are none
-// as aliases resolve it.
-func (r *reader) points(ctx context.Context, service, environment string, from, to Moment) ([]point, string, error) {
-	for _, column := range []string{"service", "canonical_service"} {
-		statement := with(`
+// points reads the vitals of a service, under any of its names.
+func (r *reader) points(ctx context.Context, names []string, environment string, from, to Moment) ([]point, string, error) {
+	statement := with(`
 SELECT toUnixTimestamp(v.minute) * 1000 AS at,
     if(sum(v.requests) > 0, sum(v.requests), sum(v.measured_requests)) AS requests,
     if(sum(v.requests) > 0, sum(v.errors), sum(v.measured_errors)) AS errors,
@@ -72,15 +74,11 @@ SELECT toUnixTimestamp(v.minute) * 1000 AS at,
     if(sum(arraySum(mapValues(v.latency))) > 0, sum(latency_sum_ms) / sum(arraySum(mapValues(v.latency))),
         sum(measured_latency_sum_ms) / nullIf(sum(measured_latency_weight), 0)) AS mean_latency
 FROM whence.vitals AS v
-WHERE `+column+` = {service} AND environment = {environment} AND v.minute >= {from} AND v.minute < {to}
+WHERE v.service IN {names} AND environment = {environment} AND v.minute >= {from} AND v.minute < {to}
 GROUP BY at
-ORDER BY at`, "service", service, "environment", environment, "from", from, "to", to)
-		points, err := Rows[point](ctx, r.ask, statement)
-		if err != nil || len(points) > 0 {
-			return points, statement, err
-		}
-	}
-	return nil, "", nil
+ORDER BY at`, "names", names, "environment", environment, "from", from, "to", to)
+	points, err := Rows[point](ctx, r.ask, statement)
+	return points, statement, err
 }
 
 // telltale chooses what to show, and gives it by minute: the share of requests

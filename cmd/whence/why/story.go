@@ -45,11 +45,15 @@ type Story struct {
 
 // Effect is what a cause is looked for.
 type Effect struct {
-	Kind        string   `json:"kind"`
-	ID          string   `json:"id"`
-	Title       string   `json:"title"`
-	Service     string   `json:"service"`
-	Services    []string `json:"services"` // that one first
+	Kind     string   `json:"kind"`
+	ID       string   `json:"id"`
+	Title    string   `json:"title"`
+	Service  string   `json:"service"`
+	Services []string `json:"services"` // that one first
+	// Canonical is what Services mean, aliases resolved; Names are all names that
+	// mean the same, which observations may state.
+	Canonical   []string `json:"canonical_services"`
+	Names       []string `json:"names"`
 	Environment string   `json:"environment"`
 	Severity    string   `json:"severity"`
 	State       string   `json:"state"` // open, resolved, merged, firing, remediated, accepted, contained; empty: unknown
@@ -67,7 +71,10 @@ type Hit struct {
 	Users uint64 `json:"users"` // distinct users of the effect's services
 	// Failed of them met a failure there.
 	Failed   uint64       `json:"users_failed"`
-	Services []ServiceHit `json:"services"` // the effect's, and others that fail more than before
+	Services []ServiceHit `json:"services"` // the effect's, and others that fail more than before; canonical
+	// Unobserved are the services of the effect that no observation ever named,
+	// by whatever name: nothing is measured of them.
+	Unobserved []string `json:"unobserved"`
 	// Lost is, of an incident, how many conversions of a kind there were fewer
 	// than forecast, see the view incident_conversions; not told as of a moment.
 	Lost map[string]float64 `json:"conversions_lost"`

@@ -174,7 +174,10 @@ func (t *teller) hit() {
 		lead = "        "
 	}
 	if h.Users == 0 && len(h.Services) == 0 {
-		t.say("%snobody that was seen: no observation of %s since", lead, strings.Join(t.Effect.Services, ", "))
+		t.say("%snobody that was seen: no observation of %s since", lead, strings.Join(t.Effect.Canonical, ", "))
+	}
+	for _, service := range h.Unobserved {
+		t.say("        hint: no observation names %q; whence catalog proposals", service)
 	}
 	for _, sql := range h.SQL {
 		t.statement(sql, "      ")

@@ -70,7 +70,7 @@ SELECT kind, name, role, source, id, type, time FROM
             arrayMap(i -> ('service', extract(i, pod), 'workload'), arrayPushBack(list('instances_added'), word('instance'))),
             [('repository', word('repository'), use)],
             arrayMap(r -> ('repository', r, use), list('repositories')),
-            arrayMap(f -> ('person', word(f), use), ['author', 'changed_by', 'requested_by', 'by', 'signed_by']),
+            arrayMap(f -> ('person', if(entity_kind = 'identity', '', word(f)), use), ['author', 'changed_by', 'requested_by', 'by', 'signed_by']),
             arrayMap(c -> ('person', JSONExtractString(c, 'author'), 'commit'), JSONExtractArrayRaw(data, 'commits')),
             if(entity_kind = 'team', arrayMap(m -> ('person', m, 'member'), list('members')), [])))) AS mention,
         mention.1 AS kind, mention.2 AS name, mention.3 AS role
@@ -129,66 +129,6 @@ GROUP BY uses.kind, uses.name, meanings.canonical;
 -- events: how many, observations and facts alike. example_source, example_id: the last of them.
 CREATE OR REPLACE VIEW whence.catalog_names ON CLUSTER '{cluster}' AS
 SELECT * FROM whence.catalog_names_since(since = '2000-01-01');
-
--- What could not be placed, since a day: see catalog_unmapped. Parameter since as for catalog_names_since.
-CREATE OR REPLACE VIEW whence.catalog_unmapped_since ON CLUSTER '{cluster}' AS
-WITH
-    names AS (SELECT * FROM whence.catalog_names_since(since = {since:String})),
-    listed AS
-    (
-        SELECT DISTINCT if(meanings.canonical = '', r, meanings.canonical) AS repository
-        FROM (SELECT arrayJoin(repositories) AS r FROM whence.services FINAL) AS s
-        LEFT JOIN whence_state.meanings AS meanings ON meanings.kind = 'repository' AND meanings.alias = s.r
-    ),
-    carried AS
-    (
-        SELECT DISTINCT toString(repository) AS repository
-        FROM (SELECT repository, arrayJoin(revisions) AS revision FROM whence.changes FINAL WHERE repository != '')
-        WHERE revision IN (SELECT arrayJoin(revisions) FROM whence.deployments FINAL)
-    )
-SELECT kind, name, reason, sources, events, first_seen, last_seen, example_source, example_id
-FROM
-(
-    SELECT
-        kind, canonical,
-        max(declared) OVER (PARTITION BY kind, canonical) AS is_declared,
-        max(has(roles, 'deployment')) OVER (PARTITION BY kind, canonical) AS is_deployed,
-        max(has(roles, 'observation')) OVER (PARTITION BY kind, canonical) AS is_observed,
-        multiIf(
-            is_declared OR is_deployed AND is_observed OR roles = ['alias'], '',
-            is_deployed, 'deployed, but nothing observes or declares it',
-            is_observed, 'observed, but nothing deploys or declares it',
-            'nothing deploys, declares or observes it') AS reason,
-        name, sources, events, first_seen, last_seen, example_source, example_id
-    FROM names
-    WHERE kind = 'service'
-    UNION ALL
-    SELECT
-        kind, canonical, 0, 0, 0,
-        if(declared OR canonical IN listed OR name IN carried OR roles = ['alias'], '', 'no service lists it, and no deployment known carries its revisions'),
-        name, sources, events, first_seen, last_seen, example_source, example_id
-    FROM names
-    WHERE kind = 'repository'
-)
-WHERE reason != ''
-UNION ALL
-SELECT
-    'event', toString(type), unplaced, [toString(source)], count(), min(time), max(time), toString(source), argMax(id, (time, id))
-FROM
-(
-    SELECT source, type, id, time, arrayJoin(splitByString('; ', extensions['unplaced'])) AS unplaced
-    FROM whence.other_events FINAL
-    WHERE mapContains(extensions, 'unplaced') AND time >= parseDateTimeBestEffort({since:String}, 'UTC')
-)
-GROUP BY source, type, unplaced;
-
--- What could not be placed: one row a name or kind of event and reason.
--- kind service: a name that neither service.declared nor both a deployment and observations stand behind, aliases
--- resolved; repository: one that no service lists and no known deployment carries a revision of; event: accepted events
--- (name: their type) that a mapping made no fact of, because something required is not in them: reason says what.
--- events: how many, example_source and example_id: the last of them.
-CREATE OR REPLACE VIEW whence.catalog_unmapped ON CLUSTER '{cluster}' AS
-SELECT * FROM whence.catalog_unmapped_since(since = '2000-01-01');
 
 -- Whose repositories and paths are whose: one row a repository and a path in it, with the service that declares both.
 -- An empty path is the whole repository. Names are canonical; expression: what matches a changed path, length: how many
@@ -318,8 +258,6 @@ DROP VIEW IF EXISTS whence_state.refusals ON CLUSTER '{cluster}' SYNC;
 DROP VIEW IF EXISTS whence.shipped ON CLUSTER '{cluster}' SYNC;
 DROP VIEW IF EXISTS whence.change_services ON CLUSTER '{cluster}' SYNC;
 DROP VIEW IF EXISTS whence_state.path_owners ON CLUSTER '{cluster}' SYNC;
-DROP VIEW IF EXISTS whence.catalog_unmapped ON CLUSTER '{cluster}' SYNC;
-DROP VIEW IF EXISTS whence.catalog_unmapped_since ON CLUSTER '{cluster}' SYNC;
 DROP VIEW IF EXISTS whence.catalog_names ON CLUSTER '{cluster}' SYNC;
 DROP VIEW IF EXISTS whence.catalog_names_since ON CLUSTER '{cluster}' SYNC;
 DROP VIEW IF EXISTS whence_state.fact_mentions ON CLUSTER '{cluster}' SYNC;
