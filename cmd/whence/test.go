@@ -47,7 +47,8 @@ An example is a record or an event, and what becomes of it:
       expect: {dropped: pings}
 
 Attributes that an expected event leaves out are not compared; its data is, as
-a whole. Of a dead_letter there are reason, detail, key, value and headers.
+a whole. Of a dead_letter there are reason, detail, key, value and headers, and
+because: the detail before rules have hidden what it says.
 Values are hashed with a key of the tests' own. It exits 1 if an example fails,
 with what differs, and 78 if a file can't be read.`,
 		Example: `  whence test ./rules/...
