@@ -62,7 +62,8 @@ func ocsfEvents(p *payload, each func([]byte) error) error {
 // profile datetime RFC 3339 beside them.
 type ocsfEvent struct {
 	*payload      `json:"-"`
-	Class         int         `json:"class_uid"`
+	Stated        *int        `json:"class_uid"`
+	Class         int         `json:"-"`
 	Activity      int         `json:"activity_id"`
 	StatusID      int         `json:"status_id"`
 	Status        string      `json:"status"`
@@ -130,6 +131,10 @@ func readOCSF(p *payload, s *said, rules []rule[*ocsfEvent], body []byte) error 
 	if err := json.Unmarshal(body, e); err != nil {
 		return malformed(err)
 	}
+	if e.Stated == nil {
+		return unkind("class_uid")
+	}
+	e.Class = *e.Stated
 	if e.Class == ocsfSecurity && e.Info.UID == "" {
 		e.Info = e.Old
 	}

@@ -26,11 +26,17 @@ func trackReader() reader {
 		if err != nil {
 			return err
 		}
+		known := false // any of them for what it is
 		for _, item := range items {
 			s.unplaced, s.refused = nil, 0
-			if err := s.track(rules, item, shared); err != nil {
+			ofKind, err := s.track(rules, item, shared)
+			if err != nil {
 				return err
 			}
+			known = known || ofKind
+		}
+		if len(items) > 0 && !known {
+			return unkind("type")
 		}
 		if len(items) == 0 {
 			return s.keep("com.segment.batch", "track", p.digest(), time.Time{}, withoutCredentials(p.body))
@@ -55,8 +61,8 @@ func trackItems(body []byte) (items []json.RawMessage, shared map[string]json.Ra
 	return items, shared, json.Unmarshal(batch, &items)
 }
 
-// track says one message, or keeps it.
-func (s *said) track(rules []rule[*tracked], item json.RawMessage, shared map[string]json.RawMessage) error {
+// track says one message, or keeps it, and tells whether it has a kind.
+func (s *said) track(rules []rule[*tracked], item json.RawMessage, shared map[string]json.RawMessage) (ofKind bool, err error) {
 	t, err := trackedIn(s.payload, item, shared)
 	if err != nil {
 		s.refuse("message", err)
@@ -67,13 +73,16 @@ func (s *said) track(rules []rule[*tracked], item json.RawMessage, shared map[st
 		apply(s, rules, t.kind, t.origin(), t)
 	}
 	if len(s.events.Observations) > before {
-		return nil
+		return true, nil
 	}
 	at := t.at
 	if ms := event.MillisOf(at); ms < event.MinTime || ms >= event.MaxTime {
 		at = time.Time{}
 	}
-	return s.keep(t.kept, t.origin(), t.id, at, withoutCredentials(item))
+	if t.kind == "" && err == nil {
+		s.unplaced = append(s.unplaced, "message: no type")
+	}
+	return t.kind != "", s.keep(t.kept, t.origin(), t.id, at, withoutCredentials(item))
 }
 
 // credentials are what clients write into each message to say whose it is:
@@ -310,7 +319,9 @@ func (t *tracked) segmentTime() time.Time {
 }
 
 func (t *tracked) posthog() {
-	t.kind, t.name = "track", t.take("event")
+	if t.name = t.take("event"); t.name != "" {
+		t.kind = "track"
+	}
 	t.kept = "com.posthog." + first(t.name, "message")
 	t.user = first(t.take("distinct_id"), t.property("distinct_id"))
 	t.id = first(t.take("uuid"), t.property("$insert_id"))
