@@ -204,15 +204,19 @@ func (t *tracked) property(names ...string) string {
 
 func (t *tracked) restText(name string) string { return plainText(t.rest[name]) }
 
-// number is the first of the properties that is one, as itself or in a string.
-func (t *tracked) number(names ...string) any {
+// number is the first of the properties that is one, as itself or in a string,
+// and its name.
+func (t *tracked) number(names ...string) (n float64, name string) {
 	for _, name := range names {
 		if n, err := strconv.ParseFloat(t.property(name), 64); err == nil && finite(n) {
-			return n
+			return n, name
 		}
 	}
-	return nil
+	return 0, ""
 }
+
+// value is what a behaviour was worth, and the property that says so.
+func (t *tracked) value() (n float64, name string) { return t.number("revenue", "value", "total") }
 
 // trackedIn reads a message, with what its batch says for all of them.
 func trackedIn(p *payload, item json.RawMessage, shared map[string]json.RawMessage) (*tracked, error) {
@@ -276,7 +280,13 @@ func (t *tracked) segment() {
 	if context != nil {
 		delete(t.rest, "context")
 	}
-	t.at = t.segmentTime()
+	if t.at = t.segmentTime(); !t.at.IsZero() {
+		for _, name := range []string{"timestamp", "receivedAt", "sentAt", "originalTimestamp"} {
+			if !timeIn(t.restText(name)).IsZero() {
+				delete(t.rest, name)
+			}
+		}
+	}
 	t.kind = t.take("type")
 	t.name = t.take("event")
 	if t.kind == "" && t.name != "" {
@@ -342,7 +352,7 @@ func (t *tracked) posthog() {
 }
 
 func (t *tracked) snowplow() {
-	t.kind, t.kept = "track", "com.snowplowanalytics.event"
+	t.kind, t.kept = "track", snowplowEvent
 	t.id, t.app, t.version = t.take("event_id"), t.take("app_id"), t.restText("app_version")
 	t.name = first(t.restText("se_action"), t.restText("event_name"), t.restText("event"))
 	t.user, t.anonymous = t.take("user_id"), first(t.restText("domain_userid"), t.restText("network_userid"))
@@ -386,7 +396,7 @@ func timeIn(s string) time.Time {
 func (t *tracked) person() string { return first(t.user, t.anonymous) }
 
 // attributes are the properties, and what else the message says.
-func (t *tracked) attributes() any {
+func (t *tracked) attributes() map[string]json.RawMessage {
 	all := maps.Clone(t.rest)
 	for name, v := range t.properties {
 		all[name] = v
@@ -396,6 +406,20 @@ func (t *tracked) attributes() any {
 	}
 	return all
 }
+
+// behavior is attributes without the one that is the value.
+func (t *tracked) behavior() any {
+	all := t.attributes()
+	if _, name := t.value(); name != "" {
+		delete(all, name)
+		if t.kept == snowplowEvent {
+			delete(all, "se_value")
+		}
+	}
+	return all
+}
+
+const snowplowEvent = "com.snowplowanalytics.event"
 
 func trackRules() []rule[*tracked] {
 	type f = field[*tracked]
@@ -411,8 +435,13 @@ func trackRules() []rule[*tracked] {
 		{"user", person, func(t *tracked) any { return t.person() }},
 		{"session", "`context.sessionId`, `session_id`, `$session_id`, `domain_sessionid`", func(t *tracked) any { return t.session }},
 		{"version", "`context.app.version`, `$app_version`, `app_version`, the hint", func(t *tracked) any { return first(t.version, t.hint("version")) }},
-		{"value", "`revenue`, `value`, `total`, `se_value`", func(t *tracked) any { return t.number("revenue", "value", "total") }},
-		attributes,
+		{"value", "`revenue`, `value`, `total`, `se_value`", func(t *tracked) any {
+			if n, name := t.value(); name != "" {
+				return n
+			}
+			return nil
+		}},
+		{"attributes", "`properties` without what is the value, and all that has no place of its own", func(t *tracked) any { return t.behavior() }},
 	}
 	identified := func(anonymous func(*tracked) string, doc string) []field[*tracked] {
 		return []field[*tracked]{
