@@ -44,6 +44,9 @@ and need a token elsewhere (ingest.tokens).`,
 			if err != nil {
 				return err
 			}
+			if err := rulesAreThere(cfg, k.file); err != nil {
+				return err
+			}
 			flags := cmd.Flags()
 			if flags.Changed("listen") {
 				cfg.Ingest.Listen = listen
