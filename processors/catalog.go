@@ -48,6 +48,12 @@ func Reading(d Dependencies) []pipeline.Processor {
 	)
 }
 
+// Asking is Reading for who is told at once what is wrong with what he has sent:
+// rules hide it in dead letters, not from him.
+func Asking(d Dependencies) []pipeline.Processor {
+	return d.Rules.Asked(decode.New(d.Decode), validate.New(validate.Config{}))
+}
+
 // Enriching is the stage that says what is known of observations.
 func Enriching(t *timeline.Memory) pipeline.Processor { return &enrich.Processor{Timeline: t} }
 

@@ -68,6 +68,9 @@ are dead still: the summary counts them.`,
 			flags := c.or(cfg, k.file != "")
 			at := flags.config()
 			cfg.ClickHouse.URL, cfg.ClickHouse.User, cfg.ClickHouse.PasswordFile = at.URL, at.User, at.PasswordFile
+			if err := rulesAreThere(cfg, k.file); err != nil {
+				return err
+			}
 			own, err := configuredRules(cfg.Rules, nil)
 			if err != nil {
 				return err

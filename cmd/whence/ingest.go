@@ -44,6 +44,9 @@ and need a token elsewhere (ingest.tokens).`,
 			if err != nil {
 				return err
 			}
+			if err := rulesAreThere(cfg, k.file); err != nil {
+				return err
+			}
 			flags := cmd.Flags()
 			if flags.Changed("listen") {
 				cfg.Ingest.Listen = listen
@@ -151,7 +154,7 @@ func (g *gateway) open(cfg *config.Config, metrics *observe.Metrics) error {
 	g.Gateway, err = ingest.New(ingest.Options{
 		Config: cfg.Ingest, Limits: cfg.Limits, Topics: cfg.Kafka.Topics, Sender: g.publisher,
 		Split:  scan.Split,
-		Stages: processors.Reading(processors.Dependencies{Decode: decoding(cfg), Rules: own}),
+		Stages: processors.Asking(processors.Dependencies{Decode: decoding(cfg), Rules: own}),
 		Clock:  time.Now, Metrics: metrics, Health: g.health, Log: g.log, Loopback: ingest.Loopback(g.listener.Addr()),
 	})
 	if err != nil {

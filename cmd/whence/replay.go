@@ -69,6 +69,9 @@ It may run while workers do: it joins no group and moves no offset.`,
 			if err := serversAnswer(cmd, cfg, flags, k.timeout); err != nil {
 				return err
 			}
+			if err := rulesAreThere(cfg, k.file); err != nil {
+				return err
+			}
 			own, err := configuredRules(cfg.Rules, nil)
 			if err != nil {
 				return err

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"path/filepath"
+
 	"github.com/whencehq/whence/pipeline/config"
 	"github.com/whencehq/whence/processors/decode"
 	"github.com/whencehq/whence/processors/rules"
@@ -14,6 +17,20 @@ func configuredRules(c config.Rules, failed func(rule string)) (*rules.Set, erro
 		return nil, &exitError{exitConfig, err}
 	}
 	return set, err
+}
+
+// rulesAreThere says of a configuration which of its patterns names no file, and
+// where it stands.
+func rulesAreThere(c *config.Config, file string) error {
+	for i, pattern := range c.Rules.Files {
+		if found, err := filepath.Glob(pattern); file != "" && (err != nil || len(found) == 0) {
+			return config.Blame(file, config.Violation{
+				Path: fmt.Sprintf("rules.files[%d]", i), Message: "no file is called " + pattern,
+				Hint: "it is relative to where whence is started, as all files in a configuration are, not to the configuration",
+			})
+		}
+	}
+	return nil
 }
 
 // decoding is how records are read under a configuration.

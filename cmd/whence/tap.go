@@ -104,6 +104,9 @@ before they do their work.`,
 			flags := c.or(cfg, k.file != "")
 			server := flags.config()
 			cfg.ClickHouse.URL, cfg.ClickHouse.User, cfg.ClickHouse.PasswordFile = server.URL, server.User, server.PasswordFile
+			if err := rulesAreThere(cfg, k.file); err != nil {
+				return err
+			}
 			own, err := configuredRules(cfg.Rules, nil)
 			if err != nil {
 				return err

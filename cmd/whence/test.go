@@ -47,9 +47,11 @@ An example is a record or an event, and what becomes of it:
       expect: {dropped: pings}
 
 Attributes that an expected event leaves out are not compared; its data is, as
-a whole. Of a dead_letter there are reason, detail, key, value and headers.
+a whole. Of a dead_letter there are reason, detail, key, value and headers, and
+because: the detail before rules have hidden what it says.
 Values are hashed with a key of the tests' own. It exits 1 if an example fails,
-with what differs, and 78 if a file can't be read.`,
+with what differs, 2 if there are no files of examples, and 78 if one can't be
+read. Folders below a PATH that can't be read are left out, and named.`,
 		Example: `  whence test ./rules/...
   whence test --run release --json rules/acme_test.yaml`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -60,7 +62,9 @@ with what differs, and 78 if a file can't be read.`,
 			if err != nil {
 				return usagef("--run: %v", err)
 			}
-			files, err := testFiles(args)
+			files, err := testFiles(args, func(err error) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "whence test: left out: %s\n", display.Line(err.Error()))
+			})
 			if err != nil {
 				return err
 			}
@@ -77,8 +81,9 @@ with what differs, and 78 if a file can't be read.`,
 	return cmd
 }
 
-// testFiles are the files of examples that paths name.
-func testFiles(paths []string) ([]string, error) {
+// testFiles are the files of examples that paths name. skipped is told of folders
+// below them that can't be read.
+func testFiles(paths []string, skipped func(error)) ([]string, error) {
 	if len(paths) == 0 {
 		paths = []string{"./..."}
 	}
@@ -96,23 +101,31 @@ func testFiles(paths []string) ([]string, error) {
 			files = append(files, root)
 			continue
 		}
-		err = filepath.WalkDir(root, func(at string, entry fs.DirEntry, err error) error {
-			switch {
-			case err != nil:
-				return err
-			case entry.IsDir() && at != root && (!all || strings.HasPrefix(entry.Name(), ".")):
-				return filepath.SkipDir
-			case !entry.IsDir() && strings.HasSuffix(at, "_test.yaml"):
-				files = append(files, at)
-			}
-			return nil
-		})
-		if err != nil {
+		if err = filepath.WalkDir(root, collecting(&files, root, all, skipped)); err != nil {
 			return nil, err
 		}
 	}
 	slices.Sort(files)
 	return slices.Compact(files), nil
+}
+
+// collecting walks a directory, or all below it, and appends what it finds. A
+// folder below it that can't be read is nobody's mistake: skipped is told.
+func collecting(files *[]string, root string, all bool, skipped func(error)) fs.WalkDirFunc {
+	return func(at string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil && at == root:
+			return err
+		case err != nil:
+			skipped(err)
+			return fs.SkipDir
+		case entry.IsDir() && at != root && (!all || strings.HasPrefix(entry.Name(), ".")):
+			return fs.SkipDir
+		case !entry.IsDir() && strings.HasSuffix(at, "_test.yaml"):
+			*files = append(*files, at)
+		}
+		return nil
+	}
 }
 
 type tester struct {

@@ -100,6 +100,9 @@ func (o *upOptions) configure(file string) (*config.Config, error) {
 		if cfg, err = config.Load(file); err != nil {
 			return nil, err
 		}
+		if err := rulesAreThere(cfg, file); err != nil {
+			return nil, err
+		}
 		if seeds := strings.Join(cfg.Kafka.Seeds, ","); o.Kafka == "" && seeds != config.Default().Kafka.Seeds[0] {
 			o.Kafka = seeds
 		}

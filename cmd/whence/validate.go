@@ -40,6 +40,9 @@ will when whence publish sends them. It exits 78 if anything is wrong.`,
 			if _, err := configuredModel(cfg.Correlate.Model); err != nil {
 				return err
 			}
+			if err := rulesAreThere(cfg, file); err != nil {
+				return err
+			}
 			if _, err := configuredRules(cfg.Rules, nil); err != nil {
 				return err
 			}

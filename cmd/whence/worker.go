@@ -30,6 +30,9 @@ SIGTERM finishes the batches under way and leaves the group.`,
 			if err != nil {
 				return err
 			}
+			if err := rulesAreThere(cfg, file); err != nil {
+				return err
+			}
 			p, err := startObserving(cfg.Observe, cmd.ErrOrStderr())
 			if err != nil {
 				return err

@@ -278,7 +278,8 @@ type Correlate struct {
 // Rules is what the operator says becomes of records and events. Every worker
 // of an installation must have the same.
 type Rules struct {
-	// Files are patterns (rules/*.yaml), relative to where whence is started.
+	// Files are patterns (rules/*.yaml), relative to where whence is started, as
+	// all files that a configuration names are.
 	// Files that end in _test.yaml are examples, and left out.
 	Files []string `yaml:"files"`
 }

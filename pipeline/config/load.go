@@ -111,6 +111,19 @@ func Read(file string, data []byte, into any, validate func() []Violation) error
 	return nil
 }
 
+// Blame is what is wrong with a configuration that is found out after it was
+// loaded, at the place of its key in file.
+func Blame(file string, v Violation) Problems {
+	r := reader{file: file, at: map[string]place{}}
+	var doc yaml.Node
+	if data, err := os.ReadFile(file); err == nil && yaml.Unmarshal(data, &doc) == nil && len(doc.Content) > 0 {
+		r.read(doc.Content[0], reflect.ValueOf(Default()).Elem(), "")
+	}
+	r.problems = nil // it was loaded
+	r.blame(v)
+	return r.problems
+}
+
 // The library's syntax errors know the line only, inside their text.
 var lineOf = regexp.MustCompile(`^yaml: line (\d+): `)
 

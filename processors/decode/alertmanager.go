@@ -32,10 +32,14 @@ func alertmanagerReader() reader {
 func readAlerts(p *payload, s *said, rules []rule[alertMessage], tool, kind string) error {
 	var group struct {
 		template.Data
-		State string `json:"state"` // Grafana's: "ok" of a test notification and the like
+		State  string          `json:"state"`       // Grafana's: "ok" of a test notification and the like
+		OnCall json.RawMessage `json:"alert_group"` // Grafana OnCall's
 	}
 	if err := json.Unmarshal(p.body, &group); err != nil {
 		return malformed(err)
+	}
+	if group.Status == "" && group.State == "" && group.Alerts == nil && group.OnCall == nil {
+		return unkind("status")
 	}
 	var last time.Time
 	for _, alert := range group.Alerts {

@@ -64,6 +64,9 @@ func argocdReader() reader {
 			return malformed(err)
 		}
 		operation := m.Status.Operation
+		if body.App == nil && m.Metadata.Name == "" && operation.Phase == "" {
+			return unkind("app")
+		}
 		apply(s, rules, "Application", "argocd", m)
 		return s.original(kindOf("io.argoproj.application", first(operation.Phase, "notification")), "argocd", "",
 			latest(rfc3339(operation.Started), rfc3339(operation.Finished), rfc3339(m.Status.Health.Transition)))

@@ -87,6 +87,9 @@ func argoRolloutsReader() reader {
 		if err := json.Unmarshal(rollout, &m.argoRollout); err != nil {
 			return malformed(err)
 		}
+		if m.Metadata.Name == "" && m.Status.Phase == "" && len(body.Rollout)+len(body.Object) == 0 {
+			return unkind("rollout")
+		}
 		apply(s, rules, "Rollout", "argo-rollouts", m)
 		return s.original(kindOf("io.argoproj.rollout", first(m.Status.Phase, "notification")), "argo-rollouts", "", m.changed())
 	}

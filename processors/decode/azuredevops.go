@@ -36,7 +36,10 @@ func azureReader() reader {
 		if err := json.Unmarshal(p.body, &envelope); err != nil {
 			return malformed(err)
 		}
-		name := first(envelope.Type, "unnamed")
+		name := envelope.Type
+		if name == "" {
+			return unkind("eventType")
+		}
 		in := &envelope.Resource
 		project := first(in.Repository.Project.Name, in.Project.Name)
 		from := place{"azure-devops", azureOrganization(first(in.Repository.URL, in.URL)), project, project}

@@ -37,7 +37,10 @@ func bitbucketReader() reader {
 		if err := json.Unmarshal(p.body, &envelope); err != nil {
 			return malformed(err)
 		}
-		name := first(p.header("x-event-key"), envelope.Key, "unnamed")
+		name := first(p.header("x-event-key"), envelope.Key)
+		if name == "" {
+			return unkind("x-event-key")
+		}
 		from := envelope.Repository.place()
 		if from.repository == "" {
 			from = envelope.Pull.To.Repository.place()

@@ -91,7 +91,7 @@ const sarifReport = `{"version":"2.1.0","runs":[{
 
 func TestASARIFRunIsAScanOfWhatItFound(t *testing.T) {
 	want := []string{
-		"2026-11-20T02:10Z parts=1 repository=https://git.example/shop/cart revision=0a1b2c scan_id=7f3c service=cart target=https://git.example/shop/cart nightly/ tool=Sift",
+		"2026-11-20T02:10Z parts=1 repository=https://git.example/shop/cart revision=0a1b2c scan_id=7f3c~7 service=cart target=https://git.example/shop/cart nightly/ tool=Sift",
 		"  evidence_url=https://sift.example/7 finding_id=Sift/sift/injection/5 kind=vulnerability revision_introduced=0a1b2c rule=sift/injection severity=high",
 		"  finding_id=Sift/sift/style/naming/5 kind=audit rule=sift/style/naming severity=low",
 		"  finding_id=Sift/sift/key/5 kind=secret rule=sift/key severity=high status=accepted",
@@ -103,7 +103,8 @@ func TestASARIFRunIsAScanOfWhatItFound(t *testing.T) {
 	}
 }
 
-// withoutDigests has a 5 for 20 hex digits at the end of an id.
+// withoutDigests has a 5 for 20 hex digits at the end of an id, and a 7 for
+// those of hints.
 func withoutDigests(lines []string) []string {
 	all := slices.Clone(lines)
 	for i, line := range all {
@@ -111,6 +112,9 @@ func withoutDigests(lines []string) []string {
 		for j, w := range words {
 			if id, is := strings.CutPrefix(w, "finding_id="); is {
 				words[j] = "finding_id=" + id[:len(id)-20] + "5"
+			}
+			if id, is := strings.CutPrefix(w, "scan_id="); is && strings.Contains(id, "~") {
+				words[j] = "scan_id=" + id[:len(id)-20] + "7"
 			}
 		}
 		all[i] = strings.Join(words, " ")
@@ -239,7 +243,7 @@ func TestReportsOfScannersAreScans(t *testing.T) {
 		{
 			"Trivy of a file system, whose name says nothing", "trivy", `{"SchemaVersion":2,"CreatedAt":"2026-11-20T02:00:00Z","ArtifactName":".","ArtifactType":"filesystem"}`,
 			[]string{"whence-repository", "git.example/shop", "whence-branch", "main", "whence-revision", "0a"},
-			[]string{"2026-11-20T02:00Z parts=1 repository=git.example/shop revision=0a scan_id=S target=git.example/shop filesystem main tool=trivy"},
+			[]string{"2026-11-20T02:00Z parts=1 repository=git.example/shop revision=0a scan_id=S~7 target=git.example/shop filesystem main tool=trivy"},
 		},
 		{
 			"Grype of an image", "grype", `{"matches":[{"vulnerability":{"id":"GHSA-1","severity":"Critical","dataSource":"https://ghsa.example/1"},"artifact":{"name":"lodash","version":"4.0","type":"npm","locations":[{"path":"/app/package-lock.json"}]}}],
@@ -247,7 +251,7 @@ func TestReportsOfScannersAreScans(t *testing.T) {
 			"source":{"type":"image","target":{"userInput":"registry.example:5000/shop/cart","repoDigests":["registry.example:5000/shop/cart@sha256:ab"]}},"descriptor":{"name":"grype","timestamp":"2026-11-20T02:00:00Z"}}`,
 			[]string{"whence-service", "basket"},
 			[]string{
-				"2026-11-20T02:00Z artifact=pkg:oci/cart@sha256%3Aab?repository_url=registry.example%3A5000%2Fshop%2Fcart parts=1 scan_id=S service=basket target=registry.example:5000/shop/cart image tool=grype",
+				"2026-11-20T02:00Z artifact=pkg:oci/cart@sha256%3Aab?repository_url=registry.example%3A5000%2Fshop%2Fcart parts=1 scan_id=S~7 service=basket target=registry.example:5000/shop/cart image tool=grype",
 				"  evidence_url=https://ghsa.example/1 finding_id=grype/GHSA-1/5 kind=vulnerability rule=GHSA-1 severity=critical",
 				"  finding_id=grype/CVE-2026-3/5 kind=vulnerability rule=CVE-2026-3 severity=low status=accepted",
 			},
@@ -282,7 +286,8 @@ func TestReportsOfScannersAreScans(t *testing.T) {
 			lines := withoutDigests(scanOf(t, c.from, c.body, c.headers...))
 			for i, line := range lines {
 				if _, behind, found := strings.Cut(line, "scan_id="); found {
-					if id, _, _ := strings.Cut(behind, " "); len(id) == 32 {
+					id, _, _ := strings.Cut(behind, " ")
+					if id, _, _ = strings.Cut(id, "~"); len(id) == 32 {
 						lines[i] = strings.Replace(line, id, "S", 1)
 					}
 				}
@@ -323,6 +328,82 @@ func TestAnOCSFFindingLivesThroughItsEvents(t *testing.T) {
 			t.Errorf("%s:\ngot  %v, %s\nwant %s", c.name, lines, kept, c.want)
 		}
 	}
+}
+
+func TestOneReportWithOtherHintsIsAnotherScan(t *testing.T) {
+	timeless := strings.Replace(sarifReport, `"invocations":[{"executionSuccessful":true,"endTimeUtc":"2026-11-20T02:10:00Z"}],`, "", 1)
+	for _, c := range []struct{ name, from, body string }{
+		{"SARIF", "sarif", sarifReport},
+		{"SARIF that states no time", "sarif", timeless},
+		{"Trivy", "trivy", `{"SchemaVersion":2,"CreatedAt":"2026-11-20T02:00:00Z","ArtifactName":".","ArtifactType":"filesystem"}`},
+		{"Grype", "grype", `{"matches":[],"source":{"type":"directory","target":"."},"descriptor":{"name":"grype","timestamp":"2026-11-20T02:00:00Z"}}`},
+		{"CycloneDX", "cyclonedx", `{"bomFormat":"CycloneDX","specVersion":"1.5","serialNumber":"urn:uuid:3e67","version":2,"metadata":{"timestamp":"2026-11-20T02:00:00Z"},"components":[],"vulnerabilities":[]}`},
+		{"OCSF", "ocsf", `{"class_uid":2003,"time":1763604000000,"severity_id":4,"finding_info":{"uid":"f-1","title":"Open port"}}`},
+	} {
+		fact := func(hints ...string) string {
+			t.Helper()
+			events := factIDs(t, c.from, []byte(c.body), append(hints, "whence-received", "2026-11-20T03:00:00Z")...)
+			if len(events) == 0 {
+				t.Fatalf("%s: no fact", c.name)
+			}
+			return events[0]
+		}
+		known := map[string]string{}
+		for _, hints := range [][]string{
+			{}, {"whence-service", "cart"}, {"whence-service", "basket"}, {"whence-environment", "staging"}, {"whence-repository", "cart"},
+			{"whence-revision", "0a"}, {"whence-artifact", "cart"}, {"whence-branch", "main"}, {"whence-complete", "false"}, {"whence-service", "cart", "whence-environment", "staging"},
+		} {
+			id := fact(hints...)
+			if other, twice := known[id]; twice {
+				t.Errorf("%s: %v is the scan of %s: %s", c.name, hints, other, id)
+			}
+			if again := fact(hints...); again != id {
+				t.Errorf("%s: %v again is %s, not %s", c.name, hints, again, id)
+			}
+			known[id] = fmt.Sprint(hints)
+		}
+	}
+}
+
+func TestAllPartsOfAReportAreOfTheScanItsHintsMakeOfIt(t *testing.T) {
+	var results []string
+	for i := range 400 {
+		results = append(results, fmt.Sprintf(`{"ruleId":"r","message":{"text":"%s"},"fingerprints":{"v1":"%d"}}`, strings.Repeat("x", 200), i))
+	}
+	report := `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"Sift"}},"results":[` + strings.Join(results, ",") + `]}]}`
+	hints := []string{"whence-service", "cart", "whence-received", "2026-11-20T03:00:00Z"}
+	whole := factIDs(t, "sarif", []byte(report), hints...)[0]
+	parts, last := 0, false
+	err := scan.Split("sarif", strings.NewReader(report), scan.LeastLimit, func(chunk []byte, headers map[string]string) error {
+		parts++
+		own := slices.Clone(hints)
+		for name, text := range headers {
+			own = append(own, name, text)
+		}
+		if parts > 1 && strings.Contains(headers[scan.HeaderPart], "/") {
+			last = true
+		}
+		if got, want := factIDs(t, "sarif", chunk, own...)[0], strings.TrimSuffix(whole, "/1")+fmt.Sprintf("/%d", parts); got != want {
+			t.Errorf("part %d is %s, want %s", parts, got, want)
+		}
+		return nil
+	})
+	if err != nil || !last {
+		t.Errorf("%d parts, %v", parts, err)
+	}
+}
+
+// factIDs are the ids of the facts in a payload.
+func factIDs(t *testing.T, from string, body []byte, headers ...string) (ids []string) {
+	t.Helper()
+	b := sent(from, body, headers...)
+	if err := New(Config{}).Process(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	for i := range b.Facts {
+		ids = append(ids, b.Facts[i].ID)
+	}
+	return ids
 }
 
 func TestOCSFComesOneByOneInListsAndInLines(t *testing.T) {

@@ -34,6 +34,9 @@ func fluxReader() reader {
 		if err := json.Unmarshal(p.body, &m.fluxEvent); err != nil {
 			return malformed(err)
 		}
+		if m.Object.Kind == "" && m.Reason == "" {
+			return unkind("involvedObject.kind")
+		}
 		apply(s, rules, m.Object.Kind+" "+m.Reason, "flux", m)
 		return s.original(kindOf("io.fluxcd", first(m.Object.Kind, "event"), m.Reason), "flux", "", m.at())
 	}

@@ -30,7 +30,10 @@ func githubReader() reader {
 			return malformed(err)
 		}
 		from := place{"github", first(envelope.Repository.URL, "https://github.com"), envelope.Repository.FullName, envelope.Repository.Name}
-		name := first(p.header("x-github-event"), "unnamed")
+		name := p.header("x-github-event")
+		if name == "" {
+			return unkind("x-github-event")
+		}
 		if err := all.say(s, name, from); err != nil {
 			return err
 		}

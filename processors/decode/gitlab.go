@@ -41,6 +41,9 @@ func gitlabReader() reader {
 		from := place{tool: "gitlab", origin: first(url, "https://gitlab.com"), repository: first(envelope.Project.Path, pathOf(url))}
 		from.name = from.repository[strings.LastIndexByte(from.repository, '/')+1:]
 		name := first(envelope.Kind, envelope.Event, "unnamed")
+		if name == "unnamed" && p.header("x-gitlab-event") == "" {
+			return unkind("object_kind")
+		}
 		typ := "com.gitlab." + name
 		if p.header("x-gitlab-event") == string(gitlab.EventTypeSystemHook) {
 			typ = "com.gitlab.system." + first(envelope.Event, envelope.Kind, "unnamed")

@@ -21,6 +21,9 @@ func jenkinsReader() reader {
 		if err := json.Unmarshal(p.body, &build); err != nil {
 			return malformed(err)
 		}
+		if build.Job == "" && build.URL == "" && build.Number == "" && build.Phase == "" {
+			return unkind("build")
+		}
 		if err := all.say(s, build.place()); err != nil {
 			return err
 		}

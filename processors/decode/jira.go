@@ -28,6 +28,9 @@ func jiraReader() reader {
 		if err := json.Unmarshal(p.body, &envelope); err != nil {
 			return malformed(err)
 		}
+		if envelope.Event == "" && envelope.Issue.Key == "" {
+			return unkind("webhookEvent")
+		}
 		project, _, _ := strings.Cut(envelope.Issue.Key, "-")
 		from := place{"jira", jiraSite(envelope.Issue.Self), project, project}
 		name := first(envelope.Event, "unnamed")

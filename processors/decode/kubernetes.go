@@ -97,6 +97,9 @@ func kubernetesReader() reader {
 				return malformed(err)
 			}
 		}
+		if kind.Kind == "" && body.Type == "" {
+			return unkind("type")
+		}
 		var err error
 		switch kind.Kind {
 		case "Deployment":

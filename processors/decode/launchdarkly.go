@@ -89,6 +89,9 @@ func launchdarklyReader() reader {
 		if err := json.Unmarshal(p.body, &entry); err != nil {
 			return malformed(err)
 		}
+		if entry.Kind == "" && entry.ID == "" {
+			return unkind("kind")
+		}
 		if err := entry.readFlag(); err != nil {
 			return malformed(err)
 		}

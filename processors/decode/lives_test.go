@@ -109,11 +109,46 @@ func sourcesHere() []string {
 }
 
 func TestWhatAToolSaysBesidesIsKeptAsItIs(t *testing.T) {
+	kinds := map[string]string{
+		"argocd": `"app":{}`, "argo-rollouts": `"rollout":{}`, "flux": `"involvedObject":{"kind":"Bucket"}`, "kubernetes": `"type":"BOOKMARK"`,
+		"pagerduty": `"event":{"event_type":"pagey.ping"}`, "opsgenie": `"action":"Snooze"`, "alertmanager": `"status":"firing"`, "grafana": `"state":"ok"`,
+		"sentry": `"action":"installed"`, "launchdarkly": `"kind":"member"`, "unleash": `"type":"project-created"`,
+	}
 	for _, from := range sourcesHere() {
-		lines := saidBy(t, from, []byte(`{"hello":"from a corner of the product nobody maps","n":[1,2,{"deep":null}]}`))
+		lines := saidBy(t, from, []byte(`{`+kinds[from]+`,"hello":"from a corner of the product nobody maps","n":[1,2,{"deep":null}]}`))
 		if len(lines) != 1 || !strings.HasPrefix(lines[0], "kept ") || strings.Contains(lines[0], "unplaced") {
 			t.Errorf("%s: %q", from, lines)
 		}
+	}
+}
+
+func TestABodyWithoutWhatMakesItItsSourcesMessageIsADeadLetterThatNamesTheField(t *testing.T) {
+	for from, field := range map[string]string{
+		"github": "x-github-event", "gitlab": "object_kind", "bitbucket": "x-event-key", "azure-devops": "eventType", "jenkins": "build", "jira": "webhookEvent",
+		"argocd": "app", "argo-rollouts": "rollout", "flux": "involvedObject.kind", "kubernetes": "type", "pagerduty": "event.event_type",
+		"opsgenie": "action", "alertmanager": "status", "grafana": "status", "sentry": "sentry-hook-resource", "launchdarkly": "kind", "unleash": "type",
+		"ocsf": "class_uid", "track": "type",
+	} {
+		for _, body := range []string{`{}`, `{"foo":1}`, `{"event":{},"userId":"u"}`} {
+			if from == "jenkins" || from == "argo-rollouts" { // whose event is a word
+				body = strings.Replace(body, `:{}`, `:""`, 1)
+			}
+			if from == "track" && strings.Contains(body, "event") {
+				body = `{"batch":[{"userId":"u"},{"event":""}]}`
+			}
+			lines := saidBy(t, from, []byte(body))
+			if len(lines) != 1 || lines[0] != "dead missing_field "+field+": missing" {
+				t.Errorf("%s %s: %q", from, body, lines)
+			}
+		}
+	}
+	for _, part := range []string{`[{"class_uid":6003},{}]`, "{\"class_uid\":6003}\n{}"} {
+		if lines := saidBy(t, "ocsf", []byte(part)); len(lines) != 1 || !strings.HasPrefix(lines[0], "dead missing_field") {
+			t.Errorf("%s: %q", part, lines)
+		}
+	}
+	if lines := saidBy(t, "track", []byte(`{"batch":[{"userId":"u"},{"type":"track","event":"Paid","userId":"u","messageId":"m"}]}`)); len(lines) != 2 || !strings.Contains(lines[1], "kept com.segment.message unplaced=message: no type") {
+		t.Errorf("one message of a batch that says nothing: %q", lines)
 	}
 }
 

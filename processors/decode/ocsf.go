@@ -62,7 +62,8 @@ func ocsfEvents(p *payload, each func([]byte) error) error {
 // profile datetime RFC 3339 beside them.
 type ocsfEvent struct {
 	*payload      `json:"-"`
-	Class         int         `json:"class_uid"`
+	Stated        *int        `json:"class_uid"`
+	Class         int         `json:"-"`
 	Activity      int         `json:"activity_id"`
 	StatusID      int         `json:"status_id"`
 	Status        string      `json:"status"`
@@ -130,6 +131,10 @@ func readOCSF(p *payload, s *said, rules []rule[*ocsfEvent], body []byte) error 
 	if err := json.Unmarshal(body, e); err != nil {
 		return malformed(err)
 	}
+	if e.Stated == nil {
+		return unkind("class_uid")
+	}
+	e.Class = *e.Stated
 	if e.Class == ocsfSecurity && e.Info.UID == "" {
 		e.Info = e.Old
 	}
@@ -253,10 +258,8 @@ func ocsfRules() []rule[*ocsfEvent] {
 			}
 			all = append(all, rule[*ocsfEvent]{
 				from: ocsfClasses[class], when: when, to: "finding." + stage.name,
-				is: func(e x) bool { return !e.breach() && e.stage() == stage.name },
-				id: field[x]{doc: "`finding_info.uid`/" + stage.name + "/time", from: func(e x) any {
-					return e.Info.UID + "/" + stage.name + "/" + e.at().Format("2006-01-02T15:04:05.000Z")
-				}},
+				is:     func(e x) bool { return !e.breach() && e.stage() == stage.name },
+				id:     ocsfID(stage.name),
 				time:   field[x]{doc: "`time`", from: func(e x) any { return e.at() }},
 				fields: ocsfFindingFields(),
 			})
@@ -265,10 +268,8 @@ func ocsfRules() []rule[*ocsfEvent] {
 	for _, stage := range []struct{ name, when string }{{"detected", ""}, {"contained", " and " + pass}} {
 		all = append(all, rule[*ocsfEvent]{
 			from: ocsfClasses[ocsfDetection], when: "a breach: `verdict_id` 2 (True Positive), or a type that names a breach or exfiltration" + stage.when, to: "breach." + stage.name,
-			is: func(e x) bool { return e.breach() && (e.stage() == "opened") == (stage.name == "detected") },
-			id: field[x]{doc: "`finding_info.uid`/" + stage.name + "/time", from: func(e x) any {
-				return e.Info.UID + "/" + stage.name + "/" + e.at().Format("2006-01-02T15:04:05.000Z")
-			}},
+			is:   func(e x) bool { return e.breach() && (e.stage() == "opened") == (stage.name == "detected") },
+			id:   ocsfID(stage.name),
 			time: field[x]{doc: "`time`", from: func(e x) any { return e.at() }},
 			fields: []field[x]{
 				{"breach_id", "`finding_info.uid`", func(e x) any { return e.Info.UID }},
@@ -280,6 +281,18 @@ func ocsfRules() []rule[*ocsfEvent] {
 		})
 	}
 	return all
+}
+
+// ocsfID: one event with other hints says something else, so it is another one.
+func ocsfID(stage string) field[*ocsfEvent] {
+	doc := "`finding_info.uid`/" + stage + "/time; with ~ and a digest of the hints behind it where there are any"
+	return field[*ocsfEvent]{doc: doc, from: func(e *ocsfEvent) any {
+		id := e.Info.UID + "/" + stage + "/" + e.at().Format("2006-01-02T15:04:05.000Z")
+		if hints := e.hinted(); hints != "" {
+			id += "~" + hints
+		}
+		return id
+	}}
 }
 
 func ocsfFindingFields() []field[*ocsfEvent] {

@@ -64,10 +64,13 @@ func opsgenieReader() reader {
 		if err := json.Unmarshal(p.body, &m.opsgenieBody); err != nil {
 			return malformed(err)
 		}
+		if m.Action == "" {
+			return unkind("action")
+		}
 		const origin = "https://www.opsgenie.com"
 		apply(s, rules, m.Action, origin, m)
 		at := latest(epoch(m.Alert.UpdatedAt), epoch(m.Alert.CreatedAt), epoch(m.Incident.UpdatedAt), epoch(m.Incident.CreatedAt))
-		return s.original(kindOf("com.opsgenie", first(m.Action, "webhook")), origin, "", at)
+		return s.original(kindOf("com.opsgenie", m.Action), origin, "", at)
 	}
 	return reader{source: "opsgenie", read: read, rows: rows(rules)}
 }

@@ -35,13 +35,16 @@ func pagerdutyReader() reader {
 		if err := json.Unmarshal(p.body, &body); err != nil {
 			return malformed(err)
 		}
+		if body.Event.Type == "" {
+			return unkind("event.event_type")
+		}
 		m := pagerdutyMessage{payload: p, event: body.Event}
 		if err := m.readIncident(); err != nil {
 			return malformed(err)
 		}
 		origin := siteOf("https://www.pagerduty.com", m.incident.HTMLURL, m.event.Agent.HTMLURL)
 		apply(s, rules, m.event.Type, origin, m)
-		return s.original(kindOf("com.pagerduty", first(m.event.Type, "webhook")), origin, m.event.ID, m.at())
+		return s.original(kindOf("com.pagerduty", m.event.Type), origin, m.event.ID, m.at())
 	}
 	return reader{source: "pagerduty", read: read, rows: rows(rules)}
 }

@@ -229,6 +229,13 @@ func (s *said) keep(name, from, id string, at time.Time, body []byte) error {
 	return s.decoder.Keep(s.events, s.payload.from, e, body)
 }
 
+// unkind is the fault of a body without the field that makes it a message of its
+// source at all: over HTTP its sender is told, instead of 200. What has a kind
+// that nobody reads is kept.
+func unkind(field string) error {
+	return &codec.Fault{Reason: codec.Missing, Detail: field + ": missing"}
+}
+
 // malformed is the fault of a body that is not what its source sends.
 func malformed(err error) error {
 	var syntax *json.SyntaxError

@@ -135,12 +135,49 @@ func within(at time.Time) time.Time {
 }
 
 // scanID: the same words on another day are another scan, so where the report
-// has no time of its own, the time is a part of it.
+// has no time of its own, the time is a part of it. And the same words with
+// other hints say something else: of two contents under one id, chance would
+// decide which one counts. Every part of one upload has its hints.
 func (x *scanned) scanID() string {
-	if !x.own.IsZero() {
-		return x.id
+	id := x.id
+	if hints := x.hinted(); hints != "" {
+		id += "~" + hints
 	}
-	return x.id + "@" + x.at().Format("2006-01-02T15:04:05.000Z")
+	if !x.own.IsZero() {
+		return id
+	}
+	return id + "@" + x.at().Format("2006-01-02T15:04:05.000Z")
+}
+
+// hinted is a digest of the hints that reports of scanners have a use for, empty
+// where there are none. The hint time counts only where the report has
+// none of its own, and is in the id then.
+func (p *payload) hinted() string {
+	given := false
+	var words []string
+	for _, name := range []string{"service", "environment", "repository", "revision", "artifact", "branch", "complete"} {
+		said := p.hint(name)
+		if name == "complete" {
+			said = completeness(said)
+		}
+		given = given || said != ""
+		words = append(words, said)
+	}
+	if !given {
+		return ""
+	}
+	return digest(words...)
+}
+
+// completeness is the hint complete: true, false, or nothing that can be read.
+func completeness(hint string) string {
+	switch hint {
+	case "true", "1", "yes":
+		return "true"
+	case "false", "0", "no":
+		return "false"
+	}
+	return ""
 }
 
 func (x *scanned) eventID() string { return x.scanID() + "/" + strconv.Itoa(x.part) }
@@ -163,10 +200,10 @@ func (x *scanned) target() string {
 
 // complete is nil where it is: that is what scan.completed takes it for.
 func (x *scanned) complete() any {
-	switch x.hint("complete") {
-	case "true", "1", "yes":
+	switch completeness(x.hint("complete")) {
+	case "true":
 		return nil
-	case "false", "0", "no":
+	case "false":
 		return false
 	}
 	if x.partial {
@@ -285,7 +322,7 @@ type scanDocs struct {
 func scanRules(d scanDocs) []rule[*scanned] {
 	type x = *scanned
 	fields := []field[x]{
-		{"scan_id", "the report's own id, else a digest of it; with @ and the time behind it where it states no time", func(x x) any { return x.scanID() }},
+		{"scan_id", "the report's own id, else a digest of it; with ~ and a digest of the hints (but `time`) behind it where there are any, with @ and the time where it states no time", func(x x) any { return x.scanID() }},
 		{"tool", d.tool, func(x x) any { return x.tool }},
 		{"target", d.target + "; and the hint `branch`", func(x x) any { return x.target() }},
 		{"part", "as the report was cut (schemas/scan)", func(x x) any { return x.part }},

@@ -103,6 +103,9 @@ func sentryReader() reader {
 		if err != nil {
 			return malformed(err)
 		}
+		if resource == "" && m.action == "" {
+			return unkind("sentry-hook-resource")
+		}
 		origin := siteOf("https://sentry.io", m.issue.URL, m.event.WebURL, m.link)
 		apply(s, rules, resource+"."+m.action, origin, m)
 		return s.original(kindOf("io.sentry", first(resource, "webhook"), m.action), origin, "", m.sent())

@@ -26,11 +26,17 @@ func trackReader() reader {
 		if err != nil {
 			return err
 		}
+		known := false // any of them for what it is
 		for _, item := range items {
 			s.unplaced, s.refused = nil, 0
-			if err := s.track(rules, item, shared); err != nil {
+			ofKind, err := s.track(rules, item, shared)
+			if err != nil {
 				return err
 			}
+			known = known || ofKind
+		}
+		if len(items) > 0 && !known {
+			return unkind("type")
 		}
 		if len(items) == 0 {
 			return s.keep("com.segment.batch", "track", p.digest(), time.Time{}, withoutCredentials(p.body))
@@ -55,8 +61,8 @@ func trackItems(body []byte) (items []json.RawMessage, shared map[string]json.Ra
 	return items, shared, json.Unmarshal(batch, &items)
 }
 
-// track says one message, or keeps it.
-func (s *said) track(rules []rule[*tracked], item json.RawMessage, shared map[string]json.RawMessage) error {
+// track says one message, or keeps it, and tells whether it has a kind.
+func (s *said) track(rules []rule[*tracked], item json.RawMessage, shared map[string]json.RawMessage) (ofKind bool, err error) {
 	t, err := trackedIn(s.payload, item, shared)
 	if err != nil {
 		s.refuse("message", err)
@@ -67,13 +73,16 @@ func (s *said) track(rules []rule[*tracked], item json.RawMessage, shared map[st
 		apply(s, rules, t.kind, t.origin(), t)
 	}
 	if len(s.events.Observations) > before {
-		return nil
+		return true, nil
 	}
 	at := t.at
 	if ms := event.MillisOf(at); ms < event.MinTime || ms >= event.MaxTime {
 		at = time.Time{}
 	}
-	return s.keep(t.kept, t.origin(), t.id, at, withoutCredentials(item))
+	if t.kind == "" && err == nil {
+		s.unplaced = append(s.unplaced, "message: no type")
+	}
+	return t.kind != "", s.keep(t.kept, t.origin(), t.id, at, withoutCredentials(item))
 }
 
 // credentials are what clients write into each message to say whose it is:
@@ -195,15 +204,19 @@ func (t *tracked) property(names ...string) string {
 
 func (t *tracked) restText(name string) string { return plainText(t.rest[name]) }
 
-// number is the first of the properties that is one, as itself or in a string.
-func (t *tracked) number(names ...string) any {
+// number is the first of the properties that is one, as itself or in a string,
+// and its name.
+func (t *tracked) number(names ...string) (n float64, name string) {
 	for _, name := range names {
 		if n, err := strconv.ParseFloat(t.property(name), 64); err == nil && finite(n) {
-			return n
+			return n, name
 		}
 	}
-	return nil
+	return 0, ""
 }
+
+// value is what a behaviour was worth, and the property that says so.
+func (t *tracked) value() (n float64, name string) { return t.number("revenue", "value", "total") }
 
 // trackedIn reads a message, with what its batch says for all of them.
 func trackedIn(p *payload, item json.RawMessage, shared map[string]json.RawMessage) (*tracked, error) {
@@ -267,7 +280,13 @@ func (t *tracked) segment() {
 	if context != nil {
 		delete(t.rest, "context")
 	}
-	t.at = t.segmentTime()
+	if t.at = t.segmentTime(); !t.at.IsZero() {
+		for _, name := range []string{"timestamp", "receivedAt", "sentAt", "originalTimestamp"} {
+			if !timeIn(t.restText(name)).IsZero() {
+				delete(t.rest, name)
+			}
+		}
+	}
 	t.kind = t.take("type")
 	t.name = t.take("event")
 	if t.kind == "" && t.name != "" {
@@ -310,7 +329,9 @@ func (t *tracked) segmentTime() time.Time {
 }
 
 func (t *tracked) posthog() {
-	t.kind, t.name = "track", t.take("event")
+	if t.name = t.take("event"); t.name != "" {
+		t.kind = "track"
+	}
 	t.kept = "com.posthog." + first(t.name, "message")
 	t.user = first(t.take("distinct_id"), t.property("distinct_id"))
 	t.id = first(t.take("uuid"), t.property("$insert_id"))
@@ -331,7 +352,7 @@ func (t *tracked) posthog() {
 }
 
 func (t *tracked) snowplow() {
-	t.kind, t.kept = "track", "com.snowplowanalytics.event"
+	t.kind, t.kept = "track", snowplowEvent
 	t.id, t.app, t.version = t.take("event_id"), t.take("app_id"), t.restText("app_version")
 	t.name = first(t.restText("se_action"), t.restText("event_name"), t.restText("event"))
 	t.user, t.anonymous = t.take("user_id"), first(t.restText("domain_userid"), t.restText("network_userid"))
@@ -375,7 +396,7 @@ func timeIn(s string) time.Time {
 func (t *tracked) person() string { return first(t.user, t.anonymous) }
 
 // attributes are the properties, and what else the message says.
-func (t *tracked) attributes() any {
+func (t *tracked) attributes() map[string]json.RawMessage {
 	all := maps.Clone(t.rest)
 	for name, v := range t.properties {
 		all[name] = v
@@ -385,6 +406,20 @@ func (t *tracked) attributes() any {
 	}
 	return all
 }
+
+// behavior is attributes without the one that is the value.
+func (t *tracked) behavior() any {
+	all := t.attributes()
+	if _, name := t.value(); name != "" {
+		delete(all, name)
+		if t.kept == snowplowEvent {
+			delete(all, "se_value")
+		}
+	}
+	return all
+}
+
+const snowplowEvent = "com.snowplowanalytics.event"
 
 func trackRules() []rule[*tracked] {
 	type f = field[*tracked]
@@ -400,8 +435,13 @@ func trackRules() []rule[*tracked] {
 		{"user", person, func(t *tracked) any { return t.person() }},
 		{"session", "`context.sessionId`, `session_id`, `$session_id`, `domain_sessionid`", func(t *tracked) any { return t.session }},
 		{"version", "`context.app.version`, `$app_version`, `app_version`, the hint", func(t *tracked) any { return first(t.version, t.hint("version")) }},
-		{"value", "`revenue`, `value`, `total`, `se_value`", func(t *tracked) any { return t.number("revenue", "value", "total") }},
-		attributes,
+		{"value", "`revenue`, `value`, `total`, `se_value`", func(t *tracked) any {
+			if n, name := t.value(); name != "" {
+				return n
+			}
+			return nil
+		}},
+		{"attributes", "`properties` without what is the value, and all that has no place of its own", func(t *tracked) any { return t.behavior() }},
 	}
 	identified := func(anonymous func(*tracked) string, doc string) []field[*tracked] {
 		return []field[*tracked]{

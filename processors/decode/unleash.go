@@ -50,12 +50,15 @@ func unleashReader() reader {
 		if err := json.Unmarshal(p.body, &m.unleashEvent); err != nil {
 			return malformed(err)
 		}
+		if m.Type == "" {
+			return unkind("type")
+		}
 		apply(s, rules, m.Type, "unleash", m)
 		id := ""
 		if m.ID != 0 {
 			id = "event/" + number(m.ID)
 		}
-		return s.original(kindOf("io.getunleash", first(m.Type, "webhook")), "unleash", id, rfc3339(m.CreatedAt))
+		return s.original(kindOf("io.getunleash", m.Type), "unleash", id, rfc3339(m.CreatedAt))
 	}
 	return reader{source: "unleash", read: read, rows: rows(rules)}
 }

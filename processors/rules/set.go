@@ -69,6 +69,16 @@ func (s *Set) Digest() string { return hex.EncodeToString(s.digest.Sum(nil)[:8])
 // Around puts the stages of the rules around those of decode and validate. Where
 // there is nothing to do for one, it is not there.
 func (s *Set) Around(decode, validate pipeline.Processor) []pipeline.Processor {
+	chain := s.Asked(decode, validate)
+	if s.Len() > 0 && len(s.hiding) > 0 {
+		chain = append(chain, Letters{s})
+	}
+	return chain
+}
+
+// Asked is Around for who wants to know what would become of his own bytes, and
+// keeps nothing: what is wrong with them is not hidden from him.
+func (s *Set) Asked(decode, validate pipeline.Processor) []pipeline.Processor {
 	if s.Len() == 0 {
 		return []pipeline.Processor{decode, validate}
 	}
@@ -80,11 +90,7 @@ func (s *Set) Around(decode, validate pipeline.Processor) []pipeline.Processor {
 	if len(s.events) > 0 {
 		chain = append(chain, Events{s})
 	}
-	chain = append(chain, validate)
-	if len(s.hiding) > 0 {
-		chain = append(chain, Letters{s})
-	}
-	return chain
+	return append(chain, validate)
 }
 
 func (s *Set) failed(r *rule) {

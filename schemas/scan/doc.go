@@ -43,7 +43,10 @@
 //	                  the same: a CycloneDX VEX that has no inventory
 //
 // All are a function of the report alone, so that a report sent again is the
-// same scan. A scan that found nothing has one part, which says so.
+// same scan. A scan that found nothing has one part, which says so. Sent again
+// with other hints it is another scan, for it says something else: what reads a
+// chunk puts a digest of its hints behind the name, so all chunks of one upload
+// must have the same ones.
 //
 // A report that states no time of its own (most SARIF) happened when it was
 // received: all its chunks must have the same whence-received, or the same hint

@@ -214,8 +214,8 @@ func (x *exchange) refuse(err error) int {
 		x.log.Error("a request failed", append(fields, zap.Error(err))...)
 	case p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden:
 		x.log.Warn("a request did not show whose it is", append(fields, append([]zap.Field{zap.String("detail", p.Detail)}, hinted(p.Hint)...)...)...)
-	default:
-		x.log.Debug("a request was refused", append(fields, zap.String("detail", p.Detail))...)
+	default: // what the detail quotes is for the sender: rules may hide it from everybody else
+		x.log.Debug("a request was refused", append(fields, zap.String("field", p.Field))...)
 	}
 	if x.endpoint.otlp != nil && (x.media == protobufType || x.media == jsonType) {
 		x.refuseTelemetry(p)

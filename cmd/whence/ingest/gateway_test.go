@@ -15,12 +15,14 @@ import (
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/config"
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
+	"github.com/whencehq/whence/processors/rules"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -373,6 +375,31 @@ func TestTheDefaultTopicsAreThoseOfTheConfiguration(t *testing.T) {
 	for from, want := range map[string]string{"whence.behavior": "acme.behavior", "whence.audit": "acme.all"} {
 		if got := w.topic(from); got != want {
 			t.Errorf("%s goes to %s, want %s", from, got, want)
+		}
+	}
+}
+
+func TestASenderIsToldWhatIsWrongWithHisOwnBytesWhateverRulesHide(t *testing.T) {
+	set, err := rules.Parse("own.yaml", []byte("rules: [{name: people, redact: [event.data.user]}, {name: bodies, on: record, redact: [body.email]}]"), rules.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	logged, logs := observer.New(zap.DebugLevel)
+	w := gatewayWith(t, func(o *Options) {
+		o.Stages, o.Log = processors.Asking(processors.Dependencies{Rules: set}), zap.New(logged)
+	})
+	for _, c := range []struct{ path, body, want string }{
+		{"/v1/events", `{"specversion":"1.0","id":"1","type":"io.whence.behavior.recorded","time":"2026-01-01T00:00:00Z","data":{"name":"n","service":"s","environment":"e","user":"ada@example.com"}}`, "source: missing"},
+		{"/v1/events", `{"specversion":"1.0","id":"1","source":"s","type":"io.whence.behavior.recorded","time":"ada@example.com","data":{"user":"ada@example.com"}}`, "ada@example.com"},
+		{"/findings/trivy", `{"foo":"ada@example.com"}`, "no SchemaVersion: not what trivy writes"},
+	} {
+		if p := w.refuses(http.StatusBadRequest, c.path, []byte(c.body), "Content-Type", "application/json"); !strings.Contains(p.Detail, c.want) {
+			t.Errorf("%s: %s, want %s", c.body, p.Detail, c.want)
+		}
+	}
+	for _, entry := range logs.All() {
+		if text := fmt.Sprint(entry.Message, entry.ContextMap()); strings.Contains(text, "ada@") {
+			t.Errorf("the log says %s", text)
 		}
 	}
 }

@@ -49,7 +49,8 @@ type Expect struct {
 	Events Any `yaml:"events"`
 	// Dropped is the rule that drops it.
 	Dropped string `yaml:"dropped"`
-	// DeadLetter has what matters of it: reason, detail, key, value, headers.
+	// DeadLetter has what matters of it: reason, detail, key, value, headers; and
+	// because, the detail that rules hide in what is kept.
 	DeadLetter Any `yaml:"dead_letter"`
 }
 

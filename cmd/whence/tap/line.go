@@ -19,7 +19,10 @@ type Style struct{ Time, Kind, Dead, Faint func(string) string }
 func Line(p *Passing, s Style, width int) string {
 	at, name, who := p.ReceivedAt, "", ""
 	if e := p.Event; e != nil && e.Type != "" {
-		at, name, who = e.Time, strings.TrimPrefix(e.Type, event.Prefix), e.Source+"#"+e.ID
+		name, who = strings.TrimPrefix(e.Type, event.Prefix), e.Source+"#"+e.ID
+		if e.Time != 0 { // what is dead may state none that can be read
+			at = e.Time
+		}
 	}
 	place := fmt.Sprintf("%s/%d/%d", p.Provenance.Topic, p.Partition, p.Offset)
 	says, kind := "", s.Kind
@@ -27,7 +30,10 @@ func Line(p *Passing, s Style, width int) string {
 	case Record:
 		name, says = place, preview(p)
 	case Dead:
-		kind, says = s.Dead, p.Reason+": "+p.Detail
+		kind, says = s.Dead, p.Detail
+		if !strings.HasPrefix(p.Detail, p.Reason+":") { // time: missing
+			says = p.Reason + ": " + p.Detail
+		}
 		who = strings.TrimPrefix(who+" "+place, " ")
 	case Dropped:
 		kind, name, says = s.Faint, place, "by rule "+p.Rule

@@ -51,6 +51,25 @@ func TestALineIsOneLineMovesNoCursorAndFitsTheTerminal(t *testing.T) {
 	}
 }
 
+func TestALetterWithoutATimeIsToldWhenItWasTakenAndWhyOnce(t *testing.T) {
+	for detail, want := range map[string]string{
+		`time: "yesterday" is no time`: `  time: "yesterday" is no time`, "data.at: not RFC 3339": "  time: data.at: not RFC 3339",
+	} {
+		b := batch()
+		b.Bury(1, pipeline.ReasonTime, detail)
+		b.Dead[1].Type, b.Dead[1].ID = "io.whence.flag.changed", "9"
+		line := ""
+		for _, p := range tap.Events(b) {
+			if p.Kind == tap.Dead && p.Reason == "time" {
+				line = tap.Line(&p, plain, 0)
+			}
+		}
+		if !strings.HasPrefix(line, "2000-01-01T") || !strings.HasSuffix(line, want) {
+			t.Errorf("%q", line)
+		}
+	}
+}
+
 func TestTheJSONOfWhatPassesHasItsContextAndItsReason(t *testing.T) {
 	for kind, want := range map[string]string{
 		tap.Observation: `"context":{"deployment_id":"d1","flags":{"f":"{}"}}`, tap.Dead: `"reason":"malformed"`, tap.Dropped: `"rule":"pings"`, tap.Fact: `"data":{"flag":"f"}`,
