@@ -15,7 +15,7 @@ var (
 	observations = flag.Int("observations", 20_000_000, "of a full run")
 	rate         = flag.Int("rate", 0, "events a second; 0: 2,000, in a full run 6,000")
 	chosen       = flag.String("fault", "", "regular expression: only faults whose name it matches")
-	budget       = flag.Duration("budget", 10*time.Minute, "for faults, where it is no full run")
+	budget       = flag.Duration("budget", 5*time.Minute, "for faults, where it is no full run")
 	safeguards   = flag.String("safeguards", "no-intent|no-token", "which are taken out, a regular expression; all five take four minutes")
 )
 
