@@ -317,9 +317,11 @@ func (s *steps) step() {
 }
 
 // write stores rows at the next revision, on any deployment, and leaves them to
-// be touched.
+// be touched. The same row twice has one deployment: what a row says is a function
+// of the row and the revision.
 func (s *steps) write(rows ...row) {
 	s.revision++
+	served := map[string]string{}
 	for i := range rows {
 		at := fmt.Sprint(rows[i].o.ID, rows[i].o.Service, rows[i].o.Environment, rows[i].o.Time, rows[i].o.Hash)
 		if known, ok := s.contents[at]; ok {
@@ -327,7 +329,12 @@ func (s *steps) write(rows ...row) {
 		}
 		s.contents[at] = rows[i]
 		rows[i].e.Revision = s.revision
-		rows[i].e.DeploymentID = rapid.SampledFrom([]string{"", "a", "b"}).Draw(s.r, "deployment")
+		deployment, again := served[at]
+		if !again {
+			deployment = rapid.SampledFrom([]string{"", "a", "b"}).Draw(s.r, "deployment")
+			served[at] = deployment
+		}
+		rows[i].e.DeploymentID = deployment
 		rows[i].e.DeployedVersion = "v" + rows[i].e.DeploymentID
 	}
 	w := write(rows...)
