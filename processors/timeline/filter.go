@@ -3,8 +3,9 @@ package timeline
 import "math/bits"
 
 // filter is a set of digests that never misses one it has, and says of one in
-// some hundreds that it has it although it hasn't: two bytes a digest, where a map
-// takes fifteen. It is a Bloom filter in layers, each twice the size of the one
+// a hundred thousand that it has it although it hasn't: four bytes a digest, where
+// a map takes fifteen. (With two bytes it is one in some hundreds, and every
+// mistake about what an observation states fetches a service's past.) It is a Bloom filter in layers, each twice the size of the one
 // before, so that it grows without knowing what is in it (Almeida, Baquero,
 // Preguiça, Hutchison, "Scalable Bloom Filters", 2007).
 type filter struct {
@@ -15,8 +16,8 @@ type filter struct {
 type layer []uint64 // a power of two of them
 
 const (
-	bitsEach     = 16
-	probes       = 8 // with 16 bits each, one in 1,700 is mistaken in a full layer
+	bitsEach     = 32
+	probes       = 12 // with 32 bits each, one in a million is mistaken in a full layer
 	firstDigests = 1 << 14
 )
 
