@@ -90,8 +90,8 @@ type Config struct {
 	// Rows is how many rows one statement looks at, about. Default 500,000.
 	Rows uint64
 	// AtOnce is how many statements run at the same time, each on rows of its
-	// own. Default 2: one alone keeps about one processor of the server busy, for
-	// a part of a table is written by one thread.
+	// own. Default 2: a part of a table is written by one thread, which is half of
+	// what a statement costs.
 	AtOnce int
 	// Contexts is how many contexts and servings one statement may need, the
 	// entries of their lists counted too. Default 100,000.
