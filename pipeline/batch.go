@@ -7,6 +7,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/whencehq/whence/schemas/codec"
 	"github.com/whencehq/whence/schemas/event"
 )
 
@@ -200,4 +201,13 @@ func (b *Batch) Bury(i int, reason Reason, detail string) {
 		Provenance: b.Provenance(i), TopicID: b.TopicID,
 		Key: r.Key, Value: r.Value, Headers: r.Headers, Reason: reason, Detail: detail,
 	})
+}
+
+// BuryFault moves record i to the dead letters with what a fault says of it, and
+// what could be read of its event. err is a *codec.Fault.
+func (b *Batch) BuryFault(i int, err error) {
+	f := codec.FaultOf(err)
+	b.Bury(i, Reason(f.Reason), f.Detail)
+	dead := &b.Dead[len(b.Dead)-1]
+	dead.Source, dead.ID, dead.Type, dead.Time = f.Source, f.ID, f.Type, f.Time
 }

@@ -68,7 +68,7 @@ func (p *Processor) Process(_ context.Context, b *pipeline.Batch) error {
 			continue
 		}
 		if err := p.guarded(w, &events, b, i); err != nil {
-			bury(b, i, err)
+			b.BuryFault(i, err)
 		}
 	}
 	b.Facts, b.Observations, b.Others = events.Facts, events.Observations, events.Others
@@ -192,12 +192,4 @@ func (p *Processor) readForeign(w *worker, r *reader, events *codec.Events, b *p
 		return &codec.Fault{Reason: codec.Malformed, Detail: in.source.Title + ": the payload says nothing"}
 	}
 	return nil
-}
-
-// bury makes record i of b a dead letter, with what could be read of it.
-func bury(b *pipeline.Batch, i int, err error) {
-	f := codec.FaultOf(err)
-	b.Bury(i, pipeline.Reason(f.Reason), f.Detail)
-	dead := &b.Dead[len(b.Dead)-1]
-	dead.Source, dead.ID, dead.Type, dead.Time = f.Source, f.ID, f.Type, f.Time
 }

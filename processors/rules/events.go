@@ -279,6 +279,6 @@ func (w *round) buryDoomed() {
 	b.Dropped = slices.DeleteFunc(b.Dropped, func(d pipeline.Drop) bool { return w.doomed[d.Offset] != nil })
 	for _, offset := range slices.Sorted(maps.Keys(w.doomed)) {
 		i, _ := slices.BinarySearchFunc(b.Records, offset, func(r pipeline.Record, at int64) int { return cmp.Compare(r.Offset, at) })
-		bury(b, i, w.doomed[offset])
+		b.BuryFault(i, w.doomed[offset])
 	}
 }

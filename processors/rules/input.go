@@ -195,20 +195,8 @@ func (e *said) field(name string) *string {
 		return &e.Type
 	case "subject":
 		return &e.Subject
-	case "tenant":
-		return &e.Tenant
-	case "region":
-		return &e.Region
-	case "cluster":
-		return &e.Cluster
-	case "cell":
-		return &e.Cell
-	case "trace_id":
-		return &e.TraceID
-	case "sequence":
-		return &e.Sequence
 	}
-	return nil
+	return e.SharedField(name)
 }
 
 // extend sets an extension attribute, in a list of its own; empty takes it away.

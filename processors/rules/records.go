@@ -33,7 +33,7 @@ func (p Records) Process(_ context.Context, b *pipeline.Batch) error {
 		if err := p.guarded(w, &events, b, i); err != nil {
 			events = before
 			b.Records[i].Settled = true
-			bury(b, i, err)
+			b.BuryFault(i, err)
 		}
 	}
 	b.Facts, b.Observations, b.Others = events.Facts, events.Observations, events.Others
@@ -176,12 +176,4 @@ func (r *rule) fault(where string, err error) *codec.Fault {
 		f.Source, f.ID, f.Type, f.Time = inner.Source, inner.ID, inner.Type, inner.Time
 	}
 	return f
-}
-
-// bury makes record i of b a dead letter.
-func bury(b *pipeline.Batch, i int, err error) {
-	f := codec.FaultOf(err)
-	b.Bury(i, pipeline.Reason(f.Reason), f.Detail)
-	dead := &b.Dead[len(b.Dead)-1]
-	dead.Source, dead.ID, dead.Type, dead.Time = f.Source, f.ID, f.Type, f.Time
 }

@@ -224,32 +224,12 @@ func (in *envelope) attribute(name, text string) {
 		// Two names of one thing: of both the greater, so that order doesn't count.
 		e.TraceID = max(e.TraceID, text)
 	default:
-		if shared := sharedField(e, name); shared != nil {
+		if shared := e.SharedField(name); shared != nil {
 			*shared = text
 			return
 		}
 		in.extensions = append(in.extensions, event.Pair{Key: name, Value: text})
 	}
-}
-
-// sharedField returns where an event keeps what any event may carry, by its
-// name in data.
-func sharedField(e *event.Event, name string) *string {
-	switch name {
-	case "tenant":
-		return &e.Tenant
-	case "region":
-		return &e.Region
-	case "cluster":
-		return &e.Cluster
-	case "cell":
-		return &e.Cell
-	case "trace_id":
-		return &e.TraceID
-	case "sequence":
-		return &e.Sequence
-	}
-	return nil
 }
 
 func (d *Decoder) openStructured(val []byte, how form) *Fault {
@@ -385,7 +365,7 @@ func (in *envelope) checkAttributes() *Fault {
 func (d *Decoder) complete() {
 	e := &d.in.event
 	for name, v := range d.in.data.Members() {
-		if field := sharedField(e, name); field != nil {
+		if field := e.SharedField(name); field != nil {
 			d.fillShared(field, v)
 		}
 	}

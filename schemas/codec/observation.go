@@ -216,7 +216,7 @@ func (d *Decoder) fillObservation(o *event.Observation, t *event.Type) *Fault {
 	for key, v := range d.in.data.Members() {
 		s := slotOf(key)
 		if known&(1<<s) == 0 {
-			field := sharedField(&o.Event, key)
+			field := o.Event.SharedField(key)
 			if field == nil {
 				d.extra = append(d.extra, member{key, v})
 				continue

@@ -57,7 +57,7 @@ func (d *Decoder) Restate(out *Events, from event.Provenance, e event.Event, kep
 	if was != "" && d.inner.ParseJSON(bytesOf(was)) == nil {
 		// What its data said of a shared field stands in the envelope too.
 		for name, v := range d.inner.Root().Members() {
-			if field := sharedField(&e, name); field != nil && states(v, *field) {
+			if field := e.SharedField(name); field != nil && states(v, *field) {
 				*field = ""
 			}
 		}

@@ -43,6 +43,26 @@ type Event struct {
 	Hash uint64
 }
 
+// SharedField is where e keeps what any event may carry, by its name in data
+// (see Shared); nil for other names.
+func (e *Event) SharedField(name string) *string {
+	switch name {
+	case "tenant":
+		return &e.Tenant
+	case "region":
+		return &e.Region
+	case "cluster":
+		return &e.Cluster
+	case "cell":
+		return &e.Cell
+	case "trace_id":
+		return &e.TraceID
+	case "sequence":
+		return &e.Sequence
+	}
+	return nil
+}
+
 // Provenance says where a record came from. It is left out of every
 // comparison of results (law 1).
 type Provenance struct {
