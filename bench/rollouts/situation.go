@@ -80,7 +80,7 @@ func (r *reader) measured(o *event.Observation) {
 	r.digest += o.Hash
 	m := correlate.Measurement{
 		At: o.Time, Interval: o.IntervalMS, Source: r.own(o.Source),
-		Service: r.own(o.Service), Instance: r.own(o.Instance), Version: r.own(o.Version),
+		Service: r.own(o.Service), Instance: r.own(o.Instance), Version: r.own(event.VersionKey(o.Version)),
 		Caller: r.own(o.Caller), Callee: r.own(o.Callee), Requests: o.Requests, Errors: o.Errors,
 		Success: o.SuccessRatio, Latency: o.LatencyMS, P99: o.LatencyP99MS, CPU: o.CPURatio, Memory: o.MemoryRatio,
 	}

@@ -64,7 +64,15 @@ func (c *crowd) some(kind string, n int) []string {
 	return names
 }
 
-func (c *crowd) source() string      { return c.prefix + []string{"A", "b", "é"}[c.IntN(3)] }
+func (c *crowd) source() string { return c.prefix + []string{"A", "b", "é"}[c.IntN(3)] }
+
+// version is one of n, in one of its spellings.
+func (c *crowd) version(n int) string {
+	number := c.IntN(n)
+	release, commit := fmt.Sprint(number, ".0"), fmt.Sprintf("c0ffee%x1%032x", number, number)
+	return []string{release, "v" + release, commit, commit[:7], commit[:8]}[c.IntN(5)]
+}
+
 func (c *crowd) sharedID() string    { return c.one("shared", 10) }
 func (c *crowd) service() string     { return c.one("service", 4) }
 func (c *crowd) environment() string { return c.prefix + []string{"prod", "prod", "test"}[c.IntN(3)] }
@@ -88,8 +96,8 @@ func (c *crowd) maybe(data object, field string, value any) {
 }
 
 func (c *crowd) deployment() (string, object) {
-	data := object{"deployment_id": c.one("d", 6), "service": c.service(), "environment": c.environment(), "version": c.one("v", 4)}
-	c.maybe(data, "previous_version", c.one("v", 4))
+	data := object{"deployment_id": c.one("d", 6), "service": c.service(), "environment": c.environment(), "version": c.version(4)}
+	c.maybe(data, "previous_version", c.version(4))
 	c.maybe(data, "revisions", c.some(`r "é"\`, 6))
 	c.maybe(data, "revisions", c.some("r", 6))
 	c.maybe(data, "percent", []float64{0, 12.5, 50, 100}[c.IntN(4)])

@@ -36,7 +36,7 @@ type world struct {
 func (w *world) observation() event.Observation {
 	var o event.Observation
 	o.Service, o.Environment, o.Time = w.one("service", 6), w.environment(), w.moment()
-	w.choose(func() { o.Version = w.one("v", 5) }, func() {})
+	w.choose(func() { o.Version = w.version(5) }, func() {})
 	return o
 }
 

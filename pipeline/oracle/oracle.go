@@ -153,12 +153,20 @@ func (o *Oracle) run(ctx context.Context, prefix string, s span) error {
 	return nil
 }
 
+// plain is the function that makes one of all spellings of a version (R13).
+const plain = `(version -> multiIf(
+        match(version, '^[vV][0-9]'), substring(version, 2),
+        match(version, '^([0-9a-f]{40}|[0-9a-f]{64})$'), substring(version, 1, 7),
+        match(version, '^[0-9a-f]{8,12}$') AND match(version, '[a-f]') AND NOT match(version, '^(19|20)[0-9]{2}(0[1-9]|1[0-2])'), substring(version, 1, 7),
+        version)) AS plain`
+
 // complete puts this run's names and bounds into a statement.
 func (o *Oracle) complete(statement string, s span) string {
 	return strings.NewReplacer(
 		"whence_oracle.", o.database+".",
 		"{at}", fmt.Sprintf("toUInt64(%d)", o.scope.Revision), "{round}", fmt.Sprint(o.round),
 		"{from}", o.scope.from(), "{to}", o.scope.to(), "{share}", fmt.Sprint(o.scope.share()),
+		"{plain}", plain,
 		"{start}", fmt.Sprintf("toInt64(%d)", s.start), "{end}", fmt.Sprintf("toInt64(%d)", s.end),
 	).Replace(statement)
 }

@@ -44,7 +44,7 @@ type step struct {
 	began   event.Millis // before this it can't have done anything
 	stages  []event.Millis
 	added   map[string]event.Millis // instance to when it was added
-	version string                  // of the new instances; empty: not another than before
+	version string                  // of the new instances, its key; empty: not another than before
 }
 
 // isNew says whether a row is of an instance that the step brought.
@@ -81,8 +81,8 @@ func (s *step) last(t event.Millis) event.Millis {
 
 func stepOf(c *Candidate) *step {
 	s := &step{service: c.Service, began: c.Began, added: map[string]event.Millis{}}
-	if c.Version != c.PreviousVersion {
-		s.version = c.Version
+	if c.versionKey() != event.VersionKey(c.PreviousVersion) {
+		s.version = c.versionKey()
 	}
 	first := event.Millis(math.MaxInt64)
 	for _, stage := range c.Stages {
@@ -492,7 +492,7 @@ func (g *signals) undeclaredAt(service string, announced []*Candidate) (unannoun
 	g.relabelled(&u, announced, labels)
 	for _, in := range g.instances[service] {
 		if in.name == nameless("") || known[in.name] || slices.ContainsFunc(announced, func(c *Candidate) bool {
-			return in.version != "" && in.version == c.Version && c.Version != c.PreviousVersion
+			return in.version != "" && in.version == stepOf(c).version
 		}) {
 			continue
 		}
@@ -520,7 +520,7 @@ func (g *signals) relabelled(u *unannouncedStep, announced []*Candidate, labels 
 		for _, version := range sortedKeys(in.versions) {
 			first := in.versions[version]
 			if version == "" || labels[version] || in.first >= g.From+atStart || first < max(g.From+atStart, g.Effect.Onset-newborn) ||
-				slices.ContainsFunc(announced, func(c *Candidate) bool { return version == c.Version }) {
+				slices.ContainsFunc(announced, func(c *Candidate) bool { return version == c.versionKey() }) {
 				continue
 			}
 			u.fresh, u.label, u.version = true, true, version

@@ -66,6 +66,9 @@ type Candidate struct {
 	Confirmed, Refuted int
 }
 
+// versionKey is Version as measurements state it.
+func (c *Candidate) versionKey() string { return event.VersionKey(c.Version) }
+
 // Stage is one step of a deployment.
 type Stage struct {
 	At             event.Millis
@@ -79,7 +82,7 @@ type Measurement struct {
 	At                         event.Millis // the end of the interval
 	Interval                   float64      // milliseconds, 0: unstated
 	Source                     string       // who measured
-	Service, Instance, Version string       // Instance empty: the edge as one of its ends sees it
+	Service, Instance, Version string       // Instance empty: the edge as one of its ends sees it; Version is its key
 	Caller, Callee             string
 	Requests, Errors           float64
 	Success                    float64 // 0 to 1

@@ -22,7 +22,7 @@ type claim struct {
 type area struct {
 	service           *service     // nil: any
 	environment       *environment // nil: any
-	version, instance string       // empty: any
+	version, instance string       // the version's key; empty: any
 }
 
 // words is what a claim says, comparable as a whole. by and hash are the fact
@@ -44,7 +44,7 @@ type claimKind uint8
 const (
 	claimRollout    claimKind = iota
 	claimCompleted            // could be the deployment completed last
-	claimVersion              // serves those that state its version
+	claimVersion              // serves those that state its version, in any spelling
 	claimInstance             // serves those that state its instance
 	claimIncident             //
 	claimFinding              //
@@ -79,7 +79,7 @@ func (d *deployment) claims(t *Timeline) []held {
 	}
 	if d.version != 0 {
 		c, where := card, here
-		c.kind, where.version = claimVersion, t.versions.word(d.version)
+		c.kind, where.version = claimVersion, event.VersionKey(t.versions.word(d.version))
 		all = append(all, held{claim{where, c}, d.start.time, d.failed})
 	}
 	for _, i := range d.instances() {

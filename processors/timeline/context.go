@@ -68,11 +68,12 @@ const mostLikely = 4
 // boundaries, so an answer holds for the whole context.
 func (t *Timeline) likelyAt(sc *scope, last *card, at event.Millis) (cards []*card) {
 	add := func(version string) {
-		known := slices.ContainsFunc(cards, func(c *card) bool { return c.version == version })
-		if known || len(cards) == mostLikely || t.doubtful(sc, keyVersion, version) {
+		key := event.VersionKey(version)
+		known := slices.ContainsFunc(cards, func(c *card) bool { return event.VersionKey(c.version) == key })
+		if known || len(cards) == mostLikely || t.doubtful(sc, keyVersion, key) {
 			return
 		}
-		if d := sc.versions.at(version, at); d != nil {
+		if d := sc.versions.at(key, at); d != nil {
 			cards = append(cards, t.cardOf(d))
 		}
 	}

@@ -28,7 +28,7 @@ func (t *Timeline) lacksContexts(stale []event.Stale) *lacking {
 		sv := r.scope.service
 		doubtful := sv.partial && s.First < sv.since
 		for _, v := range s.Versions {
-			doubtful = doubtful || t.doubtful(r.scope, keyVersion, v)
+			doubtful = doubtful || t.doubtful(r.scope, keyVersion, event.VersionKey(v))
 		}
 		for _, v := range s.Instances {
 			doubtful = doubtful || t.doubtful(r.scope, keyInstance, v)
@@ -59,7 +59,7 @@ func (t *Timeline) contexts(stale []event.Stale, limit int) (contexts []event.Co
 			size += 1 + len(sv.ChangeIDs)
 		}
 		for _, v := range s.Versions {
-			t.servings(s, r.scope.versions, v, func(sv event.Serving) { sv.Version = v; serve(sv) })
+			t.servings(s, r.scope.versions, event.VersionKey(v), func(sv event.Serving) { sv.Version = v; serve(sv) })
 		}
 		for _, v := range s.Instances {
 			t.servings(s, r.scope.instances, v, func(sv event.Serving) { sv.Instance = v; serve(sv) })

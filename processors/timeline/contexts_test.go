@@ -31,7 +31,7 @@ func assemble(contexts []event.Context, servings []event.Serving, o event.Observ
 		e.DeploymentID, e.DeployedVersion, e.PreviousVersion = s.DeploymentID, s.DeployedVersion, s.PreviousVersion
 		e.ChangeIDs, started = s.ChangeIDs, s.StartedAt
 	}
-	if o.Version != "" {
+	if o.Version != "" && e.DeploymentID == "" {
 		e.DeployedVersion = o.Version
 	}
 	e.DeploymentAgeMS = event.NoAge
@@ -50,7 +50,7 @@ func TestContextsAndServingsSayWhatEnrichDoes(t *testing.T) {
 		for _, o := range obs {
 			stale = append(stale, event.Stale{
 				Service: o.Service, Environment: o.Environment, First: 1, Last: 15,
-				Versions: []string{"v1", "v2", "v9"}, Instances: []string{"i1", "i2", "i9"},
+				Versions: []string{"v1", "1", "abcdef1", "abcdef12", "v9"}, Instances: []string{"i1", "i2", "i9"},
 			})
 		}
 		contexts, servings, _, ok := tl.Contexts(stale, 1_000_000)

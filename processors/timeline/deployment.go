@@ -147,7 +147,7 @@ func (d *deployment) insert(t *Timeline) {
 		sc.completed.insert(d.running())
 	}
 	if d.version != 0 {
-		sc.versions.insert(t.versions.word(d.version), d)
+		sc.versions.insert(event.VersionKey(t.versions.word(d.version)), d)
 	}
 	for _, i := range d.instances() {
 		sc.instances.insert(i, d)
@@ -170,7 +170,7 @@ func (d *deployment) remove(t *Timeline) {
 		sc.completed.remove(d.running())
 	}
 	if d.version != 0 {
-		sc.versions.remove(t.versions.word(d.version), d)
+		sc.versions.remove(event.VersionKey(t.versions.word(d.version)), d)
 	}
 	for _, i := range d.instances() {
 		sc.instances.remove(i, d)
@@ -292,8 +292,8 @@ func (d *deployment) percent(t event.Millis) float64 {
 	return 0
 }
 
-// lineups is the deployments of one scope by a word of theirs (the version, an
-// instance), each in the order of their start facts.
+// lineups is the deployments of one scope by a word of theirs (the version's key,
+// an instance), each in the order of their start facts.
 type lineups map[string][]*deployment
 
 func (l *lineups) insert(word string, d *deployment) {

@@ -66,14 +66,15 @@
 //	    of S in E with that version, start at or before t, not failed (R12),
 //	    with the latest start fact. If there is none: deployment_id and
 //	    previous_version are empty and deployed_version is as stated. It never
-//	    falls to R14 or R15.
+//	    falls to R14 or R15. Versions are the same whose keys are
+//	    (event.VersionKey): v2.0.0 is 2.0.0, a commit is its abbreviation.
 //	R14 Instance. Else, if it states an instance: the deployment of S in E that
 //	    added that instance (R8: in any stage, whenever), start at or before
 //	    t, not failed, with the latest start fact. If there is none: R15.
 //	R15 Completed last. Else: the deployment of S in E with completion at or
 //	    before t, not failed, with the latest completion fact. If there is
 //	    none, all of R16 is empty.
-//	R16 deployed_version is that deployment's version. deployment_age_ms is t
+//	R16 deployed_version is that deployment's version, as it spells it. deployment_age_ms is t
 //	    minus its start, null without a deployment. previous_version is what
 //	    the deployment states (R8), else the version of what R15 gives for its
 //	    service and environment at its start minus 1 ms, else empty.

@@ -99,10 +99,11 @@ func (r *reader) cardFor(c *constants, o *event.Observation) *card {
 				return k
 			}
 		}
-		if t.doubtful(sc, keyVersion, o.Version) {
+		key := event.VersionKey(o.Version)
+		if t.doubtful(sc, keyVersion, key) {
 			r.lacks(sc.service)
 		}
-		if d := sc.versions.at(o.Version, o.Time); d != nil {
+		if d := sc.versions.at(key, o.Time); d != nil {
 			return t.cardOf(d)
 		}
 		return &nothing

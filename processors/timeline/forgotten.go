@@ -33,7 +33,7 @@ const (
 	keyIncident                  // id
 	keyChange                    // a revision that a change brings
 	keyCarrier                   // a revision that a deployment carries
-	keyVersion                   // service, environment, version: what serves it is not known whole
+	keyVersion                   // service, environment, version's key: what serves it is not known whole
 	keyInstance                  // service, environment, instance: likewise
 	keyService                   // name, of a service as a whole
 )

@@ -48,6 +48,11 @@ const (
 	// marksKept bounds the journal; beyond it the marks of a service in an
 	// environment are joined into one.
 	marksKept = 100_000
+	// regionsKept bounds how much is asked for at once: of more, those of a
+	// service in an environment that lie nearby are joined into one, because to
+	// look at the rows between them costs less than thousands of conditions.
+	regionsKept = 256
+	nearby      = 24 * 60 * 60 * 1000
 	// fewSteps bounds how far is looked for a neighbour that has not changed:
 	// when thousands change at once, most neighbours have changed too.
 	fewSteps = 64
@@ -77,7 +82,10 @@ func (t *Timeline) Pending(upTo uint64) []event.Region {
 			due = append(due, m)
 		}
 	}
-	return t.regions(joined(due, false))
+	if due = joined(due, 0); len(due) > regionsKept {
+		due = joined(due, nearby)
+	}
+	return t.regions(due)
 }
 
 // Forget drops what is noted of facts up to a revision: every row knows them.
@@ -133,7 +141,7 @@ func (t *Timeline) closeBatch(revision uint64) {
 	clear(j.before)
 	j.names = j.names[:0]
 	if len(j.marks) > marksKept {
-		j.marks = joined(j.marks, true)
+		j.marks = joined(j.marks, forever)
 	}
 }
 
@@ -295,16 +303,17 @@ func (l lineups) since(word string, t event.Millis) iter.Seq[rival] {
 	}
 }
 
-// joined makes one mark of those of the same area that meet; coarse: of all of
-// the same service and environment.
-func joined(marks []mark, coarse bool) []mark {
+// joined makes one mark of those of the same area that meet; with a gap: of
+// those of the same service and environment with no more than that between
+// them.
+func joined(marks []mark, gap event.Millis) []mark {
 	type key struct {
 		area
 		name *name
 	}
 	byKey := map[key][]mark{}
 	for _, m := range marks {
-		if coarse {
+		if gap > 0 {
 			m.version, m.instance = "", ""
 		}
 		k := key{m.area, m.name}
@@ -315,7 +324,7 @@ func joined(marks []mark, coarse bool) []mark {
 		slices.SortFunc(same, func(a, b mark) int { return cmp.Compare(a.from, b.from) })
 		last := same[0]
 		for _, m := range same[1:] {
-			if m.from > last.to && !coarse {
+			if m.from > last.to && m.from-last.to > gap {
 				all = append(all, last)
 				last = m
 				continue
@@ -333,7 +342,7 @@ func (t *Timeline) regions(marks []mark) []event.Region {
 	var all []event.Region
 	stated := map[*service][]string{}
 	for _, m := range marks {
-		r := event.Region{From: m.from, To: m.to, Version: m.version, Instance: m.instance, AnyEnvironment: m.environment == nil}
+		r := event.Region{From: m.from, To: m.to, VersionKey: m.version, Instance: m.instance, AnyEnvironment: m.environment == nil}
 		if r.From == -forever {
 			r.From = event.Always
 		}

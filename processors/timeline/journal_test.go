@@ -18,7 +18,7 @@ func covers(r event.Region, o event.Observation) bool {
 	return (r.Services == nil || slices.Contains(r.Services, o.Service)) &&
 		(r.AnyEnvironment || r.Environment == o.Environment) &&
 		r.From <= o.Time && o.Time < r.To &&
-		(r.Version == "" || r.Version == o.Version) &&
+		(r.VersionKey == "" || r.VersionKey == event.VersionKey(o.Version)) &&
 		(r.Instance == "" || o.Version == "" && r.Instance == o.Instance)
 }
 
@@ -120,7 +120,7 @@ func TestDeploymentsThatStartAtOnceAreFoundOnBothSidesOfABlock(t *testing.T) {
 	for _, version := range []string{"b1", "b2"} {
 		o := event.Observation{Service: "shop", Environment: "prod", Version: version}
 		o.Time = 1005
-		if regions := tl.Pending(1); !slices.ContainsFunc(regions, func(r event.Region) bool { return r.Version == version && covers(r, o) }) {
+		if regions := tl.Pending(1); !slices.ContainsFunc(regions, func(r event.Region) bool { return r.VersionKey == version && covers(r, o) }) {
 			t.Errorf("%s is in none of %+v", version, regions)
 		}
 	}
@@ -172,8 +172,12 @@ func pendingAfter(known []event.Fact, batches ...[]event.Fact) []string {
 		}
 		tl.Apply(b)
 	}
-	var all []string
-	for _, r := range tl.Pending(uint64(len(batches))) {
+	return written(tl.Pending(uint64(len(batches))))
+}
+
+// written is regions as a reader would list them.
+func written(regions []event.Region) (all []string) {
+	for _, r := range regions {
 		until := fmt.Sprint(r.To)
 		if r.To == event.Forever {
 			until = "ever"
@@ -182,7 +186,7 @@ func pendingAfter(known []event.Fact, batches ...[]event.Fact) []string {
 		if r.From == event.Always {
 			from = "ever"
 		}
-		all = append(all, fmt.Sprintf("%v/%s %s-%s %s%s", r.Services, r.Environment, from, until, r.Version, r.Instance))
+		all = append(all, fmt.Sprintf("%v/%s %s-%s %s%s", r.Services, r.Environment, from, until, r.VersionKey, r.Instance))
 	}
 	slices.Sort(all)
 	return all
@@ -253,5 +257,34 @@ func TestPastItsBoundTheJournalStillCoversEverything(t *testing.T) {
 	}
 	if got := tl.Pending(0); len(got) != 0 {
 		t.Errorf("before the first fact: %v", got)
+	}
+}
+
+func TestOfThousandsOfRegionsThoseThatLieNearbyBecomeOne(t *testing.T) {
+	const day = 24 * 60 * 60 * 1000
+	tl := timeline.New()
+	tl.Journal()
+	incident := func(i int, service string, from event.Millis) event.Fact {
+		f := event.Fact{Revision: uint64(i), Payload: &event.Incident{
+			Stage: event.IncidentOpened, IncidentID: fmt.Sprint(i), Service: service, Environment: "prod", StartedAt: from, EndedAt: from + 1}}
+		f.Source, f.ID, f.Type, f.Time = "pager", fmt.Sprint(i), "incident1", from
+		return f
+	}
+	for i := range 1000 {
+		tl.Apply([]event.Fact{incident(i, "shop", 200*day+event.Millis(i)*1000)})
+	}
+	tl.Apply([]event.Fact{incident(1000, "shop", 171*day)})
+	tl.Apply([]event.Fact{incident(1001, "cart", 199*day)})
+	for i := range 1000 {
+		tl.Apply([]event.Fact{incident(2000+i, "shop", 231*day+event.Millis(i)*1000)})
+	}
+	want := []string{
+		fmt.Sprintf("[cart]/prod %d-%d ", 199*day, 199*day+1),
+		fmt.Sprintf("[shop]/prod %d-%d ", 171*day, 171*day+1),
+		fmt.Sprintf("[shop]/prod %d-%d ", 200*day, 200*day+999_001),
+		fmt.Sprintf("[shop]/prod %d-%d ", 231*day, 231*day+999_001),
+	}
+	if diff := cmp.Diff(want, written(tl.Pending(5000))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

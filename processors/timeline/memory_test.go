@@ -133,7 +133,7 @@ func someRollouts(t *rapid.T, most int) []event.Fact {
 	for i := range rapid.IntRange(2, most/4).Draw(t, "rollouts") {
 		d := event.Deployment{
 			Stage: event.Started, DeploymentID: fmt.Sprint("rollout", i), Service: "a", Environment: "p", Percent: event.Unknown,
-			Version: rapid.SampledFrom([]string{"v1", "v2", "v3", "v3"}).Draw(t, "version"), Revisions: some(anyRevision).Draw(t, "revisions"),
+			Version: rapid.SampledFrom([]string{"v1", "1", "v3", "v3"}).Draw(t, "version"), Revisions: some(anyRevision).Draw(t, "revisions"),
 		}
 		say := func(at event.Millis, d event.Deployment) {
 			f := event.Fact{Payload: &d}

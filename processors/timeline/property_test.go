@@ -22,7 +22,7 @@ var (
 	anyID          = rapid.SampledFrom([]string{"1", "2", "3", "4", "5"})
 	anyService     = rapid.SampledFrom([]string{"a", "b", "c", "d", ""})
 	anyEnvironment = rapid.SampledFrom([]string{"p", "p", "q", ""})
-	anyVersion     = rapid.SampledFrom([]string{"v1", "v2", "", ""})
+	anyVersion     = rapid.SampledFrom([]string{"v1", "1", "abcdef1", "abcdef12", "", ""})
 	anyRevision    = rapid.SampledFrom([]string{"r1", "r2", "r3", ""})
 	anyRepository  = rapid.SampledFrom([]string{"x", "y", ""})
 	anyInstance    = rapid.SampledFrom([]string{"i1", "i2", ""})
@@ -149,7 +149,7 @@ func everyObservation() []event.Observation {
 	for _, service := range []string{"a", "b", "c", "d", "", "stranger"} {
 		for _, environment := range []string{"p", "q", "", "elsewhere"} {
 			for t := event.Millis(0); t <= 15; t++ {
-				for _, says := range [][2]string{{"", ""}, {"v1", ""}, {"v2", "i1"}, {"", "i1"}, {"", "i2"}, {"v9", "i9"}} {
+				for _, says := range [][2]string{{"", ""}, {"v1", ""}, {"abcdef1", "i1"}, {"1", ""}, {"abcdef12", ""}, {"", "i1"}, {"", "i2"}, {"v9", "i9"}} {
 					o := event.Observation{Service: service, Environment: environment, Version: says[0], Instance: says[1]}
 					o.Time = t
 					all = append(all, o)

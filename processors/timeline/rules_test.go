@@ -196,6 +196,8 @@ func deploymentRules() []ruleCase {
 		{"R12 what is rolled back later still ran before", failing("rolled_back"), asks(39, "", ""), deployment, "d2"},
 		{"R12 a failed deployment is no version's either", failing("rolled_back"), asks(41, "v2", ""), deployment, ""},
 		{"R13 a stated version wins over completion", rolling, asks(36, "v2", ""), deployment, "d2"},
+		{"R13 a version is found in any spelling", rolling, asks(36, "2", ""), deployment, "d2"},
+		{"R16 a version is told as the deployment spells it", rolling, asks(36, "V2", ""), versions, [2]string{"v2", "v1"}},
 		{"R13 a version not started yet finds nothing", two, asks(29, "v2", ""), deployment, ""},
 		{"R13 a version nobody deployed stays as stated and has no previous", two, asks(60, "v9", "i2"), versions, [2]string{"v9", ""}},
 		{"R13 a version nobody deployed has no age", two, asks(60, "v9", ""), age, event.NoAge},

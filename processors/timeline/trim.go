@@ -165,7 +165,7 @@ func (tr *trim) part(sv *service) {
 func (tr *trim) doubt(d *deployment) {
 	sc := d.scope
 	if d.version != 0 {
-		tr.forgotten.add(key{keyVersion, sc.service.name, sc.environment.name, tr.versions.word(d.version)})
+		tr.forgotten.add(key{keyVersion, sc.service.name, sc.environment.name, event.VersionKey(tr.versions.word(d.version))})
 	}
 	for _, i := range d.instances() {
 		tr.forgotten.add(key{keyInstance, sc.service.name, sc.environment.name, i})

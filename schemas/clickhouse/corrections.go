@@ -141,7 +141,8 @@ ORDER BY toDate(time), first`, below, InRegions(regions))
 
 // enriched says for each column of the context what a run computes for it, of
 // an observation o, its context c and its serving s. An observation that
-// states a version belongs to what serves that version, or to nothing (R13);
+// states a version belongs to what serves that version, or to nothing but what
+// it states (R13);
 // one that states an instance falls to the context where nothing serves it.
 var enriched = func() [][2]string {
 	own := "(o.version != '' OR s.deployment_id != '')"
@@ -151,7 +152,7 @@ var enriched = func() [][2]string {
 	of := func(column string) [2]string { return [2]string{column, "c." + column} }
 	return [][2]string{
 		served("deployment_id"),
-		{"deployed_version", "if(o.version != '', toString(o.version), if(" + own + ", s.deployed_version, c.deployed_version))"},
+		{"deployed_version", "multiIf(s.deployment_id != '', s.deployed_version, o.version != '', toString(o.version), c.deployed_version)"},
 		served("previous_version"),
 		{"deployment_age_ms", "toUnixTimestamp64Milli(o.time) - toUnixTimestamp64Milli(if(" + own + ", s.started_at, c.started_at))"},
 		of("rollout_ids"), of("rollout_percent"), served("change_ids"), of("flags"),
@@ -301,8 +302,8 @@ func InRegions(regions []event.Region) string {
 		if r.To != event.Forever {
 			all = append(all, "time < "+moment(r.To))
 		}
-		if r.Version != "" {
-			all = append(all, "version = "+quote(r.Version))
+		if r.VersionKey != "" {
+			all = append(all, versionIs(r.VersionKey))
 		}
 		if r.Instance != "" {
 			all = append(all, "version = '' AND instance = "+quote(r.Instance))
@@ -312,6 +313,16 @@ func InRegions(regions []event.Region) string {
 		}
 		return strings.Join(all, " AND ")
 	})
+}
+
+// versionIs holds for all spellings of a version, and where its key may be that
+// of a commit for what else begins like it: whoever asks looks at each row.
+func versionIs(key string) string {
+	spelled := "version IN (" + QuotedList([]string{key, "v" + key, "V" + key}) + ")"
+	if event.IsCommitKey(key) {
+		spelled = "(" + spelled + " OR startsWith(version, " + quote(key) + "))"
+	}
+	return spelled
 }
 
 // inStale is wider than the stale observations where these are of several

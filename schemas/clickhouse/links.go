@@ -383,7 +383,7 @@ WHERE environment = %s AND hour >= %s AND hour <= %s`, quote(environment), momen
 // Measurements is the question for what services measured in [from, to).
 func Measurements(environment string, services []string, from, to event.Millis) string {
 	return fmt.Sprintf(`SELECT
-    toUnixTimestamp64Milli(time) AS at, ifNull(interval_ms, 0) AS span, source, service, instance, version, caller, callee,
+    toUnixTimestamp64Milli(time) AS at, ifNull(interval_ms, 0) AS span, source, service, instance, version_key AS version, caller, callee,
     ifNull(requests, nan) AS n, ifNull(errors, nan) AS failed, ifNull(success_ratio, nan) AS good,
     ifNull(latency_ms, nan) AS mean, ifNull(latency_p99_ms, nan) AS p99, ifNull(cpu_ratio, nan) AS cpu, ifNull(memory_ratio, nan) AS memory
 %s
@@ -397,7 +397,7 @@ UNION ALL
 func behaviourMinutes(environment string, services []string, from, to event.Millis) string {
 	return fmt.Sprintf(`SELECT
     toInt64(toUnixTimestamp(toStartOfMinute(o.time)) + 60) * 1000 AS at, toFloat64(60000) AS span, CAST('', 'LowCardinality(String)') AS source, o.service AS service,
-    CAST(if(o.instance = '', concat('version ', o.version), toString(o.instance)), 'LowCardinality(String)') AS instance, o.version AS version,
+    CAST(if(o.instance = '', concat('version ', o.version_key), toString(o.instance)), 'LowCardinality(String)') AS instance, o.version_key AS version,
     CAST('(users)', 'LowCardinality(String)') AS caller, o.service AS callee,
     sumKahan(ifNull(o.weight, 1)) AS n, sumKahanIf(ifNull(o.weight, 1), NOT o.ok) AS failed, nan AS good,
     if(count(o.duration_ms) = 0, nan, sumKahan(ifNull(o.duration_ms, 0)) / count(o.duration_ms)) AS mean, nan AS p99, nan AS cpu, nan AS memory

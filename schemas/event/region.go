@@ -15,9 +15,9 @@ type Region struct {
 	Environment    string
 	AnyEnvironment bool
 	From, To       Millis // Always and Forever are no bounds
-	// Version and Instance narrow it to observations that state this one,
-	// and for an instance no version; empty: any.
-	Version, Instance string
+	// VersionKey and Instance narrow it to observations that state such a
+	// version, in any spelling, or this instance and no version; empty: any.
+	VersionKey, Instance string
 }
 
 // Stale is observations of one service and environment, as they state them, on

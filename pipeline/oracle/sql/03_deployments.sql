@@ -12,16 +12,18 @@ SELECT
 FROM whence_oracle.facts
 WHERE stage > 0;
 
--- R4 and R8 to R12. A place is of the fact that decides, for comparing two deployments of the same millisecond.
+-- R4, R8 to R12 and the spelling of R13. A place is of the fact that decides, for comparing two deployments of the same millisecond.
 CREATE OR REPLACE TABLE whence_oracle.deployments ENGINE = Memory AS
 WITH
     s.stage = 3 AND s.outcome = 'success' OR ifNull(s.percent, 0) >= 100 AS completes,
-    s.stage = 3 AND s.outcome IN ('failure', 'cancelled', 'rolled_back') AS fails
+    s.stage = 3 AND s.outcome IN ('failure', 'cancelled', 'rolled_back') AS fails,
+    {plain}
 SELECT
     deployment_id,
     argMaxIf(s.service, (s.stage, s.place), s.service != '') AS service,
     argMaxIf(s.environment, (s.stage, s.place), s.environment != '') AS environment,
     argMaxIf(s.version, (s.stage, s.place), s.version != '') AS version,
+    plain(version) AS spelled,
     argMaxIf(s.previous_version, (s.stage, s.place), s.previous_version != '') AS previous_version,
     groupUniqArrayArray(s.revisions) AS revisions,
     groupUniqArrayArray(s.instances) AS instances,
@@ -35,20 +37,20 @@ FROM whence_oracle.stages AS s
 GROUP BY deployment_id
 HAVING service != '';
 
--- R13: of S in E with a version, started, not failed: the latest start.
+-- R13: of S in E with a version, in any spelling, started, not failed: the latest start.
 CREATE OR REPLACE TABLE whence_oracle.version_since ENGINE = Memory AS
 SELECT
-    m.service AS service, m.environment AS environment, m.version AS version, m.since AS since,
+    m.service AS service, m.environment AS environment, m.spelled AS spelled, m.since AS since,
     argMaxIf(d.deployment_id, d.start_place, d.started <= m.since AND m.since < d.failed) AS deployment_id
 FROM
 (
-    SELECT DISTINCT service, environment, version, arrayJoin([started, failed]) AS since
+    SELECT DISTINCT service, environment, spelled, arrayJoin([started, failed]) AS since
     FROM whence_oracle.deployments
     WHERE version != ''
 ) AS m
 INNER JOIN whence_oracle.deployments AS d
-    ON d.service = m.service AND d.environment = m.environment AND d.version = m.version
-GROUP BY service, environment, version, since;
+    ON d.service = m.service AND d.environment = m.environment AND d.spelled = m.spelled
+GROUP BY service, environment, spelled, since;
 
 -- R14: of S in E, added the instance, started, not failed: the latest start.
 CREATE OR REPLACE TABLE whence_oracle.instance_since ENGINE = Memory AS

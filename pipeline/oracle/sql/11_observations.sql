@@ -4,7 +4,8 @@
 CREATE OR REPLACE TABLE whence_oracle.observations ENGINE = MergeTree ORDER BY tuple() AS
 WITH
     (SELECT groupArray((alias, name)) FROM (SELECT alias, name FROM whence_oracle.canonical UNION ALL SELECT '', '')) AS names,
-    (field -> JSONExtract(data, field, 'Nullable(Float64)')) AS number
+    (field -> JSONExtract(data, field, 'Nullable(Float64)')) AS number,
+    {plain}
 SELECT
     sipHash128(source, id, stated_service, environment, time, name) AS row,
     CAST(events.source, 'String') AS source,
@@ -15,6 +16,7 @@ SELECT
     if(type = 'io.whence.behavior.recorded', JSONExtractString(data, 'name'), CAST(substring(type, length('io.whence.') + 1), 'String')) AS name,
     transform(stated_service, names.1, names.2, stated_service) AS service,
     JSONExtractString(data, 'version') AS version,
+    plain(version) AS spelled,
     JSONExtractString(data, 'instance') AS instance,
     if(type IN ('io.whence.experiment.assigned', 'io.whence.experiment.exposed'),
         map(JSONExtractString(data, 'experiment'), JSONExtractString(data, 'variant')),

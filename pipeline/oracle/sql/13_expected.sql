@@ -6,7 +6,7 @@ SELECT
     multiIf(o.version != '', v.deployment_id, i.deployment_id != '', i.deployment_id, c.deployment_id) AS deployment_id
 FROM whence_oracle.observations AS o
 ASOF LEFT JOIN whence_oracle.version_since AS v
-    ON v.service = o.service AND v.environment = o.environment AND v.version = o.version AND v.since <= o.time
+    ON v.service = o.service AND v.environment = o.environment AND v.spelled = o.spelled AND v.since <= o.time
 ASOF LEFT JOIN whence_oracle.instance_since AS i
     ON i.service = o.service AND i.environment = o.environment AND i.instance = o.instance AND i.since <= o.time
 ASOF LEFT JOIN whence_oracle.completed_since AS c
@@ -28,7 +28,7 @@ SELECT
     o.row AS row, o.source AS source, o.id AS id, o.stated_service AS stated_service, o.environment AS environment, o.time AS time,
     o.name AS name,
     o.deployment_id AS deployment_id,
-    if(o.version != '', o.version, k.deployed_version) AS deployed_version,
+    if(o.deployment_id = '', o.version, k.deployed_version) AS deployed_version,
     k.previous_version AS previous_version,
     if(o.deployment_id = '', NULL, o.time - k.started) AS deployment_age_ms,
     o.rollout_ids AS rollout_ids,

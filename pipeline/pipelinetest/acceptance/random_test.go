@@ -110,6 +110,13 @@ func (w *randomWorld) some(kind string, n int) []string {
 	return names
 }
 
+// version is one of n, in one of its spellings.
+func (w *randomWorld) version(n int) string {
+	number := w.IntN(n)
+	release, commit := fmt.Sprint(number, ".0"), fmt.Sprintf("c0ffee%x1%032x", number, number)
+	return []string{release, "v" + release, commit, commit[:7], commit[:8]}[w.IntN(5)]
+}
+
 func (w *randomWorld) service() string { return w.one("service", 5) }
 func (w *randomWorld) environment() string {
 	return w.prefix + []string{"prod", "prod", "test"}[w.IntN(3)]
@@ -149,8 +156,8 @@ func (w *randomWorld) fact() object {
 }
 
 func (w *randomWorld) deployment() (string, object) {
-	data := object{"deployment_id": w.one("d", 8), "service": w.service(), "environment": w.environment(), "version": w.one("v", 4)}
-	w.maybe(data, "previous_version", w.one("v", 4))
+	data := object{"deployment_id": w.one("d", 8), "service": w.service(), "environment": w.environment(), "version": w.version(4)}
+	w.maybe(data, "previous_version", w.version(4))
 	w.maybe(data, "revisions", w.some("r", 6))
 	w.maybe(data, "percent", []float64{0, 12.5, 50, 100}[w.IntN(4)])
 	w.maybe(data, "instances_added", w.some("i", 4))
@@ -279,7 +286,7 @@ func (w *randomWorld) observation() object {
 		return w.envelope("service.measured", at)
 	}
 	at["name"] = "buy"
-	w.maybe(at, "version", w.one("v", 5))
+	w.maybe(at, "version", w.version(5))
 	w.maybe(at, "instance", w.one("i", 5))
 	return w.envelope("behavior.recorded", at)
 }

@@ -3,6 +3,7 @@ package model
 import (
 	"cmp"
 	"math"
+	"regexp"
 	"slices"
 	"sort"
 
@@ -257,6 +258,25 @@ func latestStarted(all []rollout, t event.Millis, which func(rollout) bool) *rol
 	return best
 }
 
+// The spellings of R13.
+var (
+	withV     = regexp.MustCompile(`^[vV]([0-9](?s:.*))$`)
+	whole     = regexp.MustCompile(`^([0-9a-f]{7})([0-9a-f]{33}|[0-9a-f]{57})$`)
+	shortened = regexp.MustCompile(`^([0-9a-f]{7})[0-9a-f]{1,5}$`)
+	lettered  = regexp.MustCompile(`[a-f]`)
+	dated     = regexp.MustCompile(`^(19|20)[0-9]{2}(0[1-9]|1[0-2])`)
+)
+
+func plain(version string) string {
+	short := shortened.MatchString(version) && lettered.MatchString(version) && !dated.MatchString(version)
+	for _, spelling := range []*regexp.Regexp{withV, whole, shortened} {
+		if spelling.MatchString(version) && (spelling != shortened || short) {
+			return spelling.FindStringSubmatch(version)[1]
+		}
+	}
+	return version
+}
+
 // Answer is R5 to R31 but for the revision.
 func (m Model) Answer(o event.Observation) event.Enrichment {
 	return m.answer(o, m.rollouts(m.canonical(o.Service), o.Environment))
@@ -295,7 +315,8 @@ func (m Model) belongs(out *event.Enrichment, all []rollout, o event.Observation
 	switch {
 	case o.Version != "":
 		out.DeployedVersion = o.Version
-		r = latestStarted(all, o.Time, func(r rollout) bool { return r.version == o.Version })
+		said := plain(o.Version)
+		r = latestStarted(all, o.Time, func(r rollout) bool { return r.version != "" && plain(r.version) == said })
 	case o.Instance != "":
 		r = latestStarted(all, o.Time, func(r rollout) bool { return slices.Contains(r.instances, o.Instance) })
 		if r == nil {

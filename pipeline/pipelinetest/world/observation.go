@@ -3,6 +3,7 @@ package world
 import (
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/whencehq/whence/schemas/codec"
@@ -136,8 +137,11 @@ func (w *World) label(random *rand.Rand, o *event.Observation, service int) {
 	number := w.releaseAt(service, o.Environment, o.Time) - []int{0, 0, 0, 1, 2, -1}[random.IntN(6)]
 	switch random.IntN(3) {
 	case 0:
-		if o.Version = version(number); random.IntN(50) == 0 {
+		switch o.Version = version(number); random.IntN(50) {
+		case 0:
 			o.Version = "unheard-of"
+		case 1, 2, 3, 4, 5:
+			o.Version = strings.TrimPrefix(o.Version, "v") // as a package manager spells it
 		}
 	case 1:
 		o.Instance = instance(service, o.Environment, number, random.IntN(3))

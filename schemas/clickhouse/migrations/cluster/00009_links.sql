@@ -218,7 +218,7 @@ GROUP BY alias;
 
 -- What is known of how calls went, one row an interval, instance and edge: what services measured, and what users did, by
 -- the minute. `time` is the interval's end. A row without an instance is the edge as one of its ends sees it; behaviour that
--- names no instance is of one called after its version, and its caller is called (users); behaviour that doesn't say how it
+-- names no instance is of one called after its version (which is a `version_key`), and its caller is called (users); behaviour that doesn't say how it
 -- went is left out.
 -- Names at both ends are resolved as `canonical_service` is, by the last fact that speaks of each. What is measured of no edge is of the calls into the service. `failed` is the share of calls that failed, of 0 to 1, `calls` for how many it stands: 1 where only a ratio is stated.
 CREATE OR REPLACE VIEW whence.signals ON CLUSTER '{cluster}' AS
@@ -234,14 +234,14 @@ SELECT
 FROM
 (
     SELECT
-        time, toString(environment) AS environment, toString(canonical_service) AS service, toString(instance) AS instance, toString(version) AS version,
+        time, toString(environment) AS environment, toString(canonical_service) AS service, toString(instance) AS instance, toString(version_key) AS version,
         toString(caller) AS caller, if(o.caller = '' AND o.callee = '', service, toString(o.callee)) AS callee, requests, errors, success_ratio, latency_ms, cpu_ratio, memory_ratio
     FROM whence.observations AS o FINAL
     WHERE type = 'io.whence.service.measured'
     UNION ALL
     SELECT
         toDateTime64(toStartOfMinute(o.time) + INTERVAL 1 MINUTE, 3, 'UTC') AS time, toString(o.environment) AS environment,
-        toString(o.canonical_service) AS service, if(o.instance = '', concat('version ', o.version), toString(o.instance)) AS instance, toString(o.version) AS version,
+        toString(o.canonical_service) AS service, if(o.instance = '', concat('version ', o.version_key), toString(o.instance)) AS instance, toString(o.version_key) AS version,
         '(users)' AS caller, service AS callee, CAST(sum(ifNull(o.weight, 1)), 'Nullable(Float64)') AS requests,
         CAST(sumIf(ifNull(o.weight, 1), NOT o.ok), 'Nullable(Float64)') AS errors, CAST(NULL, 'Nullable(Float64)') AS success_ratio,
         avg(o.duration_ms) AS latency_ms, CAST(NULL, 'Nullable(Float64)') AS cpu_ratio, CAST(NULL, 'Nullable(Float64)') AS memory_ratio

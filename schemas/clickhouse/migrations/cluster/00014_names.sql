@@ -205,20 +205,22 @@ WITH
         FROM (SELECT repository, arrayJoin(revisions) AS revision FROM whence.changes FINAL WHERE repository != '')
         WHERE revision IN (SELECT arrayJoin(revisions) FROM whence.deployments FINAL)
     ),
+    -- as observations.version_key
+    (version -> multiIf(
+        match(version, '^[vV][0-9]'), substring(version, 2),
+        match(version, '^([0-9a-f]{40}|[0-9a-f]{64})$'), substring(version, 1, 7),
+        match(version, '^[0-9a-f]{8,12}$') AND match(version, '[a-f]') AND NOT match(version, '^(19|20)[0-9]{2}(0[1-9]|1[0-2])'), substring(version, 1, 7),
+        version)) AS key,
     deployed AS
     (
         SELECT
             if(meanings.canonical = '', d.service, meanings.canonical) AS service,
-            arraySort(groupUniqArrayArray(arrayFilter(v -> v != '', [d.version, d.previous_version]))) AS versions,
+            arraySort(groupUniqArrayArray(arrayMap(key, arrayFilter(v -> v != '', [d.version, d.previous_version])))) AS versions,
             argMaxIf(d.version, (d.started_at, d.version), d.version != '') AS last
         FROM (SELECT toString(service) AS service, toString(version) AS version, toString(previous_version) AS previous_version, started_at FROM whence.deployments FINAL WHERE service != '') AS d
         LEFT JOIN whence_state.meanings AS meanings ON meanings.kind = 'service' AND meanings.alias = d.service
         GROUP BY service
-    ),
-    (version -> replaceRegexpOne(version, '^[vV]', '')) AS bare,
-    (version -> match(version, '^[0-9a-f]{7,64}$')) AS revisional,
-    arrayFirst(v -> bare(v) = bare(stated.version), deployed.versions) AS same_but_v,
-    arrayFirst(v -> revisional(v) AND revisional(stated.version) AND (startsWith(v, stated.version) OR startsWith(stated.version, v)), deployed.versions) AS same_revision
+    )
 SELECT kind, name, reason, sources, events, first_seen, last_seen, example_source, example_id
 FROM
 (
@@ -258,10 +260,7 @@ UNION ALL
 SELECT
     'version', concat(stated.service, ' ', stated.version),
     concat('no deployment of ', stated.service, ' names this version',
-        multiIf(
-            same_but_v != '', concat(': ', same_but_v, ' is deployed, the same but for a leading v'),
-            same_revision != '', concat(': ', same_revision, ' is deployed, which looks like the same revision'),
-            deployed.last != '', concat('; the last one deployed is ', deployed.last), '')),
+        if(deployed.last = '', '', concat('; the last one deployed is ', deployed.last))),
     sources, events, first_at, last_at, example.1, example.2
 FROM
 (
@@ -282,14 +281,14 @@ FROM
     GROUP BY service, version
 ) AS stated
 INNER JOIN deployed ON deployed.service = stated.service
-WHERE NOT has(deployed.versions, stated.version);
+WHERE NOT has(deployed.versions, key(stated.version));
 
 -- What could not be placed: one row a name or kind of event and reason.
 -- kind service: a name that neither service.declared nor both a deployment and observations stand behind, aliases
 -- resolved; repository: one that no service lists and no known deployment carries a revision of; event: accepted events
 -- (name: their type) that a mapping made no fact of, because something required is not in them: reason says what,
 -- version: a service, canonical, and a version that observations state and none of its deployments names, as version or as
--- previous_version, though it has deployments: versions are the same letter for letter or not at all.
+-- previous_version, in whatever spelling, though it has deployments.
 -- events: how many, example_source and example_id: the last of them.
 CREATE OR REPLACE VIEW whence.catalog_unmapped ON CLUSTER '{cluster}' AS
 SELECT * FROM whence.catalog_unmapped_since(since = '2000-01-01');
