@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -51,6 +52,7 @@ type Batch struct {
 	Others       []event.Other
 	Dead         []DeadLetter
 	Dropped      []Drop
+	Routed       []Routed
 
 	// Revision is the context revision that Enrichments were computed at.
 	Revision uint64
@@ -111,6 +113,27 @@ func (b *Batch) Provenance(i int) event.Provenance {
 type Drop struct {
 	Offset int64
 	Rule   string
+}
+
+// Routed is something that the operator's own rule wants in a topic of theirs
+// too: a record, or an event of one. Of a dead letter it counts for nothing.
+type Routed struct {
+	event.Provenance
+	Rule, To   string
+	Key, Value []byte
+	Headers    []Header
+}
+
+// Alive are those of records that are no dead letters.
+func (b *Batch) Alive() []Routed {
+	if len(b.Routed) == 0 || len(b.Dead) == 0 {
+		return b.Routed
+	}
+	dead := make(map[int64]struct{}, len(b.Dead))
+	for i := range b.Dead {
+		dead[b.Dead[i].Offset] = struct{}{}
+	}
+	return slices.DeleteFunc(slices.Clone(b.Routed), func(r Routed) bool { _, is := dead[r.Offset]; return is })
 }
 
 // Census counts the records that brought at least one event, those that are

@@ -71,7 +71,7 @@ are dead still: the summary counts them.`,
 			if err := rulesAreThere(cfg, k.file); err != nil {
 				return err
 			}
-			own, err := configuredRules(cfg.Rules, nil)
+			own, err := configuredRules(cfg, nil)
 			if err != nil {
 				return err
 			}
@@ -135,7 +135,7 @@ func (r *lettersReplay) through(ctx context.Context, w *worker) error {
 	r.store, r.name, r.now = w.store, "letters "+now.Format(time.RFC3339Nano), event.MillisOf(now)
 	stages := processors.Events(processors.Dependencies{
 		Decode: decoding(w.cfg), Rules: w.rules,
-		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer, Replay: r.name,
+		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer, Outlet: w.producer, Replay: r.name,
 	})
 	r.stages = slices.Insert(stages, len(stages)-1, pipeline.Processor(keeper{w.store}))
 	return w.following(ctx, begin, contextTopic.End, func(ctx context.Context) error {

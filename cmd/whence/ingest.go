@@ -140,7 +140,7 @@ func openGateway(cfg *config.Config, log *zap.Logger, metrics *observe.Metrics, 
 }
 
 func (g *gateway) open(cfg *config.Config, metrics *observe.Metrics) error {
-	own, err := configuredRules(cfg.Rules, nil)
+	own, err := configuredRules(cfg, nil)
 	if err != nil {
 		return err
 	}

@@ -72,7 +72,7 @@ It may run while workers do: it joins no group and moves no offset.`,
 			if err := rulesAreThere(cfg, k.file); err != nil {
 				return err
 			}
-			own, err := configuredRules(cfg.Rules, nil)
+			own, err := configuredRules(cfg, nil)
 			if err != nil {
 				return err
 			}

@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 
+	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/config"
 	"github.com/whencehq/whence/processors/decode"
 	"github.com/whencehq/whence/processors/rules"
@@ -11,12 +13,23 @@ import (
 
 // configuredRules compiles the rules that a configuration names; failed is told
 // of expressions that can't be computed.
-func configuredRules(c config.Rules, failed func(rule string)) (*rules.Set, error) {
-	set, err := rules.Load(c.Files, rules.Options{Failed: failed})
+func configuredRules(c *config.Config, failed func(rule string)) (*rules.Set, error) {
+	set, err := rules.Load(c.Rules.Files, rules.Options{Failed: failed})
 	if err != nil && !config.IsProblem(err) {
 		return nil, &exitError{exitConfig, err}
 	}
-	return set, err
+	if err != nil {
+		return nil, err
+	}
+	for _, to := range set.Routes() {
+		if slices.Contains(c.Kafka.Topics.Names(), to) {
+			return nil, &exitError{exitConfig, &pipeline.Error{
+				Err:  fmt.Errorf("a rule routes to %s, which is a topic that Whence reads or writes itself", to),
+				Hint: "what is routed would come back, again and again: route to a topic of your own",
+			}}
+		}
+	}
+	return set, nil
 }
 
 // rulesAreThere says of a configuration which of its patterns names no file, and

@@ -56,7 +56,7 @@ func runWorker(ctx context.Context, cfg *config.Config, log *zap.Logger, metrics
 	if err != nil {
 		return err
 	}
-	own, err := configuredRules(cfg.Rules, metrics.RuleFailed)
+	own, err := configuredRules(cfg, metrics.RuleFailed)
 	if err != nil {
 		return err
 	}
@@ -318,7 +318,7 @@ func (w *worker) events(state *readiness) *kafka.Consumer {
 	c := w.consumer("events", w.cfg.Kafka.Group, w.cfg.Kafka.Topics.InputNames(), state)
 	c.Stages = processors.Events(processors.Dependencies{
 		Decode: decoding(w.cfg), Rules: w.rules,
-		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer,
+		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer, Outlet: w.producer,
 	})
 	c.Floor, c.Await = w.end.Revision, w.timeline.Wait
 	return c

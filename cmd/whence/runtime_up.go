@@ -120,9 +120,14 @@ func (w *worker) prepare(ctx context.Context, inputRetention time.Duration) erro
 	if err != nil {
 		return err
 	}
+	own, err := configuredRules(w.cfg, nil)
+	if err != nil {
+		return err
+	}
 	topics := w.cfg.Kafka.Topics
 	return w.persist(ctx, "kafka", answerTime, func(ctx context.Context) error {
-		states, err := kafka.EnsureTopics(ctx, w.kafka, kafka.TopicSpecs(topics, inputRetention), topics.Replication)
+		specs := append(kafka.TopicSpecs(topics, inputRetention), kafka.RoutedSpecs(own.Routes())...)
+		states, err := kafka.EnsureTopics(ctx, w.kafka, specs, topics.Replication)
 		for _, s := range states {
 			for _, d := range s.Differences {
 				w.log.Warn("a topic is not as it should be", zap.String("topic", s.Name), zap.Stringer("difference", d))

@@ -107,7 +107,7 @@ before they do their work.`,
 			if err := rulesAreThere(cfg, k.file); err != nil {
 				return err
 			}
-			own, err := configuredRules(cfg.Rules, nil)
+			own, err := configuredRules(cfg, nil)
 			if err != nil {
 				return err
 			}

@@ -44,7 +44,7 @@ An example is a record or an event, and what becomes of it:
             data: {deployment_id: acme/17, service: shop}
     - name: pings are dropped
       record: {text: ping}
-      expect: {dropped: pings}
+      expect: {dropped: pings, routed: [acme.pings]}
 
 Attributes that an expected event leaves out are not compared; its data is, as
 a whole. Of a dead_letter there are reason, detail, key, value and headers, and

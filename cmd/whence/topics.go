@@ -50,7 +50,11 @@ With --check it creates nothing, and exits 1 if a topic is missing or differs.`,
 			case id == embedded.ClusterID: // whence up has made these
 				retention = forEmbedded(&cfg.Kafka.Topics)
 			}
-			specs := kafka.TopicSpecs(cfg.Kafka.Topics, retention)
+			own, err := configuredRules(cfg, nil)
+			if err != nil {
+				return err
+			}
+			specs := append(kafka.TopicSpecs(cfg.Kafka.Topics, retention), kafka.RoutedSpecs(own.Routes())...)
 			states, err := kafka.Topics(ctx, conn, specs, cfg.Kafka.Topics.Replication, check)
 			if err != nil {
 				return err

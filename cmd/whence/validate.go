@@ -43,7 +43,7 @@ will when whence publish sends them. It exits 78 if anything is wrong.`,
 			if err := rulesAreThere(cfg, file); err != nil {
 				return err
 			}
-			if _, err := configuredRules(cfg.Rules, nil); err != nil {
+			if _, err := configuredRules(cfg, nil); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok\n", file)

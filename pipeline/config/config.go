@@ -119,6 +119,11 @@ func (t Topics) LinksName() string { return t.Prefix + t.Links }
 // DeadLetterName is the full name of the dead-letter topic.
 func (t Topics) DeadLetterName() string { return t.Prefix + t.DeadLetter }
 
+// Names are the full names of all of them.
+func (t Topics) Names() []string {
+	return append(t.InputNames(), t.ContextName(), t.DeadLetterName(), t.LinksName())
+}
+
 // TLS is on when Enabled or when a file is named.
 type TLS struct {
 	Enabled    bool   `yaml:"enabled"`

@@ -118,6 +118,11 @@ func (v *violations) fetch(f Fetch) {
 // Kafka's own rule for a topic's name (org.apache.kafka.common.internals.Topic).
 var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
+// TopicName tells whether Kafka takes it.
+func TopicName(name string) bool {
+	return topicName.MatchString(name) && name != "." && name != ".."
+}
+
 func (v *violations) topics(t Topics) {
 	if len(t.Inputs) == 0 {
 		v.add("kafka.topics.inputs", "", "want at least one topic")
@@ -127,7 +132,7 @@ func (v *violations) topics(t Topics) {
 		switch other, twice := taken[full]; {
 		case twice:
 			v.add(path, "", "%q is %s already", full, other)
-		case !topicName.MatchString(full) || full == "." || full == "..":
+		case !TopicName(full):
 			v.add(path, "letters, digits, `.`, `_` and `-`, 249 at most", "%q is no name for a topic", full)
 		default:
 			taken[full] = path

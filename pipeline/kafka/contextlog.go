@@ -30,7 +30,7 @@ type (
 )
 
 // Producer appends what a worker itself says: facts to the context log, dead
-// letters to theirs. Both are acknowledged by all in-sync replicas when a call
+// letters to theirs, what rules route to the operator's. All are acknowledged by all in-sync replicas when a call
 // returns, and repeated when it fails: at least once is enough, since the fold
 // is idempotent and dead letters carry the place they came from.
 type Producer struct {
@@ -93,33 +93,57 @@ func (p *Producer) Bury(ctx context.Context, dead []pipeline.DeadLetter) error {
 	for i := range dead {
 		records[i] = p.deadLetter(&dead[i])
 	}
-	var cut []*kgo.Record
-	for i, r := range p.client.ProduceSync(ctx, records...) {
-		switch {
-		case errors.Is(r.Err, kerr.MessageTooLarge):
-			cut = append(cut, &kgo.Record{Topic: p.deadTopic, Headers: append(r.Record.Headers[len(r.Record.Headers)-provenanceHeaders:],
-				kgo.RecordHeader{Key: "whence-cut", Value: []byte("the record is too large for this topic: see whence.dead_letters")})})
-		case r.Err != nil:
-			return fmt.Errorf("dead letter %d of %d: %w", i+1, len(dead), r.Err)
-		}
-	}
-	if err := p.client.ProduceSync(ctx, cut...).FirstErr(); err != nil {
+	if err := p.send(ctx, records, "the record is too large for this topic: see whence.dead_letters"); err != nil {
 		return fmt.Errorf("dead letters: %w", err)
 	}
 	return nil
 }
 
-// provenanceHeaders is how many headers deadLetter adds, at the end.
+// Route sends what rules route, as Bury does dead letters: with the rule and the
+// place it came from in headers.
+func (p *Producer) Route(ctx context.Context, routed []pipeline.Routed) error {
+	records := make([]*kgo.Record, len(routed))
+	for i := range routed {
+		r := &routed[i]
+		records[i] = &kgo.Record{Topic: r.To, Key: r.Key, Value: r.Value, Headers: append(recordHeaders(r.Headers), cameFrom(r.Provenance,
+			kgo.RecordHeader{Key: "whence-rule", Value: []byte(r.Rule)}, kgo.RecordHeader{Key: "whence-received", Value: strconv.AppendInt(nil, int64(r.ReceivedAt), 10)})...)}
+	}
+	if err := p.send(ctx, records, "it is too large for this topic"); err != nil {
+		return &pipeline.Error{Err: fmt.Errorf("route: %w", err), Hint: "rules route to that topic: whence topics creates what is missing"}
+	}
+	return nil
+}
+
+// send produces records whose last headers are cameFrom's. What is too large for
+// its topic goes without its bytes, and says so.
+func (p *Producer) send(ctx context.Context, records []*kgo.Record, tooLarge string) error {
+	var cut []*kgo.Record
+	for i, r := range p.client.ProduceSync(ctx, records...) {
+		switch {
+		case errors.Is(r.Err, kerr.MessageTooLarge):
+			cut = append(cut, &kgo.Record{Topic: r.Record.Topic, Headers: append(r.Record.Headers[len(r.Record.Headers)-provenanceHeaders:],
+				kgo.RecordHeader{Key: "whence-cut", Value: []byte(tooLarge)})})
+		case r.Err != nil:
+			return fmt.Errorf("%d of %d, to %s: %w", i+1, len(records), r.Record.Topic, r.Err)
+		}
+	}
+	return p.client.ProduceSync(ctx, cut...).FirstErr()
+}
+
+// provenanceHeaders is how many headers cameFrom makes.
 const provenanceHeaders = 5
 
-func (p *Producer) deadLetter(d *pipeline.DeadLetter) *kgo.Record {
-	headers := append(recordHeaders(d.Headers),
-		kgo.RecordHeader{Key: "whence-reason", Value: []byte(d.Reason)},
-		kgo.RecordHeader{Key: "whence-detail", Value: []byte(d.Detail)},
-		kgo.RecordHeader{Key: "whence-topic", Value: []byte(d.Topic)},
-		kgo.RecordHeader{Key: "whence-partition", Value: strconv.AppendInt(nil, int64(d.Partition), 10)},
-		kgo.RecordHeader{Key: "whence-offset", Value: strconv.AppendInt(nil, d.Offset, 10)},
+func cameFrom(p event.Provenance, why ...kgo.RecordHeader) []kgo.RecordHeader {
+	return append(why,
+		kgo.RecordHeader{Key: "whence-topic", Value: []byte(p.Topic)},
+		kgo.RecordHeader{Key: "whence-partition", Value: strconv.AppendInt(nil, int64(p.Partition), 10)},
+		kgo.RecordHeader{Key: "whence-offset", Value: strconv.AppendInt(nil, p.Offset, 10)},
 	)
+}
+
+func (p *Producer) deadLetter(d *pipeline.DeadLetter) *kgo.Record {
+	headers := append(recordHeaders(d.Headers), cameFrom(d.Provenance,
+		kgo.RecordHeader{Key: "whence-reason", Value: []byte(d.Reason)}, kgo.RecordHeader{Key: "whence-detail", Value: []byte(d.Detail)})...)
 	return &kgo.Record{Topic: p.deadTopic, Key: d.Key, Value: d.Value, Headers: headers}
 }
 

@@ -3,8 +3,11 @@ package kafka
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/schemas/event"
@@ -86,6 +89,34 @@ func TestADeadLetterTooLargeForItsTopicGoesWithoutItsBytesAndHoldsUpNothing(t *t
 	}
 	if large := found["2"]; large["value"] != "" || large["whence-reason"] != "too_large" || large["whence-cut"] == "" {
 		t.Errorf("the large one is %v", large)
+	}
+}
+
+func TestWhatRulesRouteKeepsItsKeyAndHeadersAndSaysWhereItCameFrom(t *testing.T) {
+	f := newFixture(t, 1)
+	p := f.producer()
+	routed := []pipeline.Routed{
+		{Provenance: event.Provenance{Topic: "in", Partition: 3, Offset: 1, ReceivedAt: 7}, Rule: "own", To: "dead", Key: []byte("k"), Value: []byte("v"),
+			Headers: []pipeline.Header{{Key: "x", Value: []byte("y")}}},
+		{Provenance: event.Provenance{Topic: "in", Offset: 2}, Rule: "own", To: "dead", Value: bytes.Repeat([]byte{0}, MaxRecordBytes+1<<20)},
+	}
+	if err := p.Route(t.Context(), routed); err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, r := range f.read("dead", 2) {
+		text := fmt.Sprintf("%s=%s", r.Key, r.Value)
+		for _, h := range r.Headers {
+			text += fmt.Sprintf(" %s=%s", h.Key, h.Value)
+		}
+		found[text[:1]] = text
+	}
+	want := map[string]string{
+		"k": "k=v x=y whence-rule=own whence-received=7 whence-topic=in whence-partition=3 whence-offset=1",
+		"=": "= whence-rule=own whence-received=0 whence-topic=in whence-partition=0 whence-offset=2 whence-cut=it is too large for this topic",
+	}
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -57,6 +57,16 @@ func TopicSpecs(t config.Topics, inputRetention time.Duration) []TopicSpec {
 	return specs
 }
 
+// RoutedSpecs are topics that rules route to: the operator's own, however they
+// are, and made with one partition where they are missing.
+func RoutedSpecs(names []string) []TopicSpec {
+	specs := make([]TopicSpec, len(names))
+	for i, name := range names {
+		specs[i] = TopicSpec{Name: name, Partitions: 1, Foreign: true}
+	}
+	return specs
+}
+
 func settings(retention string, replication int16) map[string]string {
 	s := map[string]string{
 		"cleanup.policy":         "delete",

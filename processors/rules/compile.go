@@ -143,7 +143,7 @@ func (c *compiler) rule(at string, r *Rule, f *File) *rule {
 		r.On = OnEvent
 	}
 	out := &rule{
-		name: r.Name, on: r.On, topics: r.Topics, types: r.Types, rename: r.Rename, keep: r.Keep, drop: r.Drop, bury: r.DeadLetter,
+		name: r.Name, on: r.On, topics: r.Topics, types: r.Types, rename: r.Rename, keep: r.Keep, route: r.Route, drop: r.Drop, bury: r.DeadLetter,
 		key: c.key, keepUnreadable: f.Unreadable == Keep,
 	}
 	c.form(at, r)
@@ -200,6 +200,12 @@ func (c *compiler) form(at string, r *Rule) {
 	if r.Keep != "" && len(r.Map) == 0 {
 		c.blame(at+".keep", "nothing is mapped, so all of it is kept")
 	}
+	if r.Route != "" && !config.TopicName(r.Route) {
+		c.blame(at+".route", "%q is no name for a topic", r.Route)
+	}
+	if r.Route != "" && r.DeadLetter != "" {
+		c.blame(at+".route", "a dead letter goes nowhere else")
+	}
 	ends := 0
 	for _, end := range []bool{len(r.Map) > 0, r.Drop, r.DeadLetter != ""} {
 		if end {
@@ -209,8 +215,8 @@ func (c *compiler) form(at string, r *Rule) {
 	switch {
 	case ends > 1:
 		c.blame(at, "map, drop and dead_letter exclude each other")
-	case ends == 0 && len(r.Set)+len(r.Redact)+len(r.Hash) == 0 && r.Rename == "":
-		c.blame(at, "the rule does nothing: want one of set, rename, redact, hash, map, drop, dead_letter")
+	case ends == 0 && len(r.Set)+len(r.Redact)+len(r.Hash) == 0 && r.Rename == "" && r.Route == "":
+		c.blame(at, "the rule does nothing: want one of set, rename, redact, hash, map, route, drop, dead_letter")
 	}
 }
 

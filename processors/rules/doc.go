@@ -1,5 +1,5 @@
 // Package rules does what the operator says becomes of records and events: map
-// a payload of one's own to a type, rename, set, redact, hash, drop, bury. Rules
+// a payload of one's own to a type, rename, set, redact, hash, route, drop, bury. Rules
 // are YAML, their expressions CEL (cel.dev), which knows no clock, no network and
 // no state: a rule is a pure function of the record, so law 1 holds for what it
 // makes.

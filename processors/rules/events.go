@@ -73,12 +73,12 @@ func keep[E any](w *round, events []E, typeOf func(*E) string, open func(*E) *sa
 // where it belongs.
 func (w *round) stays(rules []*rule, e *said) bool {
 	before := w.out
-	dropped := len(w.batch.Dropped)
+	dropped, routed := len(w.batch.Dropped), len(w.batch.Routed)
 	changed, err := w.guarded(rules, e)
 	if err == nil {
 		return !changed
 	}
-	w.out, w.batch.Dropped = before, w.batch.Dropped[:dropped]
+	w.out, w.batch.Dropped, w.batch.Routed = before, w.batch.Dropped[:dropped], w.batch.Routed[:routed]
 	fault := codec.FaultOf(err)
 	fault.Source, fault.ID, fault.Type, fault.Time = e.Source, e.ID, e.Type, e.Time
 	if w.doomed[e.from.Offset] == nil {
@@ -109,21 +109,27 @@ func (w *round) apply(rules []*rule, e *said) (changed bool, err error) {
 			w.set.failed(r)
 			return false, r.fault("", err)
 		}
+		if r.route != "" {
+			e.routes = append(e.routes, r)
+		}
 		switch {
 		case r.bury != "":
 			return false, r.fault("", fmt.Errorf("%s", r.bury))
 		case r.drop:
 			w.batch.Dropped = append(w.batch.Dropped, pipeline.Drop{Offset: e.from.Offset, Rule: r.name})
-			return true, nil
+			return true, w.route(e)
 		case len(r.maps) > 0:
+			if err := w.route(e); err != nil {
+				return true, err
+			}
 			return true, w.mapped(r, in)
 		case r.rename != "":
 			// Of another type now, it is the other type's rules that are left.
 			return true, w.finish(w.rest(r, e), e)
 		}
 	}
-	if !e.dirty {
-		return false, nil
+	if err := w.route(e); err != nil || !e.dirty {
+		return false, err
 	}
 	return true, w.restate(e)
 }
@@ -182,7 +188,7 @@ func (w *round) mapped(r *rule, in *input) error {
 		return nil
 	}
 	kept := *was
-	kept.Type = r.keep
+	kept.Type, kept.routes = r.keep, nil
 	return w.finish(w.rest(r, &kept), &kept)
 }
 

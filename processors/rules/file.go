@@ -48,7 +48,10 @@ type Rule struct {
 	Map []Mapping `yaml:"map"`
 	// Keep also keeps what was mapped, as an event of this type.
 	Keep string `yaml:"keep"`
-	Drop bool   `yaml:"drop"`
+	// Route also sends it to this topic (its full name): what it is when no rule
+	// is left, or one maps or drops it.
+	Route string `yaml:"route"`
+	Drop  bool   `yaml:"drop"`
 	// DeadLetter buries the record, with this text as the detail.
 	DeadLetter string `yaml:"dead_letter"`
 }

@@ -135,6 +135,8 @@ type said struct {
 	data  any
 	read  bool
 	dirty bool
+
+	routes []*rule // that send it elsewhere too
 }
 
 // content is the event's data.

@@ -54,12 +54,18 @@ func recovered(w *worker, err *error) {
 	}
 }
 
-func (p Records) record(w *worker, out *codec.Events, b *pipeline.Batch, i int) error {
+func (p Records) record(w *worker, out *codec.Events, b *pipeline.Batch, i int) (err error) {
 	r := &b.Records[i]
 	if r.Settled {
 		return nil
 	}
 	in := &input{topic: b.Topic, record: r, doc: &w.doc}
+	var routes []*rule
+	defer func() {
+		if err == nil {
+			routeRecord(b, i, routes)
+		}
+	}()
 	for _, rule := range p.set.records {
 		held := p.set.holds(rule, in)
 		if held == no {
@@ -74,6 +80,9 @@ func (p Records) record(w *worker, out *codec.Events, b *pipeline.Batch, i int) 
 		if err := rule.changeRecord(in, w); err != nil {
 			p.set.failed(rule)
 			return rule.fault("", err)
+		}
+		if rule.route != "" {
+			routes = append(routes, rule)
 		}
 		switch {
 		case rule.bury != "":

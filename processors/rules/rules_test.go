@@ -427,7 +427,7 @@ func TestErrorsSayWhereAndWhat(t *testing.T) {
 		"no truth":               {"rules:\n  - name: a\n    when: event.id\n    drop: true\n", "own.yaml:3:11: rules[0].when: must give true or false, gives string"},
 		"a key":                  {"rules:\n  - name: a\n    wehn: 'true'\n    drop: true\n", "own.yaml:3:5: rules[0].wehn: unknown key\nhint: did you mean when?"},
 		"two ends":               {"rules:\n  - {name: a, drop: true, dead_letter: x}\n", "own.yaml:2:5: rules[0]: map, drop and dead_letter exclude each other"},
-		"nothing":                {"rules:\n  - {name: a}\n", "own.yaml:2:5: rules[0]: the rule does nothing: want one of set, rename, redact, hash, map, drop, dead_letter"},
+		"nothing":                {"rules:\n  - {name: a}\n", "own.yaml:2:5: rules[0]: the rule does nothing: want one of set, rename, redact, hash, map, route, drop, dead_letter"},
 		"a type":                 {"rules:\n  - {name: a, rename: io.whence.deploy.finished}\n", "own.yaml:2:23: rules[0].rename: there is no type io.whence.deploy.finished: whence schema --list has them"},
 		"the identity":           {"rules:\n  - {name: a, redact: [event.id]}\n", "own.yaml:2:24: rules[0].redact[0]: event.id is what tells events apart: hash it"},
 		"a name":                 {"rules:\n  - {drop: true}\n", "own.yaml:2:5: rules[0].name: a rule needs a name: metrics and dead letters have it"},

@@ -40,6 +40,7 @@ const deepest = 2000
 // worker is what one goroutine works with.
 type worker struct {
 	decoder codec.Decoder
+	encoder codec.Encoder
 	doc     value.Doc
 }
 
@@ -60,6 +61,21 @@ func (s *Set) Len() int {
 		return 0
 	}
 	return len(s.records) + len(s.events)
+}
+
+// Routes are the topics that rules route to.
+func (s *Set) Routes() []string {
+	if s.Len() == 0 {
+		return nil
+	}
+	var topics []string
+	for _, r := range slices.Concat(s.records, s.events) {
+		if r.route != "" {
+			topics = append(topics, r.route)
+		}
+	}
+	slices.Sort(topics)
+	return slices.Compact(topics)
 }
 
 // Digest tells sets with other rules or keys apart, whatever their files are
@@ -130,6 +146,7 @@ type rule struct {
 	hides         []hide
 	maps          []mapping
 	keep          string
+	route         string
 	drop          bool
 	bury          string
 

@@ -42,7 +42,7 @@ type Record struct {
 	Text    string `yaml:"text"`
 }
 
-// Expect is what becomes of it: one of these.
+// Expect is what becomes of it: one of the first three.
 type Expect struct {
 	// Events, each with what matters of it: attributes that are left out are not
 	// compared, and data, where it is there, is as a whole.
@@ -52,6 +52,9 @@ type Expect struct {
 	// DeadLetter has what matters of it: reason, detail, key, value, headers; and
 	// because, the detail that rules hide in what is kept.
 	DeadLetter Any `yaml:"dead_letter"`
+	// Routed are the topics that it goes to besides, where that matters; an empty
+	// list: none.
+	Routed []string `yaml:"routed"`
 }
 
 // Label is text with its place in the file.

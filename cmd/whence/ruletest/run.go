@@ -124,6 +124,9 @@ func (c *Case) compare(b, open *pipeline.Batch) (want, got string, err error) {
 	if hidden, dead := is["dead_letter"].(map[string]any); dead && len(open.Dead) > 0 && open.Dead[0].Detail != b.Dead[0].Detail {
 		hidden["because"] = open.Dead[0].Detail
 	}
+	if c.Expect.Routed != nil {
+		wanted["routed"], is["routed"] = slices.Sorted(slices.Values(c.Expect.Routed)), destinations(b)
+	}
 	switch {
 	case c.Expect.Dropped != "":
 		wanted["dropped"] = c.Expect.Dropped
@@ -147,6 +150,16 @@ func (c *Case) compare(b, open *pipeline.Batch) (want, got string, err error) {
 	}
 	got, err = written(is)
 	return want, got, err
+}
+
+// destinations are the topics that the one record of b, or its events, go to.
+func destinations(b *pipeline.Batch) []string {
+	to := []string{}
+	for _, r := range b.Alive() {
+		to = append(to, r.To)
+	}
+	slices.Sort(to)
+	return to
 }
 
 func byType(a, b any) int {

@@ -1,0 +1,26 @@
+package correlate
+
+import "testing"
+
+func TestTheNewInstancesOfADeploymentAreFoundHoweverItSpellsItsVersion(t *testing.T) {
+	probability := func(version, previous string) float64 {
+		s := newScene("cart")
+		d := s.deploys("d", "cart", 2*minute)
+		d.Version, d.PreviousVersion = version, previous
+		s.instance("cart", "pod-1", "1", "web", -24, 5, 0.99, 0.99)
+		s.instance("cart", "pod-2", "4f2a9c1", "web", -2, 5, 0.99, 0.5)
+		r := s.ranked(t)
+		return cause(t, &r, Deployment, "d").Probability
+	}
+	want := probability("4f2a9c1", "1")
+	for _, spelling := range [][2]string{
+		{"4f2a9c1d0b7e8f6a5c4d3e2f1a0b9c8d7e6f5a4b", "v1"}, {"4f2a9c1d", "1"},
+	} {
+		if got := probability(spelling[0], spelling[1]); got != want {
+			t.Errorf("from %s to %s: %v, and %v for what the instances state", spelling[1], spelling[0], got, want)
+		}
+	}
+	if other := probability("5f2a9c1", "1"); other >= want {
+		t.Errorf("of another version than the failing instances it is as likely: %v, %v", other, want)
+	}
+}
