@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -46,7 +47,7 @@ func readAlerts(p *payload, s *said, rules []rule[alertMessage], tool, kind stri
 		apply(s, rules, alert.Status, tool, alertMessage{p, alert})
 		last = latest(last, alert.StartsAt, alert.EndsAt)
 	}
-	return s.original(kindOf(kind, first(group.Status, group.State, "webhook")), first(group.ExternalURL, tool), "", last)
+	return s.original(kindOf(kind, cmp.Or(group.Status, group.State, "webhook")), cmp.Or(group.ExternalURL, tool), "", last)
 }
 
 // episode names one time that an alert fired, from firing to resolved: the
@@ -59,7 +60,7 @@ func (m alertMessage) episode() string {
 }
 
 func (m alertMessage) summary() string {
-	return first(m.Annotations["summary"], m.Annotations["message"], m.Annotations["title"], m.Annotations["description"], m.Labels["alertname"])
+	return cmp.Or(m.Annotations["summary"], m.Annotations["message"], m.Annotations["title"], m.Annotations["description"], m.Labels["alertname"])
 }
 
 // wording is a name for what the summary says. Templates of annotations mostly

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 )
@@ -68,7 +69,7 @@ func argocdReader() reader {
 			return unkind("app")
 		}
 		apply(s, rules, "Application", "argocd", m)
-		return s.original(kindOf("io.argoproj.application", first(operation.Phase, "notification")), "argocd", "",
+		return s.original(kindOf("io.argoproj.application", cmp.Or(operation.Phase, "notification")), "argocd", "",
 			latest(rfc3339(operation.Started), rfc3339(operation.Finished), rfc3339(m.Status.Health.Transition)))
 	}
 	return reader{source: "argocd", read: read, rows: rows(rules)}
@@ -92,7 +93,7 @@ func (m argocdMessage) revision() string {
 	if !isGitHash(asked) {
 		asked = ""
 	}
-	return first(append(append([]string{operation.Result.Revision}, operation.Result.Revisions...), asked)...)
+	return cmp.Or(append(append([]string{operation.Result.Revision}, operation.Result.Revisions...), asked)...)
 }
 
 func (m argocdMessage) revisions() []string {
@@ -106,7 +107,7 @@ func (m argocdMessage) revisions() []string {
 }
 
 func (m argocdMessage) serviceName() string {
-	return first(labelled(workloadService, m.Metadata.Labels), m.Metadata.Name)
+	return cmp.Or(labelled(workloadService, m.Metadata.Labels), m.Metadata.Name)
 }
 
 func (m argocdMessage) finished() time.Time { return rfc3339(m.Status.Operation.Finished) }
@@ -147,7 +148,7 @@ func argocdRules() []rule[argocdMessage] {
 	byImage := with(fields,
 		field[m]{"version", "the tag, else the digest of the one of `summary.images` called as the service, else of the first, else the revision", func(m m) any {
 			i, _ := imageOf(m.serviceName(), m.Status.Summary.Images)
-			return first(i.version(), m.revision())
+			return cmp.Or(i.version(), m.revision())
 		}},
 		field[m]{"artifact", "that image as a package URL", func(m m) any {
 			i, _ := imageOf(m.serviceName(), m.Status.Summary.Images)

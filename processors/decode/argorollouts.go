@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/json"
 	"strconv"
 	"time"
@@ -91,7 +92,7 @@ func argoRolloutsReader() reader {
 			return unkind("rollout")
 		}
 		apply(s, rules, "Rollout", "argo-rollouts", m)
-		return s.original(kindOf("io.argoproj.rollout", first(m.Status.Phase, "notification")), "argo-rollouts", "", m.changed())
+		return s.original(kindOf("io.argoproj.rollout", cmp.Or(m.Status.Phase, "notification")), "argo-rollouts", "", m.changed())
 	}
 	return reader{source: "argo-rollouts", read: read, rows: rows(rules)}
 }
@@ -102,7 +103,7 @@ func (m rolloutMessage) revision() string {
 	if seen, err := strconv.ParseInt(string(m.Status.ObservedGeneration), 10, 64); err == nil && seen < m.Metadata.Generation {
 		return ""
 	}
-	return first(m.Metadata.Annotations["rollout.argoproj.io/revision"], m.Status.Hash)
+	return cmp.Or(m.Metadata.Annotations["rollout.argoproj.io/revision"], m.Status.Hash)
 }
 
 func (m rolloutMessage) place() string { return placeOf(m.Metadata, m.revision()) }
@@ -183,7 +184,7 @@ func (m rolloutMessage) completed() time.Time {
 // aborts tells whether the rollout was given up, and abortedAt when.
 func (m rolloutMessage) aborts() bool { return m.Status.Abort || m.Event == "aborted" }
 
-func (m rolloutMessage) abortedAt() time.Time { return rfc3339(first(m.Status.AbortedAt, m.At)) }
+func (m rolloutMessage) abortedAt() time.Time { return rfc3339(cmp.Or(m.Status.AbortedAt, m.At)) }
 
 func (m rolloutMessage) progressing() condition {
 	return conditionOf("Progressing", m.Status.Conditions)

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/json"
 	"regexp"
 	"slices"
@@ -41,8 +42,8 @@ func azureReader() reader {
 			return unkind("eventType")
 		}
 		in := &envelope.Resource
-		project := first(in.Repository.Project.Name, in.Project.Name)
-		from := place{"azure-devops", azureOrganization(first(in.Repository.URL, in.URL)), project, project}
+		project := cmp.Or(in.Repository.Project.Name, in.Project.Name)
+		from := place{"azure-devops", azureOrganization(cmp.Or(in.Repository.URL, in.URL)), project, project}
 		if in.Repository.Name != "" && !strings.Contains(in.Repository.Name, "/") {
 			from.repository, from.name = named(project, in.Repository.Name), in.Repository.Name
 		}
@@ -97,7 +98,7 @@ type azureUser struct {
 	DisplayName string `json:"displayName"`
 }
 
-func (u azureUser) name() string { return first(u.UniqueName, u.DisplayName) }
+func (u azureUser) name() string { return cmp.Or(u.UniqueName, u.DisplayName) }
 
 type azurePush struct {
 	Resource struct {
@@ -228,7 +229,7 @@ type azureBuild struct {
 }
 
 func (b *azureBuild) revision() string {
-	return first(b.Resource.Version, b.Resource.Get[strings.LastIndexByte(b.Resource.Get, ':')+1:])
+	return cmp.Or(b.Resource.Version, b.Resource.Get[strings.LastIndexByte(b.Resource.Get, ':')+1:])
 }
 
 var azureOutcomes = map[string]string{
@@ -247,7 +248,7 @@ func azureBuilds() kind {
 		r := run{
 			// The organisation numbers its builds; old hooks name no project.
 			id: named("build", b.ID), entity: named(m.origin, "build", b.ID), name: b.Definition.Name, revision: m.said.revision(),
-			outcome: azureOutcomes[first(b.Result, b.Status)], started: b.Start.Time, ended: b.Finish.Time,
+			outcome: azureOutcomes[cmp.Or(b.Result, b.Status)], started: b.Start.Time, ended: b.Finish.Time,
 		}
 		if r.repository = b.Repository.ID; !strings.Contains(r.repository, "/") {
 			r.repository = named(b.Project.Name, b.Repository.Name)
@@ -309,7 +310,7 @@ func (d *azureDeployment) release() (id int64, name string) {
 		if id == 0 {
 			id = r.ID
 		}
-		name = first(name, r.Name)
+		name = cmp.Or(name, r.Name)
 	}
 	return id, name
 }
@@ -317,7 +318,7 @@ func (d *azureDeployment) release() (id int64, name string) {
 func (d *azureDeployment) pipeline() string {
 	name := d.Resource.Environment.Definition.Name
 	for _, r := range d.releases() {
-		name = first(name, r.Definition.Name)
+		name = cmp.Or(name, r.Definition.Name)
 	}
 	return name
 }
@@ -336,7 +337,7 @@ func (d *azureDeployment) revisions() []string {
 }
 
 func (d *azureDeployment) stage() string {
-	return first(d.Resource.Environment.Name, d.Resource.Stage)
+	return cmp.Or(d.Resource.Environment.Name, d.Resource.Stage)
 }
 
 func (d *azureDeployment) attempt() int64 {
@@ -363,7 +364,7 @@ func azureStage(to, what string) rule[hook[azureDeployment]] {
 				return d.entity("release", number, d.said.stage(), d.said.attempt())
 			}},
 			{"service", "the hint, the name of the release pipeline, `resource.project.name`", func(d m) any {
-				return first(d.service(), d.said.pipeline(), d.name)
+				return cmp.Or(d.service(), d.said.pipeline(), d.name)
 			}},
 			{"environment", "`resource.environment.name`, `resource.stageName`", func(d m) any { return d.environment(d.said.stage()) }},
 			{"version", "the name of the release", func(d m) any { _, name := d.said.release(); return name }},
@@ -373,7 +374,7 @@ func azureStage(to, what string) rule[hook[azureDeployment]] {
 	}
 	if what == "completed" {
 		outcome := func(d m) string {
-			return azureStageOutcomes[first(d.said.Resource.Deployment.Status, d.said.Resource.Environment.Status)]
+			return azureStageOutcomes[cmp.Or(d.said.Resource.Deployment.Status, d.said.Resource.Environment.Status)]
 		}
 		at = field[m]{doc: "`resource.deployment.completedOn`, `createdDate`", from: func(d m) any {
 			if completed := d.said.Resource.Deployment.Completed.Time; !completed.IsZero() {

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/json"
 	"regexp"
 	"slices"
@@ -37,7 +38,7 @@ func bitbucketReader() reader {
 		if err := json.Unmarshal(p.body, &envelope); err != nil {
 			return malformed(err)
 		}
-		name := first(p.header("x-event-key"), envelope.Key)
+		name := cmp.Or(p.header("x-event-key"), envelope.Key)
 		if name == "" {
 			return unkind("x-event-key")
 		}
@@ -78,7 +79,7 @@ type bitbucketRepository struct {
 
 func (r bitbucketRepository) place() place {
 	name := r.FullName[strings.LastIndexByte(r.FullName, '/')+1:]
-	return place{"bitbucket", first(r.Links.HTML.Href, "https://bitbucket.org"), r.FullName, name}
+	return place{"bitbucket", cmp.Or(r.Links.HTML.Href, "https://bitbucket.org"), r.FullName, name}
 }
 
 // bitbucketServerRepository is one of Data Center.
@@ -91,7 +92,7 @@ type bitbucketServerRepository struct {
 
 func (r bitbucketServerRepository) place() place {
 	repository := named(r.Project.Key, r.Slug)
-	return place{"bitbucket", "bitbucket/" + first(repository, "server"), repository, r.Slug}
+	return place{"bitbucket", "bitbucket/" + cmp.Or(repository, "server"), repository, r.Slug}
 }
 
 type bitbucketUser struct {
@@ -112,7 +113,7 @@ type bitbucketCommit struct {
 
 func (c bitbucketCommit) commit() commit {
 	raw, _, _ := strings.Cut(c.Author.Raw, " <")
-	return commit{revision: c.Hash, message: c.Message, author: first(c.Author.User.Nickname, c.Author.User.Name, raw), at: bitbucketTime(c.Date)}
+	return commit{revision: c.Hash, message: c.Message, author: cmp.Or(c.Author.User.Nickname, c.Author.User.Name, raw), at: bitbucketTime(c.Date)}
 }
 
 type bitbucketPush struct {
@@ -215,7 +216,7 @@ func bitbucketPullRules() []rule[hook[bitbucketPull]] {
 			{"repository", "`repository.full_name`", func(p m) any { return p.repository }},
 			{"revision", "`pullrequest.merge_commit.hash`", func(p m) any { return p.said.Pull.Merge.Hash }},
 			{"commits", "`pullrequest.source.commit.hash`", func(p m) any { return tip(p.said.Pull.Source.Commit.Hash) }},
-			{"author", "`pullrequest.author.nickname`, `.display_name`", func(p m) any { return first(p.said.Pull.Author.Nickname, p.said.Pull.Author.Name) }},
+			{"author", "`pullrequest.author.nickname`, `.display_name`", func(p m) any { return cmp.Or(p.said.Pull.Author.Nickname, p.said.Pull.Author.Name) }},
 			merged,
 			{"title", "`pullrequest.title`", func(p m) any { return p.said.Pull.Title }},
 			{"reverts", "the commit that `pullrequest.description` says it reverts", func(p m) any { return revertedCommit(p.said.Pull.Description) }},
@@ -243,7 +244,7 @@ type bitbucketStatus struct {
 
 func (s *bitbucketStatus) revision() string {
 	href := s.Status.Links.Commit.Href
-	return first(s.Status.Commit.Hash, href[strings.LastIndexByte(href, '/')+1:])
+	return cmp.Or(s.Status.Commit.Hash, href[strings.LastIndexByte(href, '/')+1:])
 }
 
 var bitbucketOutcomes = map[string]string{"SUCCESSFUL": "success", "FAILED": "failure", "STOPPED": "cancelled"}
@@ -259,7 +260,7 @@ func bitbucketStatuses(name string) kind {
 		s := &m.said.Status
 		updated := bitbucketTime(s.Updated)
 		return run{
-			id: named("status", m.said.revision(), s.Key, updated), entity: m.entity("status", m.said.revision(), s.Key), name: first(s.Name, s.Key),
+			id: named("status", m.said.revision(), s.Key, updated), entity: m.entity("status", m.said.revision(), s.Key), name: cmp.Or(s.Name, s.Key),
 			revision: m.said.revision(), repository: m.repository, outcome: bitbucketOutcomes[s.State], started: bitbucketTime(s.Created), ended: updated,
 		}
 	})

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 
@@ -38,7 +39,7 @@ func readCycloneDX(p *payload, chunk []byte) (*scanned, error) {
 	if bom.Metadata != nil {
 		x.ofBOM(bom.Metadata)
 	}
-	x.subject = first(x.subject, p.hint("repository"), p.hint("artifact"), p.service())
+	x.subject = cmp.Or(x.subject, p.hint("repository"), p.hint("artifact"), p.service())
 	components := map[string]*cyclonedx.Component{}
 	for i := range stated(bom.Components) {
 		c := &(*bom.Components)[i]
@@ -55,9 +56,9 @@ func (x *scanned) ofBOM(m *cyclonedx.Metadata) {
 	x.own = moment(m.Timestamp)
 	if m.Tools != nil {
 		if tools := stated(m.Tools.Components); len(tools) > 0 {
-			x.tool = first(brief(tools[0].Name), x.tool)
+			x.tool = cmp.Or(brief(tools[0].Name), x.tool)
 		} else if tools := stated(m.Tools.Tools); len(tools) > 0 { // before 1.5 there was nothing else
-			x.tool = first(brief(tools[0].Name), x.tool)
+			x.tool = cmp.Or(brief(tools[0].Name), x.tool)
 		}
 	}
 	c := m.Component

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"strings"
@@ -108,7 +109,7 @@ func (c *captured) change(w *wrapping) {
 		Table  text        `json:"table"`
 	}
 	if json.Unmarshal(w.Source, &from) == nil {
-		c.table = strings.TrimPrefix(first(string(from.Schema), string(from.DB))+"."+string(from.Table), ".")
+		c.table = strings.TrimPrefix(cmp.Or(string(from.Schema), string(from.DB))+"."+string(from.Table), ".")
 	}
 	ms, err := from.Millis.Int64()
 	if err != nil || ms == 0 {
@@ -187,5 +188,5 @@ func (p *Processor) keepCaptured(w *worker, events *codec.Events, b *pipeline.Ba
 	if body == nil {
 		body = r.Key
 	}
-	return s.keep("io.debezium.change", "debezium/"+first(c.table, b.Topic), in.digest(), at, body)
+	return s.keep("io.debezium.change", "debezium/"+cmp.Or(c.table, b.Topic), in.digest(), at, body)
 }

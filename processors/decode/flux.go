@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 	"time"
@@ -38,7 +39,7 @@ func fluxReader() reader {
 			return unkind("involvedObject.kind")
 		}
 		apply(s, rules, m.Object.Kind+" "+m.Reason, "flux", m)
-		return s.original(kindOf("io.fluxcd", first(m.Object.Kind, "event"), m.Reason), "flux", "", m.at())
+		return s.original(kindOf("io.fluxcd", cmp.Or(m.Object.Kind, "event"), m.Reason), "flux", "", m.at())
 	}
 	return reader{source: "flux", read: read, rows: rows(rules)}
 }
@@ -55,7 +56,7 @@ func (m fluxMessage) stated(name string) string {
 }
 
 func (m fluxMessage) revision() string {
-	return first(m.stated("originRevision"), m.stated("revision"))
+	return cmp.Or(m.stated("originRevision"), m.stated("revision"))
 }
 
 // version is the revision without its branch: main@sha1:1a2b..., main/1a2b...
@@ -102,7 +103,7 @@ func fluxRules() []rule[fluxMessage] {
 			return m.environment(labelled(environmentNames, m.Metadata))
 		}},
 		{"version", "`metadata.app-version` of a HelmRelease, else `metadata.originRevision` or `metadata.revision` without its branch", func(m m) any {
-			return first(m.stated("app-version"), m.version())
+			return cmp.Or(m.stated("app-version"), m.version())
 		}},
 		{"revisions", "that revision, where it is a commit", func(m m) any { return m.commits() }},
 		{"cluster", "`metadata.cluster`", func(m m) any { return m.Metadata["cluster"] }},

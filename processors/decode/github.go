@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/json"
 	"regexp"
 	"slices"
@@ -29,7 +30,7 @@ func githubReader() reader {
 		if err := json.Unmarshal(p.body, &envelope); err != nil {
 			return malformed(err)
 		}
-		from := place{"github", first(envelope.Repository.URL, "https://github.com"), envelope.Repository.FullName, envelope.Repository.Name}
+		from := place{"github", cmp.Or(envelope.Repository.URL, "https://github.com"), envelope.Repository.FullName, envelope.Repository.Name}
 		name := p.header("x-github-event")
 		if name == "" {
 			return unkind("x-github-event")
@@ -103,7 +104,7 @@ func githubDelivery() kinds {
 // githubWorks are the changes that a push brings to the default branch.
 func githubWorks(m hook[github.PushEvent]) []pushed {
 	push := &m.said
-	branch := first(push.GetRepo().GetDefaultBranch(), push.GetRepo().GetMasterBranch())
+	branch := cmp.Or(push.GetRepo().GetDefaultBranch(), push.GetRepo().GetMasterBranch())
 	if branch == "" || push.GetRef() != "refs/heads/"+branch || push.GetDeleted() {
 		return nil
 	}
@@ -116,7 +117,7 @@ func githubWorks(m hook[github.PushEvent]) []pushed {
 		if c.GetID() == "" {
 			continue
 		}
-		one := commit{revision: c.GetID(), message: c.GetMessage(), author: first(c.GetAuthor().GetLogin(), c.GetAuthor().GetName()), at: c.GetTimestamp().Time}
+		one := commit{revision: c.GetID(), message: c.GetMessage(), author: cmp.Or(c.GetAuthor().GetLogin(), c.GetAuthor().GetName()), at: c.GetTimestamp().Time}
 		for _, list := range [...][]string{c.Added, c.Modified, c.Removed} {
 			one.paths = append(one.paths, list...)
 		}
@@ -163,7 +164,7 @@ var (
 func githubReverts(from place, texts ...string) string {
 	text := strings.Join(texts, "\n")
 	if m := githubRevertsPull.FindStringSubmatch(text); m != nil {
-		return "github/" + first(m[1], from.repository) + "/pull/" + m[2]
+		return "github/" + cmp.Or(m[1], from.repository) + "/pull/" + m[2]
 	}
 	if revision := revertedCommit(text); revision != "" {
 		return revision
@@ -237,7 +238,7 @@ func githubCommits(list []*github.RepositoryCommit) work {
 			continue
 		}
 		w.commits = append(w.commits, commit{
-			revision: c.GetSHA(), author: first(c.GetAuthor().GetLogin(), c.GetCommit().GetAuthor().GetName()), at: c.GetCommit().GetCommitter().GetDate().Time,
+			revision: c.GetSHA(), author: cmp.Or(c.GetAuthor().GetLogin(), c.GetCommit().GetAuthor().GetName()), at: c.GetCommit().GetCommitter().GetDate().Time,
 		})
 	}
 	return w
@@ -345,10 +346,10 @@ func githubDeploymentFields(more ...field[hook[githubDeployment]]) []field[hook[
 		{"deployment_id", "github/`repository.full_name`/deployment/`deployment.id`", func(d m) any { return d.entity("deployment", d.said.Deployment.GetID()) }},
 		{"service", "`deployment.payload.service`, `.app` or `.name`, the hint, x of a `deployment.task` deploy:x, `repository.name`", func(d m) any {
 			p := said(d)
-			return first(d.service(p.Service, p.App, p.Name), githubTaskService(d.said.Deployment.GetTask()), d.name)
+			return cmp.Or(d.service(p.Service, p.App, p.Name), githubTaskService(d.said.Deployment.GetTask()), d.name)
 		}},
 		{"version", "`deployment.payload.version`, `deployment.ref` where it is a tag or ends like 1.2.3, `deployment.sha`", func(d m) any {
-			return first(said(d).Version, versionOfRef(d.said.Deployment.GetRef()), d.said.Deployment.GetSHA())
+			return cmp.Or(said(d).Version, versionOfRef(d.said.Deployment.GetRef()), d.said.Deployment.GetSHA())
 		}},
 		{"previous_version", "`deployment.payload.previous_version`", func(d m) any { return said(d).PreviousVersion }},
 		{"revisions", "`deployment.sha`", func(d m) any {
@@ -445,8 +446,8 @@ func githubRuns() kinds {
 			w := m.said.GetWorkflowRun()
 			return run{
 				id:     named("run", w.GetID(), "attempt", max(w.GetRunAttempt(), 1)),
-				entity: first(m.entity("check-suite", w.GetCheckSuiteID()), m.entity("run", w.GetID())),
-				name:   first(w.GetName(), githubFile(w.GetPath())), revision: w.GetHeadSHA(), repository: m.repository,
+				entity: cmp.Or(m.entity("check-suite", w.GetCheckSuiteID()), m.entity("run", w.GetID())),
+				name:   cmp.Or(w.GetName(), githubFile(w.GetPath())), revision: w.GetHeadSHA(), repository: m.repository,
 				outcome: githubOutcome(m.said.GetAction(), w.GetConclusion()), started: w.GetRunStartedAt().Time, ended: w.GetUpdatedAt().Time,
 			}
 		}),
@@ -569,7 +570,7 @@ func githubIssueRules() []rule[hook[githubIssue]] {
 		return append([]field[m]{
 			{"incident_id", "github/`repository.full_name`/issue/`issue.number`", func(i m) any { return i.entity("issue", i.said.Issue.GetNumber()) }},
 			{"service", "x of a label service:x, the hint, `repository.name`", func(i m) any {
-				return first(i.service(scopedLabel("service", githubLabels(i))), i.name)
+				return cmp.Or(i.service(scopedLabel("service", githubLabels(i))), i.name)
 			}},
 			{"environment", "x of a label environment:x or env:x", func(i m) any {
 				return i.environment(scopedLabel("environment", githubLabels(i)), scopedLabel("env", githubLabels(i)))

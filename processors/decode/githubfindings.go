@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -69,7 +70,7 @@ func (k githubAlerts[E]) of() kind {
 		return rule[githubAlert]{
 			to: to, fields: fields,
 			id: field[githubAlert]{doc: k.events + "/`alert.number`/" + stage + "/" + doc, from: func(a githubAlert) any {
-				return first(named(k.events, a.number, stage, of(a)), named(k.events, a.number, stage))
+				return cmp.Or(named(k.events, a.number, stage, of(a)), named(k.events, a.number, stage))
 			}},
 			// A message of code scanning says neither when it was mended nor when it was
 			// changed, and is the same event when it is delivered again: the push that
@@ -98,7 +99,7 @@ func (k githubAlerts[E]) of() kind {
 	}
 	return ofKindEach(k.name, func(m hook[E]) []githubAlert {
 		a := k.read(m)
-		a.place, a.path, a.pushed, a.received = m.place, first(a.path, k.path), githubPushedAt(m.body), m.received.Time()
+		a.place, a.path, a.pushed, a.received = m.place, cmp.Or(a.path, k.path), githubPushedAt(m.body), m.received.Time()
 		return []githubAlert{a}
 	}, all...)
 }
@@ -121,8 +122,8 @@ func githubCodeScanning() githubAlerts[github.CodeScanningAlertEvent] {
 		read: func(m hook[github.CodeScanningAlertEvent]) githubAlert {
 			alert := m.said.GetAlert()
 			return githubAlert{
-				number: alert.GetNumber(), stage: stages[m.said.GetAction()], rule: first(alert.GetRule().GetID(), alert.GetRuleID()), url: alert.GetHTMLURL(),
-				severity: hostSeverity(first(alert.GetRule().GetSecuritySeverityLevel(), alert.GetRule().GetSeverity(), alert.GetRuleSeverity())),
+				number: alert.GetNumber(), stage: stages[m.said.GetAction()], rule: cmp.Or(alert.GetRule().GetID(), alert.GetRuleID()), url: alert.GetHTMLURL(),
+				severity: hostSeverity(cmp.Or(alert.GetRule().GetSecuritySeverityLevel(), alert.GetRule().GetSeverity(), alert.GetRuleSeverity())),
 				created:  alert.GetCreatedAt().Time, updated: alert.GetUpdatedAt().Time, remediated: alert.GetFixedAt().Time, accepted: alert.GetDismissedAt().Time,
 			}
 		},
@@ -148,8 +149,8 @@ func githubDependabot() githubAlerts[github.DependabotAlertEvent] {
 			alert := m.said.GetAlert()
 			advisory, dependency := alert.GetSecurityAdvisory(), alert.GetDependency().GetPackage()
 			a := githubAlert{
-				number: alert.GetNumber(), stage: stages[m.said.GetAction()], rule: first(advisory.GetCVEID(), advisory.GetGHSAID()), url: alert.GetHTMLURL(),
-				severity: hostSeverity(first(alert.GetSecurityVulnerability().GetSeverity(), advisory.GetSeverity())),
+				number: alert.GetNumber(), stage: stages[m.said.GetAction()], rule: cmp.Or(advisory.GetCVEID(), advisory.GetGHSAID()), url: alert.GetHTMLURL(),
+				severity: hostSeverity(cmp.Or(alert.GetSecurityVulnerability().GetSeverity(), advisory.GetSeverity())),
 				artifact: githubPackage(dependency.GetEcosystem(), dependency.GetName()),
 				created:  alert.GetCreatedAt().Time, updated: alert.GetUpdatedAt().Time, remediated: alert.GetFixedAt().Time, accepted: alert.GetDismissedAt().Time,
 			}
@@ -241,7 +242,7 @@ func githubVulnerabilities() githubAlerts[githubVulnerability] {
 			alert := &m.said.Alert
 			a := githubAlert{
 				number: alert.Number, stage: stages[m.said.Action], severity: hostSeverity(alert.GetSeverity()),
-				rule:    first(alert.GetExternalIdentifier(), alert.GetGitHubSecurityAdvisoryID()),
+				rule:    cmp.Or(alert.GetExternalIdentifier(), alert.GetGitHubSecurityAdvisoryID()),
 				created: alert.GetCreatedAt().Time, remediated: alert.FixedAt.Time, accepted: alert.GetDismissedAt().Time,
 			}
 			if alert.Number == 0 { // as it was before alerts had numbers

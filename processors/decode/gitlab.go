@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/json"
 	"regexp"
 	"slices"
@@ -37,16 +38,16 @@ func gitlabReader() reader {
 		if err := json.Unmarshal(p.body, &envelope); err != nil {
 			return malformed(err)
 		}
-		url := first(envelope.Project.URL, envelope.Repository.Homepage)
-		from := place{tool: "gitlab", origin: first(url, "https://gitlab.com"), repository: first(envelope.Project.Path, pathOf(url))}
+		url := cmp.Or(envelope.Project.URL, envelope.Repository.Homepage)
+		from := place{tool: "gitlab", origin: cmp.Or(url, "https://gitlab.com"), repository: cmp.Or(envelope.Project.Path, pathOf(url))}
 		from.name = from.repository[strings.LastIndexByte(from.repository, '/')+1:]
-		name := first(envelope.Kind, envelope.Event, "unnamed")
+		name := cmp.Or(envelope.Kind, envelope.Event, "unnamed")
 		if name == "unnamed" && p.header("x-gitlab-event") == "" {
 			return unkind("object_kind")
 		}
 		typ := "com.gitlab." + name
 		if p.header("x-gitlab-event") == string(gitlab.EventTypeSystemHook) {
-			typ = "com.gitlab.system." + first(envelope.Event, envelope.Kind, "unnamed")
+			typ = "com.gitlab.system." + cmp.Or(envelope.Event, envelope.Kind, "unnamed")
 		} else if err := all.say(s, name, from); err != nil {
 			return err
 		}
@@ -55,7 +56,7 @@ func gitlabReader() reader {
 			Updated string `json:"updated_at"`
 		}
 		_ = json.Unmarshal(envelope.Object, &object) // of some kinds it is none of this
-		if action := first(object.Action, envelope.Action); action != "" {
+		if action := cmp.Or(object.Action, envelope.Action); action != "" {
 			typ += "." + action
 		}
 		return s.original(typ, from.origin, "", gitlabTime(object.Updated))
@@ -76,7 +77,7 @@ func pathOf(url string) string {
 // gitlabTime reads the three ways in which GitLab writes times, zero where it
 // is none of them.
 func gitlabTime(texts ...string) time.Time {
-	text := first(texts...)
+	text := cmp.Or(texts...)
 	for _, layout := range [...]string{time.RFC3339, "2006-01-02 15:04:05 MST", "2006-01-02 15:04:05 -0700"} {
 		if t, err := time.Parse(layout, text); err == nil {
 			return t.UTC().Truncate(time.Second)
@@ -150,7 +151,7 @@ var gitlabRevertsMerge = regexp.MustCompile(`(?i)\bthis reverts merge request ([
 
 func gitlabReverts(from place, text string) string {
 	if m := gitlabRevertsMerge.FindStringSubmatch(text); m != nil {
-		return "gitlab/" + first(m[1], from.repository) + "/merge_request/" + m[2]
+		return "gitlab/" + cmp.Or(m[1], from.repository) + "/merge_request/" + m[2]
 	}
 	return revertedCommit(text)
 }
@@ -178,7 +179,7 @@ func gitlabMergeRules() []rule[hook[gitlabMerge]] {
 		return field[m]{doc: "merge_request/`object_attributes.iid`/" + what, from: func(r m) any { return named("merge_request", r.said.ObjectAttributes.IID, what) }}
 	}
 	revision := func(r m) string {
-		return first(r.said.ObjectAttributes.MergeCommitSHA, r.said.ObjectAttributes.LastCommit.ID)
+		return cmp.Or(r.said.ObjectAttributes.MergeCommitSHA, r.said.ObjectAttributes.LastCommit.ID)
 	}
 	mergedAt := field[m]{"merged_at", "`object_attributes.merged_at`, `.updated_at`", func(r m) any {
 		return gitlabTime(r.said.ObjectAttributes.MergedAt, r.said.ObjectAttributes.UpdatedAt)
@@ -264,10 +265,10 @@ func gitlabDeploymentRules() []rule[hook[gitlab.DeploymentEvent]] {
 	changed := field[m]{doc: "`status_changed_at`", from: func(d m) any { return gitlabTime(d.said.StatusChangedAt) }}
 	fields := []field[m]{
 		{"deployment_id", "gitlab/`project.path_with_namespace`/deployment/`deployment_id`", func(d m) any { return d.entity("deployment", d.said.DeploymentID) }},
-		{"service", "the hint, the last part of `project.path_with_namespace`", func(d m) any { return first(d.service(), d.name) }},
+		{"service", "the hint, the last part of `project.path_with_namespace`", func(d m) any { return cmp.Or(d.service(), d.name) }},
 		{"environment", "`environment`", func(d m) any { return d.environment(d.said.Environment) }},
 		{"version", "`ref` where it ends like 1.2.3, the commit in `commit_url`, `short_sha`", func(d m) any {
-			return first(versionOfRef(d.said.Ref), sha(d), d.said.ShortSHA)
+			return cmp.Or(versionOfRef(d.said.Ref), sha(d), d.said.ShortSHA)
 		}},
 		{"revisions", "the commit in `commit_url`", func(d m) any {
 			if sha := sha(d); sha != "" {
@@ -320,7 +321,7 @@ func gitlabFlagRules() []rule[hook[gitlab.FeatureFlagEvent]] {
 	return []rule[m]{{
 		to: "flag.changed",
 		id: field[m]{doc: "feature_flag/`object_attributes.id`/the header idempotency-key or x-gitlab-event-uuid, else a digest of the body and when it was taken", from: func(f m) any {
-			if message := first(f.header("idempotency-key"), f.header("x-gitlab-event-uuid")); message != "" {
+			if message := cmp.Or(f.header("idempotency-key"), f.header("x-gitlab-event-uuid")); message != "" {
 				return named("feature_flag", f.said.ObjectAttributes.ID, message)
 			}
 			// On again after off has the words of the first time.
@@ -331,7 +332,7 @@ func gitlabFlagRules() []rule[hook[gitlab.FeatureFlagEvent]] {
 			{"flag", "`object_attributes.name`", func(f m) any { return f.said.ObjectAttributes.Name }},
 			{"environment", "the hint, the default", func(f m) any { return f.environment() }},
 			{"services", "the hint, the last part of `project.path_with_namespace`", func(f m) any {
-				if name := first(f.service(), f.name); name != "" {
+				if name := cmp.Or(f.service(), f.name); name != "" {
 					return []string{name}
 				}
 				return nil
@@ -408,13 +409,13 @@ func gitlabIssueRules() []rule[hook[gitlabIssue]] {
 	fields := []field[m]{
 		{"incident_id", "gitlab/`project.path_with_namespace`/issue/`object_attributes.iid`", func(i m) any { return i.entity("issue", i.said.ObjectAttributes.IID) }},
 		{"service", "x of a label service:x or service::x, the hint, the last part of `project.path_with_namespace`", func(i m) any {
-			return first(i.service(scopedLabel("service", i.said.labels())), i.name)
+			return cmp.Or(i.service(scopedLabel("service", i.said.labels())), i.name)
 		}},
 		{"environment", "x of a label environment:x or env:x", func(i m) any {
 			return i.environment(scopedLabel("environment", i.said.labels()), scopedLabel("env", i.said.labels()))
 		}},
 		{"severity", "`object_attributes.severity` where it is known, " + severityLabelDoc, func(i m) any {
-			return first(hostSeverity(i.said.ObjectAttributes.Severity), labelledSeverity(i.said.labels()))
+			return cmp.Or(hostSeverity(i.said.ObjectAttributes.Severity), labelledSeverity(i.said.labels()))
 		}},
 		{"title", "`object_attributes.title`", func(i m) any { return i.said.ObjectAttributes.Title }},
 	}
@@ -443,7 +444,7 @@ func gitlabVulnerabilityRules() []rule[hook[gitlab.VulnerabilityEvent]] {
 			return "vulnerability"
 		}},
 		{"rule", "`object_attributes.identifiers`: the CVE, else the first", func(v m) any { return gitlabIdentifier(v.said.ObjectAttributes.Identifiers) }},
-		{"severity", "`object_attributes.severity`; info where it is unknown", func(v m) any { return first(hostSeverity(v.said.ObjectAttributes.Severity), "info") }},
+		{"severity", "`object_attributes.severity`; info where it is unknown", func(v m) any { return cmp.Or(hostSeverity(v.said.ObjectAttributes.Severity), "info") }},
 		{"repository", "the path in `object_attributes.url` before /-/", func(v m) any {
 			path, _, _ := strings.Cut(pathOf(v.said.ObjectAttributes.URL), "/-/")
 			return path
@@ -471,11 +472,11 @@ func gitlabVulnerabilityRules() []rule[hook[gitlab.VulnerabilityEvent]] {
 func gitlabIdentifier(all []gitlab.VulnerabilityEventIdentifier) string {
 	for _, i := range all {
 		if strings.EqualFold(i.ExternalType, "cve") {
-			return first(i.ExternalID, i.Name)
+			return cmp.Or(i.ExternalID, i.Name)
 		}
 	}
 	if len(all) == 0 {
 		return ""
 	}
-	return first(all[0].ExternalID, all[0].Name)
+	return cmp.Or(all[0].ExternalID, all[0].Name)
 }

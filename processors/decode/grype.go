@@ -1,6 +1,9 @@
 package decode
 
-import "encoding/json"
+import (
+	"cmp"
+	"encoding/json"
+)
 
 // grypeReader reads `grype --output json`. Grype's own types are in a module
 // that brings all of Grype; these are the fields that are used.
@@ -45,7 +48,7 @@ func readGrype(p *payload, chunk []byte) (*scanned, error) {
 	if err := json.Unmarshal(chunk, &report); err != nil {
 		return nil, malformed(err)
 	}
-	x := &scanned{origin: "grype", tool: first(brief(report.Descriptor.Name), "grype"), own: moment(report.Descriptor.Timestamp), analysis: report.Source.Type}
+	x := &scanned{origin: "grype", tool: cmp.Or(brief(report.Descriptor.Name), "grype"), own: moment(report.Descriptor.Timestamp), analysis: report.Source.Type}
 	if report.Source.Type == "image" {
 		var of struct {
 			UserInput   string
@@ -56,7 +59,7 @@ func readGrype(p *payload, chunk []byte) (*scanned, error) {
 		}
 		x.ofImage(of.UserInput, of.RepoDigests)
 	}
-	x.subject = first(x.subject, p.hint("repository"), p.service())
+	x.subject = cmp.Or(x.subject, p.hint("repository"), p.service())
 	for _, m := range report.Matches {
 		m.say(x, "")
 	}

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"net/url"
 	"strings"
 )
@@ -29,7 +30,7 @@ func parseImage(reference string) image {
 func (i image) name() string { return i.repository[strings.LastIndexByte(i.repository, '/')+1:] }
 
 // version is the tag, else the digest.
-func (i image) version() string { return first(i.tag, i.digest) }
+func (i image) version() string { return cmp.Or(i.tag, i.digest) }
 
 // purl is the package URL of the image: of type oci where its digest is known
 // (a name is lower-case there), else of type docker.

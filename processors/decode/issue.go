@@ -1,6 +1,9 @@
 package decode
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // What people say with the labels of an issue, and how bad trackers and
 // scanners of code hosts say things are.
@@ -36,7 +39,7 @@ const severityLabelDoc = "a label such as sev1 or severity:high"
 
 // labelledSeverity is the severity that labels state.
 func labelledSeverity(labels []string) string {
-	if s := hostSeverity(first(scopedLabel("severity", labels), scopedLabel("sev", labels))); s != "" {
+	if s := hostSeverity(cmp.Or(scopedLabel("severity", labels), scopedLabel("sev", labels))); s != "" {
 		return s
 	}
 	for _, label := range labels {

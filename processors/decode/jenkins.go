@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ func jenkinsReader() reader {
 		if err := all.say(s, build.place()); err != nil {
 			return err
 		}
-		return s.original("io.jenkins.build."+first(strings.ToLower(build.Phase), "unnamed"), build.place().origin, "", build.at())
+		return s.original("io.jenkins.build."+cmp.Or(strings.ToLower(build.Phase), "unnamed"), build.place().origin, "", build.at())
 	}
 	return reader{source: "jenkins", read: read, rows: all.rows}
 }
@@ -118,12 +119,12 @@ func (b *jenkinsBuild) UnmarshalJSON(body []byte) error {
 
 func (b *jenkinsBuild) ofJob(job jenkinsJob) {
 	in := job.Build
-	b.URL = first(in.FullURL, in.FullURLCamel, in.URL)
-	b.Job, b.Number = first(jenkinsJobPath(b.URL), job.Name), in.Number.String()
+	b.URL = cmp.Or(in.FullURL, in.FullURLCamel, in.URL)
+	b.Job, b.Number = cmp.Or(jenkinsJobPath(b.URL), job.Name), in.Number.String()
 	b.Phase, b.Status = strings.ToUpper(in.Phase), strings.ToUpper(in.Status)
 	b.Timestamp, b.Duration = in.Timestamp, in.Duration
-	b.Commit = first(in.Scm.Commit, in.ScmState.Commit)
-	b.Repository = repositoryOf(first(in.Scm.URL, in.ScmState.URL))
+	b.Commit = cmp.Or(in.Scm.Commit, in.ScmState.Commit)
+	b.Repository = repositoryOf(cmp.Or(in.Scm.URL, in.ScmState.URL))
 	b.Parameters = jenkinsParameters(in.Parameters)
 	b.Tests = in.Tests
 	if b.Tests.Total == 0 {
@@ -133,7 +134,7 @@ func (b *jenkinsBuild) ofJob(job jenkinsJob) {
 
 func (b *jenkinsBuild) ofHook(hook jenkinsHook) {
 	b.URL, b.Number = hook.URL, strings.TrimPrefix(hook.Name, "#")
-	b.Job = first(jenkinsJobPath(hook.URL), hook.Project)
+	b.Job = cmp.Or(jenkinsJobPath(hook.URL), hook.Project)
 	b.Parameters = jenkinsParameters(hook.Variables)
 	b.Commit, b.Repository = b.Parameters["GIT_COMMIT"], repositoryOf(b.Parameters["GIT_URL"])
 	switch event := strings.ToUpper(hook.Event); event {
@@ -206,10 +207,10 @@ func repositoryOf(url string) string {
 // place of a build is its job. The source of events is the job's URL where that
 // is whole, so that two servers' jobs of one name are two.
 func (b *jenkinsBuild) place() place {
-	origin := "jenkins/" + first(b.Job, "unnamed")
+	origin := "jenkins/" + cmp.Or(b.Job, "unnamed")
 	if scheme, rest, ok := strings.Cut(b.URL, "://"); ok {
 		host, _, _ := strings.Cut(rest, "/")
-		origin = scheme + "://" + host + "/" + strings.TrimSuffix(jenkinsBase(pathOf(b.URL)), "/") + first(b.Job, "unnamed")
+		origin = scheme + "://" + host + "/" + strings.TrimSuffix(jenkinsBase(pathOf(b.URL)), "/") + cmp.Or(b.Job, "unnamed")
 	}
 	return place{"jenkins", origin, b.Job, b.Job[strings.LastIndexByte(b.Job, '/')+1:]}
 }
@@ -277,7 +278,7 @@ func jenkinsRules() []rule[hook[jenkinsBuild]] {
 		}}
 	}
 	revision := field[m]{"revision", "`build.scm.commit`, the parameter GIT_COMMIT, the hint", func(b m) any {
-		return first(b.said.Commit, b.said.Parameters["GIT_COMMIT"], b.hint("revision"))
+		return cmp.Or(b.said.Commit, b.said.Parameters["GIT_COMMIT"], b.hint("revision"))
 	}}
 	ended := field[m]{"outcome", "`build.status`: success of `SUCCESS`, failure of `FAILURE` and `UNSTABLE`, cancelled of `ABORTED`", func(b m) any { return outcome(b) }}
 	duration := field[m]{"duration_ms", "`build.duration`", func(b m) any {
@@ -293,7 +294,7 @@ func jenkinsRules() []rule[hook[jenkinsBuild]] {
 	deployment := []field[m]{
 		entity("deployment_id", ""),
 		{"service", "a parameter " + serviceNames + ", the hint, the job's name", func(b m) any {
-			return first(b.service(b.said.parameter("SERVICE", "APP", "APPLICATION", "COMPONENT")), b.name)
+			return cmp.Or(b.service(b.said.parameter("SERVICE", "APP", "APPLICATION", "COMPONENT")), b.name)
 		}},
 		{"environment", "a parameter " + environmentNames, func(b m) any { return environment(b) }},
 		{"version", "a parameter " + versionNames, func(b m) any { return version(b) }},
@@ -309,7 +310,7 @@ func jenkinsRules() []rule[hook[jenkinsBuild]] {
 	return []rule[m]{
 		{when: when + ", the job is no test and no deployment", to: "build.finished", id: id("build"), time: at,
 			is: func(b m) bool { return outcome(b) != "" && !deploys(b) && !isTest(b.said.Job) },
-			fields: []field[m]{entity("build_id", ""), {"repository", "the path of `build.scm.url`, the hint", func(b m) any { return first(b.said.Repository, b.hint("repository")) }},
+			fields: []field[m]{entity("build_id", ""), {"repository", "the path of `build.scm.url`, the hint", func(b m) any { return cmp.Or(b.said.Repository, b.hint("repository")) }},
 				revision, ended, duration}},
 		{when: when + ", and " + testDoc, to: "test.finished", id: id("build"), time: at,
 			is: func(b m) bool { return outcome(b) != "" && !deploys(b) && isTest(b.said.Job) },

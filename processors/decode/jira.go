@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -33,7 +34,7 @@ func jiraReader() reader {
 		}
 		project, _, _ := strings.Cut(envelope.Issue.Key, "-")
 		from := place{"jira", jiraSite(envelope.Issue.Self), project, project}
-		name := first(envelope.Event, "unnamed")
+		name := cmp.Or(envelope.Event, "unnamed")
 		if err := all.say(s, name, from); err != nil {
 			return err
 		}
@@ -54,7 +55,7 @@ func jiraSite(self string) string {
 // jiraTime is a time as Jira writes it, to the second, zero where it is none:
 // the issue and its changelog have one change some milliseconds apart.
 func jiraTime(texts ...string) time.Time {
-	text := first(texts...)
+	text := cmp.Or(texts...)
 	for _, layout := range [...]string{"2006-01-02T15:04:05.999-0700", time.RFC3339} {
 		if t, err := time.Parse(layout, text); err == nil {
 			return t.Truncate(time.Second)
@@ -170,7 +171,7 @@ func jiraRules() []rule[hook[jiraMessage]] {
 	fields := []field[m]{
 		{"incident_id", "jira/`issue.key`", func(i m) any { return named("jira", i.said.Issue.Key) }},
 		{"service", "the first of `issue.fields.components`, x of a label service:x, the hint, `issue.fields.project.name`, the project's key", func(i m) any {
-			return first(i.service(first(components(i)...), scopedLabel("service", i.said.Issue.Fields.Labels)), i.said.Issue.Fields.Project.Name, i.name)
+			return cmp.Or(i.service(cmp.Or(components(i)...), scopedLabel("service", i.said.Issue.Fields.Labels)), i.said.Issue.Fields.Project.Name, i.name)
 		}},
 		{"services", "the other components", func(i m) any {
 			if c := components(i); len(c) > 1 {

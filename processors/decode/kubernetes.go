@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -112,7 +113,7 @@ func kubernetesReader() reader {
 		}
 		apply(s, rules, kind.Kind, "kubernetes", m)
 		at := latest(rfc3339(kind.Metadata.Created), rfc3339(kind.Metadata.Deleted), m.object.progressing().at(), m.pod.changed())
-		return s.original(kindOf("io.kubernetes", first(kind.Kind, "watch"), body.Type), "kubernetes", "", at)
+		return s.original(kindOf("io.kubernetes", cmp.Or(kind.Kind, "watch"), body.Type), "kubernetes", "", at)
 	}
 	return reader{source: "kubernetes", read: read, rows: rows(rules)}
 }
@@ -162,7 +163,7 @@ func (w workload) percent() int64 {
 
 // serviceOf is the name of the service a workload is, of the labels its pods have.
 func serviceOf(meta objectMeta, template podTemplate) string {
-	return first(labelled(workloadService, template.Metadata.Labels, meta.Labels), meta.Name)
+	return cmp.Or(labelled(workloadService, template.Metadata.Labels, meta.Labels), meta.Name)
 }
 
 const serviceOfDoc = "the first of `app.kubernetes.io/name`, `tags.datadoghq.com/service` in the labels of the pods' template and of the object, else its name"
@@ -306,7 +307,7 @@ func (p pod) service() string {
 	if p.owner() == "" {
 		return ""
 	}
-	return first(labelled(workloadService, p.Metadata.Labels), p.owner())
+	return cmp.Or(labelled(workloadService, p.Metadata.Labels), p.owner())
 }
 
 func (p pod) version() string {

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -102,7 +103,7 @@ func launchdarklyReader() reader {
 		for _, environment := range environments {
 			apply(s, rules, entry.Kind, "https://app.launchdarkly.com", launchdarklyMessage{p, entry, environment})
 		}
-		return s.original(kindOf("com.launchdarkly", first(entry.Kind, "webhook")), "https://app.launchdarkly.com", entry.ID, epoch(entry.Date))
+		return s.original(kindOf("com.launchdarkly", cmp.Or(entry.Kind, "webhook")), "https://app.launchdarkly.com", entry.ID, epoch(entry.Date))
 	}
 	return reader{source: "launchdarkly", read: read, rows: rows(rules)}
 }
@@ -190,7 +191,7 @@ func (f *launchdarklyFlag) rules(environment string) map[string]any {
 		return nil
 	}
 	if !e.On {
-		return map[string]any{first(f.variant(e.Off), "off"): 100}
+		return map[string]any{cmp.Or(f.variant(e.Off), "off"): 100}
 	}
 	segments := map[string][]string{}
 	give := func(serve launchdarklyServe, whom string) {
@@ -235,7 +236,7 @@ func (f *launchdarklyFlag) variant(index *int) string {
 	if json.Unmarshal(v.Value, &text) != nil {
 		text = string(v.Value)
 	}
-	return first(v.Name, text)
+	return cmp.Or(v.Name, text)
 }
 
 // words say whom a rule is for: its description, else its clauses.
@@ -255,7 +256,7 @@ func (r launchdarklyRule) words() string {
 		}
 		all = append(all, strings.TrimSpace(c.Attribute+" "+op+" "+strings.Join(values, ", ")))
 	}
-	return first(brief(strings.Join(all, " and ")), "a rule")
+	return cmp.Or(brief(strings.Join(all, " and ")), "a rule")
 }
 
 func launchdarklyRules() []rule[launchdarklyMessage] {
@@ -276,7 +277,7 @@ func launchdarklyRules() []rule[launchdarklyMessage] {
 			}},
 			{"rules", "of `currentVersion.environments`: the off variation, or the shares of the fallthrough in percent, and for variants that only rules and targets give, whom to; without it `titleVerb`: turned on, turned off", func(m m) any { return m.rules() }},
 			{"previous", "the same of `previousVersion`", func(m m) any { return m.previous.rules(m.name) }},
-			{"changed_by", "`member.email`, else `token.name`", func(m m) any { return first(m.Member.Email, m.Token.Name) }},
+			{"changed_by", "`member.email`, else `token.name`", func(m m) any { return cmp.Or(m.Member.Email, m.Token.Name) }},
 		},
 	}}
 }

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -227,17 +228,17 @@ func (e *ocsfEvent) kind() string {
 
 func (e *ocsfEvent) rule() string {
 	for _, v := range e.Vulnerability {
-		if id := first(v.CVE.UID, v.Advisory.UID); id != "" {
+		if id := cmp.Or(v.CVE.UID, v.Advisory.UID); id != "" {
 			return id
 		}
 	}
-	return first(e.Compliance.Control, e.Info.Analytic.UID, e.Info.Analytic.Name, e.Info.Title)
+	return cmp.Or(e.Compliance.Control, e.Info.Analytic.UID, e.Info.Analytic.Name, e.Info.Title)
 }
 
 // service is of the resource, where that has a name people gave it.
 func (e *ocsfEvent) service() string {
 	for _, r := range append([]ocsfThing{e.Resource}, e.Resources...) {
-		if name := first(r.Name, r.Group.Name); name != "" {
+		if name := cmp.Or(r.Name, r.Group.Name); name != "" {
 			return e.payload.service(name)
 		}
 	}

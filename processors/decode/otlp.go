@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -122,10 +123,10 @@ func resourceOf(p *payload, from pcommon.Resource) *otlpResource {
 			r.keep(key, text)
 		}
 	}
-	r.service = first(p.service(r.service), workload, unknownService)
+	r.service = cmp.Or(p.service(r.service), workload, unknownService)
 	r.environment = p.environment(r.environment, oldEnvironment)
-	r.version = first(r.version, p.hint("version"), r.revision)
-	r.instance = first(r.instance, pod, container, host)
+	r.version = cmp.Or(r.version, p.hint("version"), r.revision)
+	r.instance = cmp.Or(r.instance, pod, container, host)
 	r.origin = "otlp/" + r.service
 	if namespace != "" {
 		r.origin = "otlp/" + namespace + "/" + r.service
@@ -305,7 +306,7 @@ func (s *said) evaluated(h *happening) bool {
 	o.ID, o.TraceID, o.Time = h.id, h.trace, h.at
 	o.Experiment = statedIn(h.attributes, "feature_flag.key")
 	o.Variant = statedIn(h.attributes, "feature_flag.result.variant", "feature_flag.variant", "feature_flag.result.value")
-	o.UnitID = first(statedIn(h.attributes, "feature_flag.context.id", "enduser.id", "user.id"), h.user, statedIn(h.attributes, "session.id"), h.session)
+	o.UnitID = cmp.Or(statedIn(h.attributes, "feature_flag.context.id", "enduser.id", "user.id"), h.user, statedIn(h.attributes, "session.id"), h.session)
 	o.Attributes = append(attributesOf(h.attributes, "feature_flag.key", "feature_flag.context.id"), h.more...)
 	return s.observe(&o)
 }
@@ -353,5 +354,5 @@ func (s *said) keepOTLP(name, origin string, when extent, body []byte) error {
 	if ms >= event.MinTime && ms < event.MaxTime {
 		at = ms.Time()
 	}
-	return s.keep(name, first(origin, "otlp"), id, at, body)
+	return s.keep(name, cmp.Or(origin, "otlp"), id, at, body)
 }

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/hex"
 	"strings"
 
@@ -19,7 +20,7 @@ func otlpLogsReader() reader {
 		origin, when := "", extent{}
 		for _, from := range request.Logs().ResourceLogs().All() {
 			r := resourceOf(p, from.Resource())
-			origin = first(origin, r.origin)
+			origin = cmp.Or(origin, r.origin)
 			for _, scope := range from.ScopeLogs().All() {
 				scope.LogRecords().RemoveIf(func(l plog.LogRecord) bool {
 					said := s.logged(r, l)
@@ -46,11 +47,11 @@ func timeOf(l plog.LogRecord) event.Millis {
 // logged says a log record that has a type of ours: flags and exceptions. A log
 // record has no id, so theirs is a digest of what it says.
 func (s *said) logged(r *otlpResource, from plog.LogRecord) bool {
-	name := first(from.EventName(), statedIn(from.Attributes(), "event.name")) // the older place
+	name := cmp.Or(from.EventName(), statedIn(from.Attributes(), "event.name")) // the older place
 	if name != "feature_flag.evaluation" && statedIn(from.Attributes(), "exception.type", "exception.message") == "" {
 		return false
 	}
-	h := happening{resource: r, at: timeOf(from), version: first(r.version, r.revision), attributes: from.Attributes(),
+	h := happening{resource: r, at: timeOf(from), version: cmp.Or(r.version, r.revision), attributes: from.Attributes(),
 		user: statedIn(from.Attributes(), "enduser.id", "user.id"), session: statedIn(from.Attributes(), "session.id")}
 	more := func(key, text string) {
 		if text != "" {

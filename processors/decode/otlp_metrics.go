@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -24,7 +25,7 @@ func otlpMetricsReader() reader {
 		m := metricsIn{payload: p, said: s}
 		for _, from := range request.Metrics().ResourceMetrics().All() {
 			m.resourced = resourceOf(p, from.Resource())
-			m.origin = first(m.origin, m.resourced.origin)
+			m.origin = cmp.Or(m.origin, m.resourced.origin)
 			for _, scope := range from.ScopeMetrics().All() {
 				for _, metric := range scope.Metrics().All() {
 					m.metric(metric)

@@ -137,11 +137,11 @@ func (t *tracesIn) read(from ptrace.Span) (s spanRead) {
 		case "messaging.operation.name":
 			s.operation = text
 		case "messaging.operation.type", "messaging.operation":
-			s.operation = first(s.operation, text)
+			s.operation = cmp.Or(s.operation, text)
 		case "messaging.destination.template":
 			s.target = text
 		case "messaging.destination.name":
-			s.target = first(s.target, text)
+			s.target = cmp.Or(s.target, text)
 		case "messaging.destination.temporary", "messaging.destination.anonymous":
 			s.temporary = s.temporary || text == "true"
 		case "error.type":
@@ -179,7 +179,7 @@ func (t *tracesIn) read(from ptrace.Span) (s spanRead) {
 	if s.user != "" && user != "" { // both are stated: one has the column
 		t.attributes = append(t.attributes, event.Pair{Key: "user.id", Value: s.user})
 	}
-	s.user = first(user, s.user, pseudonym)
+	s.user = cmp.Or(user, s.user, pseudonym)
 	return s
 }
 
@@ -213,7 +213,7 @@ func (s *spanRead) name(own string) string {
 	case s.operation != "" && s.target != "":
 		return s.operation + " " + s.target
 	}
-	return first(validText(own), s.operation, "span")
+	return cmp.Or(validText(own), s.operation, "span")
 }
 
 // failed tells whether a span says that it went wrong. A status that the
@@ -242,7 +242,7 @@ func (t *tracesIn) served(from ptrace.Span, s *spanRead, scope, unsaid string) b
 	o := &t.request
 	o.ID, o.TraceID, o.Time = s.id, s.trace, otlpMillis(from.StartTimestamp())
 	o.Name = s.name(from.Name())
-	o.Version, o.Instance = first(t.resourced.version, s.revision), t.resourced.instance
+	o.Version, o.Instance = cmp.Or(t.resourced.version, s.revision), t.resourced.instance
 	o.User, o.Session, o.Weight, o.DurationMS = s.user, s.session, s.weight, durationMS(from)
 	o.OK = event.True
 	if s.failed(from.Status(), false) {
@@ -305,7 +305,7 @@ func (t *tracesIn) happenings(from ptrace.Span, s *spanRead) string {
 	var w jx.Writer
 	for i, e := range from.Events().All() {
 		h := happening{resource: t.resourced, trace: s.trace, at: otlpMillis(e.Timestamp()), user: s.user, session: s.session,
-			version: first(t.resourced.version, s.revision), attributes: e.Attributes()}
+			version: cmp.Or(t.resourced.version, s.revision), attributes: e.Attributes()}
 		if h.at == 0 {
 			h.at = otlpMillis(from.StartTimestamp())
 		}
@@ -341,7 +341,7 @@ func (t *tracesIn) happenings(from ptrace.Span, s *spanRead) string {
 // conventions, "CI/CD spans").
 func (t *tracesIn) pipelineRun(from ptrace.Span, s *spanRead) {
 	outcomes := map[string]string{"success": "success", "failure": "failure", "error": "failure", "timeout": "failure", "cancellation": "cancelled", "skip": "skipped"}
-	data := map[string]any{"build_id": s.run, "outcome": first(outcomes[s.result], s.result)}
+	data := map[string]any{"build_id": s.run, "outcome": cmp.Or(outcomes[s.result], s.result)}
 	for name, text := range map[string]string{"revision": s.revision, "repository": t.resourced.repository} {
 		if text != "" {
 			data[name] = text

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 	"time"
@@ -85,12 +86,12 @@ func (m pagerdutyMessage) priority() string {
 	if m.incident.Priority == nil {
 		return ""
 	}
-	return first(m.incident.Priority.Summary, m.incident.Priority.Name)
+	return cmp.Or(m.incident.Priority.Summary, m.incident.Priority.Name)
 }
 
 // severity is the priority's, else the urgency's: high or low.
 func (m pagerdutyMessage) severity() string {
-	return severityOf(first(m.priority(), m.incident.Urgency))
+	return severityOf(cmp.Or(m.priority(), m.incident.Urgency))
 }
 
 func pagerdutyIncident(id string) string {

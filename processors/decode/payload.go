@@ -64,12 +64,12 @@ func (p *payload) hint(name string) string {
 
 // environment is the first of what the payload states, the hint and the default.
 func (p *payload) environment(stated ...string) string {
-	return first(append(stated, p.hint("environment"), p.defaults.Environment)...)
+	return cmp.Or(append(stated, p.hint("environment"), p.defaults.Environment)...)
 }
 
 // service is the first of what the payload states and the hint.
 func (p *payload) service(stated ...string) string {
-	return first(append(stated, p.hint("service"))...)
+	return cmp.Or(append(stated, p.hint("service"))...)
 }
 
 // isIncident tells whether any of these labels or types makes an issue one.
@@ -77,15 +77,6 @@ func (p *payload) isIncident(names ...string) bool {
 	return slices.ContainsFunc(p.defaults.Incidents, func(one string) bool {
 		return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(one, name) })
 	})
-}
-
-func first(texts ...string) string {
-	for _, s := range texts {
-		if s != "" {
-			return s
-		}
-	}
-	return ""
 }
 
 // backfilled: read from the tool's API, so the body is no event of its own.

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"regexp"
@@ -45,7 +46,7 @@ func readSARIF(p *payload, chunk []byte) (*scanned, error) {
 	x := &scanned{tool: "sarif", partial: run.Results == nil}
 	r := sarifRun{scanned: x, rules: map[string]*sarif.ReportingDescriptor{}, words: map[*sarif.ReportingDescriptor]sarifWords{}}
 	if run.Tool != nil && run.Tool.Driver != nil {
-		x.tool = first(brief(stated(run.Tool.Driver.Name)), x.tool)
+		x.tool = cmp.Or(brief(stated(run.Tool.Driver.Name)), x.tool)
 		for _, rule := range run.Tool.Driver.Rules {
 			if rule != nil {
 				r.rules[stated(rule.ID)] = rule
@@ -93,7 +94,7 @@ func (r sarifRun) provenance(p *payload, run *sarif.Run) {
 			break
 		}
 	}
-	r.subject = first(r.repository, p.hint("repository"), p.hint("artifact"), p.service())
+	r.subject = cmp.Or(r.repository, p.hint("repository"), p.hint("artifact"), p.service())
 	if run.AutomationDetails != nil { // §3.17.3: the last part of it is this run's
 		id := stated(run.AutomationDetails.ID)
 		r.analysis = id[:strings.LastIndexByte(id, '/')+1]
@@ -109,14 +110,14 @@ func (r sarifRun) result(result *sarif.Result) {
 	default:
 		return
 	}
-	f := found{Rule: first(stated(result.RuleID), "unnamed")}
+	f := found{Rule: cmp.Or(stated(result.RuleID), "unnamed")}
 	rule := r.rule(f.Rule)
 	if rule == nil {
 		rule = &sarif.ReportingDescriptor{}
 	}
 	f.Severity = sarifSeverity(result, rule)
 	f.Kind = sarifKind(r.tool, f.Rule, r.wordsOf(rule))
-	f.Evidence = first(stated(result.HostedViewerURI), stated(rule.HelpURI))
+	f.Evidence = cmp.Or(stated(result.HostedViewerURI), stated(rule.HelpURI))
 	switch stated(result.BaselineState) { // §3.27.24
 	case "absent":
 		f.Status = remediated
@@ -191,7 +192,7 @@ func sarifPlace(result *sarif.Result) (file, logical, snippet string) {
 		}
 		for _, name := range l.LogicalLocations {
 			if name != nil && logical == "" {
-				logical = first(stated(name.FullyQualifiedName), stated(name.Name))
+				logical = cmp.Or(stated(name.FullyQualifiedName), stated(name.Name))
 			}
 		}
 		if where := l.PhysicalLocation; where != nil {

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -333,11 +334,11 @@ func scanRules(d scanDocs) []rule[*scanned] {
 			return x.parts
 		}},
 		{"complete", "the hint, else " + d.complete, func(x x) any { return x.complete() }},
-		{"service", d.service, func(x x) any { return first(x.hint("service"), x.service) }},
+		{"service", d.service, func(x x) any { return cmp.Or(x.hint("service"), x.service) }},
 		{"environment", "the hint", func(x x) any { return x.hint("environment") }},
-		{"repository", d.repository, func(x x) any { return first(x.repository, x.hint("repository")) }},
-		{"revision", d.revision, func(x x) any { return first(x.revision, x.hint("revision")) }},
-		{"artifact", d.artifact, func(x x) any { return first(x.artifact, x.hint("artifact")) }},
+		{"repository", d.repository, func(x x) any { return cmp.Or(x.repository, x.hint("repository")) }},
+		{"revision", d.revision, func(x x) any { return cmp.Or(x.revision, x.hint("revision")) }},
+		{"artifact", d.artifact, func(x x) any { return cmp.Or(x.artifact, x.hint("artifact")) }},
 		{"findings", d.findings + " `finding_id`: tool/rule/ and 20 hex digits of SHA-256 over the target and " + d.finding, func(x x) any { return x.findings }},
 	}
 	return []rule[*scanned]{{

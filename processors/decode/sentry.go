@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -108,7 +109,7 @@ func sentryReader() reader {
 		}
 		origin := siteOf("https://sentry.io", m.issue.URL, m.event.WebURL, m.link)
 		apply(s, rules, resource+"."+m.action, origin, m)
-		return s.original(kindOf("io.sentry", first(resource, "webhook"), m.action), origin, "", m.sent())
+		return s.original(kindOf("io.sentry", cmp.Or(resource, "webhook"), m.action), origin, "", m.sent())
 	}
 	return reader{source: "sentry", read: read, rows: rows(rules)}
 }
@@ -212,7 +213,7 @@ func sentryIssueRules() []rule[sentryMessage] {
 		{"service", "`issue.project.slug`, else the hint", func(m m) any { return m.service(m.issue.Project.Slug) }},
 		{"environment", "the hint, else the default", func(m m) any { return m.environment() }},
 		{"severity", "of `issue.priority`, else of `issue.level`: " + severityDoc, func(m m) any {
-			return severityOf(first(m.issue.Priority, m.issue.Level))
+			return severityOf(cmp.Or(m.issue.Priority, m.issue.Level))
 		}},
 		{"summary", "`issue.title`", func(m m) any { return m.issue.Title }},
 	}
@@ -289,7 +290,7 @@ func sentryErrorRules() []rule[sentryMessage] {
 		time: field[m]{doc: "`error.datetime`", from: func(m m) any { return rfc3339(m.event.At) }},
 		fields: []field[m]{
 			{"fingerprint", "`error.issue_id`, else the first of `error.hashes`", func(m m) any {
-				return first(append([]string{string(m.event.Issue)}, m.event.Hashes...)...)
+				return cmp.Or(append([]string{string(m.event.Issue)}, m.event.Hashes...)...)
 			}},
 			{"service", "the tag `service` or `service.name`, else the project's slug in `error.url`, else the hint", func(m m) any {
 				return m.service(m.event.service(), m.event.project())

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -153,7 +154,7 @@ func (t *tracked) serviceName() string {
 	if t.payload == nil {
 		return unknownService
 	}
-	return first(t.service(t.app), t.host(), unknownService)
+	return cmp.Or(t.service(t.app), t.host(), unknownService)
 }
 
 func (t *tracked) host() string {
@@ -292,10 +293,10 @@ func (t *tracked) segment() {
 	if t.kind == "" && t.name != "" {
 		t.kind = "track" // its endpoint says so
 	}
-	t.kept = "com.segment." + first(t.kind, "message")
+	t.kept = "com.segment." + cmp.Or(t.kind, "message")
 	t.id, t.user, t.anonymous, t.previous = t.take("messageId"), t.take("userId"), t.take("anonymousId"), t.take("previousId")
 	if t.kind == "page" || t.kind == "screen" {
-		t.name = strings.TrimSpace(t.kind + " " + first(t.take("name"), t.property("name")))
+		t.name = strings.TrimSpace(t.kind + " " + cmp.Or(t.take("name"), t.property("name")))
 	}
 	var app struct {
 		Name    text `json:"name"`
@@ -303,7 +304,7 @@ func (t *tracked) segment() {
 	}
 	_ = json.Unmarshal(t.rest["context.app"], &app)
 	t.app, t.version = string(app.Name), string(app.Version)
-	t.session = first(t.restText("context.sessionId"), t.property("session_id", "sessionId"))
+	t.session = cmp.Or(t.restText("context.sessionId"), t.property("session_id", "sessionId"))
 	if t.kind == "track" && exposures[strings.ToLower(t.name)] {
 		t.kind = "exposure"
 	}
@@ -332,10 +333,10 @@ func (t *tracked) posthog() {
 	if t.name = t.take("event"); t.name != "" {
 		t.kind = "track"
 	}
-	t.kept = "com.posthog." + first(t.name, "message")
-	t.user = first(t.take("distinct_id"), t.property("distinct_id"))
-	t.id = first(t.take("uuid"), t.property("$insert_id"))
-	t.at = timeIn(first(t.take("timestamp"), t.property("timestamp")))
+	t.kept = "com.posthog." + cmp.Or(t.name, "message")
+	t.user = cmp.Or(t.take("distinct_id"), t.property("distinct_id"))
+	t.id = cmp.Or(t.take("uuid"), t.property("$insert_id"))
+	t.at = timeIn(cmp.Or(t.take("timestamp"), t.property("timestamp")))
 	t.session, t.version, t.app = t.property("$session_id"), t.property("$app_version"), t.property("$app_name")
 	switch t.name {
 	case "$identify":
@@ -354,10 +355,10 @@ func (t *tracked) posthog() {
 func (t *tracked) snowplow() {
 	t.kind, t.kept = "track", snowplowEvent
 	t.id, t.app, t.version = t.take("event_id"), t.take("app_id"), t.restText("app_version")
-	t.name = first(t.restText("se_action"), t.restText("event_name"), t.restText("event"))
-	t.user, t.anonymous = t.take("user_id"), first(t.restText("domain_userid"), t.restText("network_userid"))
+	t.name = cmp.Or(t.restText("se_action"), t.restText("event_name"), t.restText("event"))
+	t.user, t.anonymous = t.take("user_id"), cmp.Or(t.restText("domain_userid"), t.restText("network_userid"))
 	t.session = t.take("domain_sessionid")
-	t.at = timeIn(first(t.restText("derived_tstamp"), t.restText("collector_tstamp")))
+	t.at = timeIn(cmp.Or(t.restText("derived_tstamp"), t.restText("collector_tstamp")))
 	t.properties = map[string]json.RawMessage{}
 	if v := t.rest["se_value"]; v != nil {
 		t.properties["value"] = v
@@ -393,7 +394,7 @@ func timeIn(s string) time.Time {
 }
 
 // person is who did it: the user, or the visitor while nobody knows more.
-func (t *tracked) person() string { return first(t.user, t.anonymous) }
+func (t *tracked) person() string { return cmp.Or(t.user, t.anonymous) }
 
 // attributes are the properties, and what else the message says.
 func (t *tracked) attributes() map[string]json.RawMessage {
@@ -434,7 +435,7 @@ func trackRules() []rule[*tracked] {
 		service, environment,
 		{"user", person, func(t *tracked) any { return t.person() }},
 		{"session", "`context.sessionId`, `session_id`, `$session_id`, `domain_sessionid`", func(t *tracked) any { return t.session }},
-		{"version", "`context.app.version`, `$app_version`, `app_version`, the hint", func(t *tracked) any { return first(t.version, t.hint("version")) }},
+		{"version", "`context.app.version`, `$app_version`, `app_version`, the hint", func(t *tracked) any { return cmp.Or(t.version, t.hint("version")) }},
 		{"value", "`revenue`, `value`, `total`, `se_value`", func(t *tracked) any {
 			if n, name := t.value(); name != "" {
 				return n

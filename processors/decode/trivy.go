@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 )
@@ -74,7 +75,7 @@ func readTrivy(p *payload, chunk []byte) (*scanned, error) {
 	if report.ArtifactType == "container_image" {
 		x.ofImage(report.ArtifactName, report.Metadata.RepoDigests)
 	}
-	x.subject = first(x.subject, x.repository, p.hint("repository"), p.service())
+	x.subject = cmp.Or(x.subject, x.repository, p.hint("repository"), p.service())
 	x.analysis = report.ArtifactType
 	for _, r := range report.Results {
 		r.say(x)
@@ -149,7 +150,7 @@ func (m *trivyMisconfiguration) say(x *scanned, status, target string) {
 	case m.Status == "EXCEPTION":
 		status = accepted
 	}
-	rule := first(m.ID, m.AVDID)
+	rule := cmp.Or(m.ID, m.AVDID)
 	if rule == "" {
 		return
 	}

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -81,7 +82,7 @@ func (s unleashStrategy) percent() (float64, bool) {
 	case "default":
 		return 100, true
 	case "flexibleRollout", "gradualRolloutRandom", "gradualRolloutUserId", "gradualRolloutSessionId":
-		p, err := strconv.ParseFloat(first(string(s.Parameters["rollout"]), string(s.Parameters["percentage"])), 64)
+		p, err := strconv.ParseFloat(cmp.Or(string(s.Parameters["rollout"]), string(s.Parameters["percentage"])), 64)
 		return p, err == nil && p >= 0 && p <= 100
 	}
 	return 0, false
@@ -111,7 +112,7 @@ func (s *unleashStrategy) rules() map[string]any {
 		words := strconv.FormatFloat(of, 'f', -1, 64) + " % of " + whom
 		switch {
 		case !known:
-			return first(whom, s.Name)
+			return cmp.Or(whom, s.Name)
 		case whom == "":
 			return of
 		}
