@@ -180,7 +180,35 @@ func (b *backfilling) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err := state.Remove(); err != nil {
 		return err
 	}
-	return b.tell(stdout, state)
+	if err := b.tell(stdout, state); err != nil {
+		return err
+	}
+	return b.found(state)
+}
+
+// found is an error where nothing at all was there of something that was named:
+// its name is wrong, or the token is.
+func (b *backfilling) found(state *backfill.State) error {
+	names := b.options.Names
+	if !b.tool.needsNames {
+		names = []string{""} // they are no sections' names
+	}
+	for _, name := range names {
+		sections, missing := 0, 0
+		for section, p := range state.Sections {
+			if of, _, _ := strings.Cut(section, " "); name != "" && of != name {
+				continue
+			}
+			if sections++; p.Missing != "" {
+				missing++
+			}
+		}
+		if sections > 0 && missing == sections {
+			return &pipeline.Error{Err: fmt.Errorf("%s has nothing of %s that this token may read", b.tool.title, cmp.Or(name, "all that was asked for")),
+				Hint: "is the name right, and may the token read it? Then the same command again"}
+		}
+	}
+	return nil
 }
 
 // check checks what flags say, and reads the token.

@@ -162,10 +162,11 @@ is required is not in them. Each has a count, its sources and the id of an examp
 It lists versions, too, that observations state and no deployment of the service
 names. Behaviour is laid at a deployment's door where both state the same version.
 2.0.0 is v2.0.0, and 4f2a9c1 is the commit that begins so; but 2.0.0 is not the
-revision it was built from. State in the deployment what the service says of itself (service.version in
-OpenTelemetry): as payload.version of a GitHub deployment, as version in
-deployment.started and .finished, and where a tool has no field for it as the hint:
-?version= of a webhook's URL, or whence-version, a header of a record.`,
+revision it was built from. State in the deployment what the service says of
+itself (service.version in OpenTelemetry): as payload.version of a GitHub
+deployment, as version in deployment.started and .finished, and where a tool has
+no field for it as the hint: ?version= of a webhook's URL, or whence-version, a
+header of a record.`,
 		Example: `  whence catalog unmapped
   whence catalog unmapped --check --json`,
 		Args: noArguments,

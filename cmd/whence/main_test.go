@@ -62,7 +62,7 @@ func TestCommands(t *testing.T) {
 			}
 			return setEngine(env)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"answers": answers, "expand": expand, "gives": gives, "posts": posts, "produces": produces, "runs": runs},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"answers": answers, "consumes": consumes, "expand": expand, "gives": gives, "posts": posts, "produces": produces, "runs": runs},
 		Condition: func(name string) (bool, error) {
 			if name == "engine" {
 				_, err := engine.FindLibrary()

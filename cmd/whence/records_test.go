@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -22,5 +25,29 @@ func produces(ts *testscript.TestScript, _ bool, args []string) {
 	for line := range strings.Lines(ts.ReadFile(args[1])) {
 		record := &kgo.Record{Topic: args[0], Value: []byte(strings.TrimSuffix(line, "\n")), Headers: headers}
 		ts.Check(client.ProduceSync(context.Background(), record).FirstErr())
+	}
+}
+
+// consumes TOPIC N waits for that many records of a topic, and writes their keys,
+// values and headers to the script's standard output.
+func consumes(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	client, err := kgo.NewClient(kgo.SeedBrokers(ts.Getenv(envKafka)), kgo.ConsumeTopics(args[0]))
+	ts.Check(err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for n := 0; n < want; {
+		fetches := client.PollFetches(ctx)
+		ts.Check(fetches.Err())
+		fetches.EachRecord(func(r *kgo.Record) {
+			n++
+			fmt.Fprintf(ts.Stdout(), "%s %s", r.Key, r.Value)
+			for _, h := range r.Headers {
+				fmt.Fprintf(ts.Stdout(), " %s=%s", h.Key, h.Value)
+			}
+			fmt.Fprintln(ts.Stdout())
+		})
 	}
 }
