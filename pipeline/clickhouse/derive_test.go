@@ -113,7 +113,7 @@ var contents = []event.Fact{
 	said("i3", "incident.reopened", 60, `{"incident_id":"x","service":"shop","environment":"production"}`),
 	said("t1", "test.finished", 7, `{"run_id":"run","suite":"unit","case":"a","revision":"r1","outcome":"failure"}`),
 	said("t2", "test.finished", 7, `{"run_id":"run","suite":"unit","case":"b","revision":"r1","outcome":"success"}`),
-	said("c1", "change.merged", 6, `{"change_id":"c","repository":"shop","revision":"r1","commits":[{"revision":"r0","authored_at":"2000-01-01T00:00:02Z"}],"merged_at":"2000-01-01T00:00:06Z"}`),
+	said("c1", "change.merged", 6, `{"change_id":"c","repository":"shop","revision":"r1","commits":[{"revision":"r0","authored_at":"2000-01-01t00:00:02z"}],"merged_at":"2000-01-01T00:00:06Z"}`),
 	said("n1", "scan.completed", 10, `{"scan_id":"n1","tool":"x","target":"t","service":"shop","findings":[{"finding_id":"g1","rule":"a"},{"finding_id":"g2","severity":"low","first_seen":"2000-01-01T00:00:02Z"}]}`),
 	said("n2", "scan.completed", 20, `{"scan_id":"n2","tool":"x","target":"t","part":1,"findings":[{"finding_id":"g2","status":"accepted"}]}`),
 	said("n2/2", "scan.completed", 21, `{"scan_id":"n2","tool":"x","target":"t","part":2,"parts":2,"findings":[{"finding_id":"g3","service":"cart"}]}`),
@@ -206,7 +206,7 @@ func TestAReopenedIncidentGoesOn(t *testing.T) {
 	tell(t, client, 1,
 		incident("1", "opened", 100, `,"severity":"low"`),
 		incident("2", "updated", 110, `,"severity":"high","started_at":"2000-01-01T00:01:00Z","services":["cart"]`),
-		incident("3", "resolved", 200, `,"ended_at":"2000-01-01T00:03:00Z"`))
+		incident("3", "resolved", 200, `,"ended_at":"2000-01-01t00:03:00z"`))
 	expect(t, client, query, "[cart shop]\thigh\tresolved\t2000-01-01 00:01:00 +0000 UTC\t2000-01-01 00:03:20 +0000 UTC\t2000-01-01 00:03:00 +0000 UTC\t0")
 	tell(t, client, 1, incident("4", "reopened", 300, ""))
 	expect(t, client, query, "[cart shop]\thigh\topen\t2000-01-01 00:01:00 +0000 UTC\t∅\t∅\t1")

@@ -3,7 +3,7 @@ INSERT INTO whence.builds
 WITH
     argMaxIf((source, id, type, time, received_at, topic, partition, offset), ord, live) AS last,
     (field -> argMaxIf(JSONExtractString(data, field), ord, JSONExtractString(data, field) != '')) AS said,
-    (field -> argMaxIf(parseDateTime64BestEffortOrNull(JSONExtractString(data, field), 3, 'UTC'), ord, JSONExtractString(data, field) != '')) AS moment,
+    (field -> argMaxIf(parseDateTime64BestEffortOrNull(upper(JSONExtractString(data, field)), 3, 'UTC'), ord, JSONExtractString(data, field) != '')) AS moment,
     (field -> argMaxIf(JSONExtract(data, field, 'Nullable(Float64)'), ord, JSONExtract(data, field, 'Nullable(Float64)') IS NOT NULL)) AS number
 SELECT
     entity_id AS build_id,

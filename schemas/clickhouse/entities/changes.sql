@@ -3,7 +3,7 @@ INSERT INTO whence.changes
 WITH
     argMaxIf((source, id, type, time, received_at, topic, partition, offset), ord, live) AS last,
     (field -> argMaxIf(JSONExtractString(data, field), ord, JSONExtractString(data, field) != '')) AS said,
-    (field -> argMaxIf(parseDateTime64BestEffortOrNull(JSONExtractString(data, field), 3, 'UTC'), ord, JSONExtractString(data, field) != '')) AS moment,
+    (field -> argMaxIf(parseDateTime64BestEffortOrNull(upper(JSONExtractString(data, field)), 3, 'UTC'), ord, JSONExtractString(data, field) != '')) AS moment,
     (field -> argMaxIf(JSONExtract(data, field, 'Nullable(Float64)'), ord, JSONExtract(data, field, 'Nullable(Float64)') IS NOT NULL)) AS number,
     (field -> argMaxIf(JSONExtract(data, field, 'Array(String)'), ord, notEmpty(JSONExtract(data, field, 'Array(String)')))) AS list,
     (field -> argMaxIf(JSONExtractRaw(data, field), ord, JSONType(data, field) != 'Null')) AS raw
@@ -24,7 +24,7 @@ SELECT
     said('reverts') AS reverts,
     raw('scope') AS scope,
     arrayReduce('minOrNull', groupUniqArrayArray(arrayMap(
-        c -> parseDateTime64BestEffortOrNull(JSONExtractString(c, 'authored_at'), 3, 'UTC'), JSONExtractArrayRaw(data, 'commits')))) AS first_authored_at,
+        c -> parseDateTime64BestEffortOrNull(upper(JSONExtractString(c, 'authored_at')), 3, 'UTC'), JSONExtractArrayRaw(data, 'commits')))) AS first_authored_at,
     ifNull(moment('merged_at'), minIf(time, live)) AS changed_at,
     countIf(live) AS facts,
     last.1, last.2, last.3, last.4, last.5, last.6, last.7, last.8,

@@ -58,7 +58,7 @@ FROM
     WITH
         argMaxIf((source, id, type, time, received_at, topic, partition, offset), ord, live) AS last,
         (field -> argMaxIf(JSONExtractString(data, field), ord, JSONExtractString(data, field) != '')) AS said,
-        (field -> argMaxIf(parseDateTime64BestEffortOrNull(JSONExtractString(data, field), 3, 'UTC'), ord, JSONExtractString(data, field) != '')) AS moment
+        (field -> argMaxIf(parseDateTime64BestEffortOrNull(upper(JSONExtractString(data, field)), 3, 'UTC'), ord, JSONExtractString(data, field) != '')) AS moment
     SELECT
         finding_id,
         said('kind') AS kind,

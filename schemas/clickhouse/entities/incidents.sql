@@ -3,7 +3,7 @@ INSERT INTO whence.incidents
 WITH
     argMaxIf((source, id, type, time, received_at, topic, partition, offset), ord, live) AS last,
     (field -> argMaxIf(JSONExtractString(data, field), ord, JSONExtractString(data, field) != '')) AS said,
-    (field -> argMaxIf(parseDateTime64BestEffortOrNull(JSONExtractString(data, field), 3, 'UTC'), ord, JSONExtractString(data, field) != '')) AS moment,
+    (field -> argMaxIf(parseDateTime64BestEffortOrNull(upper(JSONExtractString(data, field)), 3, 'UTC'), ord, JSONExtractString(data, field) != '')) AS moment,
     (field -> arraySort(groupUniqArrayArray(JSONExtract(data, field, 'Array(String)')))) AS every
 SELECT
     entity_id AS incident_id,
@@ -19,7 +19,7 @@ SELECT
     minOrNullIf(time, live AND type = 'io.whence.incident.acknowledged') AS acknowledged_at,
     minOrNullIf(time, live AND ord >= reopened_ord AND type IN ('io.whence.incident.resolved', 'io.whence.incident.merged')) AS resolved_at,
     ifNull(
-        argMaxIf(parseDateTime64BestEffortOrNull(JSONExtractString(data, 'ended_at'), 3, 'UTC'), ord, live AND ord >= reopened_ord AND JSONExtractString(data, 'ended_at') != ''),
+        argMaxIf(parseDateTime64BestEffortOrNull(upper(JSONExtractString(data, 'ended_at')), 3, 'UTC'), ord, live AND ord >= reopened_ord AND JSONExtractString(data, 'ended_at') != ''),
         resolved_at) AS ended_at,
     countIf(live AND type = 'io.whence.incident.reopened') AS reopened,
     multiIf(merged_into != '', 'merged', resolved_at IS NULL, 'open', 'resolved') AS state,
