@@ -25,7 +25,7 @@ type versions struct {
 	Commit   string `json:"commit"`
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
-	Engine   string `json:"engine"` // of the library that was found; empty: none
+	Engine   string `json:"engine"` // of the package with the library that was found; empty: none
 }
 
 func newVersion() *cobra.Command {
@@ -40,8 +40,8 @@ func newVersion() *cobra.Command {
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(v)
 			}
-			found := v.Engine
-			if found == "" {
+			found := v.Engine + " (its package; whence up tells the server's own version)"
+			if v.Engine == "" {
 				found = "not installed (make engine)"
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "whence %s, commit %s\n%s %s\nengine %s\n", v.Version, v.Commit, v.Go, v.Platform, found)
