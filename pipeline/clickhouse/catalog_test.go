@@ -225,8 +225,10 @@ func TestFiguresOfAServiceAreOfAllItsNamesUntilAnAliasIsTakenBack(t *testing.T) 
 		expect(t, client, "SELECT service, observations_before, observations_after FROM whence.deployment_impact", d)
 	}
 	figures("1\t1\t1\t1", "0\t0\t∅\t∅", "UG API\t0", "ug-api\t0\t1")
+	expect(t, client, "SELECT incident_id, cause_id, service, relation FROM whence.incident_candidates ORDER BY ALL", "i\td\tug-api\tsame environment", "j\td\tug-api\tsame environment")
 	tell(t, client, 100, named("service", "UG API", "ug", 9000), named("service", "ug-api", "UG API", 9000))
 	figures("2\t1\t2\t1", "2\t1\t2\t1", "ug\t2", "ug-api\t1\t2")
+	expect(t, client, "SELECT incident_id, cause_id, service, relation FROM whence.incident_candidates ORDER BY ALL", "i\td\tug\tsame service", "j\td\tug\tsame service")
 	expect(t, client, "SELECT name, canonical, names FROM whence.service_names ORDER BY ALL",
 		"UG API\tug\t[UG API ug ug-api]", "ug\tug\t[UG API ug ug-api]", "ug-api\tug\t[UG API ug ug-api]")
 	tell(t, client, 100, said("r", "fact.retracted", 9100, `{"retracts":{"source":"test","id":"named-UG API-ug-9000"}}`))
