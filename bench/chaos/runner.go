@@ -23,7 +23,7 @@ type runner struct {
 	seed     uint64
 	random   *rand.Rand
 	all      []*fault
-	deck     []*fault // each kind once before any comes again, and the longest never again
+	deck     []*fault // each kind once before any comes again, but for the longest
 	outcomes []outcome
 	// everyRounds compares all rows, after so many rounds.
 	everyRounds int
@@ -48,9 +48,20 @@ func newRunner(s *system, seed uint64, all []*fault) *runner {
 	return r
 }
 
-func (r *runner) next() *fault {
+// next is the next fault with so many rounds left, itself included. The longest
+// come once, at the end: what they leave behind makes each further round slow.
+func (r *runner) next(left int) *fault {
+	var longest []*fault
+	for _, f := range r.all {
+		if f.full {
+			longest = append(longest, f)
+		}
+	}
+	if left <= len(longest) || len(longest) == len(r.all) {
+		return longest[left%len(longest)]
+	}
 	if len(r.deck) == 0 {
-		r.deck = slices.DeleteFunc(slices.Clone(r.all), func(f *fault) bool { return f.full && len(r.outcomes) > 0 })
+		r.deck = slices.DeleteFunc(slices.Clone(r.all), func(f *fault) bool { return f.full })
 		r.random.Shuffle(len(r.deck), func(i, j int) { r.deck[i], r.deck[j] = r.deck[j], r.deck[i] })
 	}
 	f := r.deck[0]
@@ -61,10 +72,11 @@ func (r *runner) next() *fault {
 // flowing rows are stored before a fault is injected: it has to meet work.
 const flowing = 500
 
-// round injects the next fault and ends with a comparison.
-func (r *runner) round(number int) {
+// round injects the next fault and ends with a comparison. So many rounds are
+// left, itself included.
+func (r *runner) round(number, left int) {
 	r.Helper()
-	one := &round{system: r.system, Rand: rand.New(rand.NewPCG(r.random.Uint64(), uint64(number))), fault: r.next(), before: r.journal.all()}
+	one := &round{system: r.system, Rand: rand.New(rand.NewPCG(r.random.Uint64(), uint64(number))), fault: r.next(left), before: r.journal.all()}
 	r.publisher.resume()
 	one.goesOn(flowing)
 	begun := time.Now()
