@@ -253,3 +253,20 @@ func TestAVersionThatNoDeploymentNamesIsToldWithTheLastOneDeployed(t *testing.T)
 		"shop 2.0\tno deployment of shop names this version; the last one deployed is v2.0.0\t1\t5",
 		"shop v3.0.0\tno deployment of shop names this version; the last one deployed is v2.0.0\t1\t8")
 }
+
+func TestTheTablesKeyOfAVersionIsThatOfTheTimeline(t *testing.T) {
+	client := connect(t)
+	empty(t, client, append(factTables(), "whence.observations", "whence.other_events", "whence_state.edges")...)
+	const commit = "4f2a9c1d0b7e8f6a5c4d3e2f1a0b9c8d7e6f5a4b"
+	var all []*event.Observation
+	var want []string
+	for i, version := range []string{
+		"2.0.0", "v2.0.0", "V2", "v", "vv2", "va1", commit, "v" + commit, commit[:7], commit[:8], "v" + commit[:8], commit[:12], commit[:13], commit[:6], commit + commit[:24],
+		"1234567" + commit[:33], "1234567", "12345678", "1234567a", "123456a8", "20240115a", "24011510a", "4F2A9C1D", " 1", "1\n", commit[:8] + "\n", "\xff1", "v1\x00", "0000000000000a",
+	} {
+		all = append(all, witnessed(i, "shop", "production", 300, func(o *event.Observation) { o.Version = version }))
+		want = append(want, fmt.Sprintf("%X\t%X", version, event.VersionKey(version)))
+	}
+	observe(t, client, all...)
+	expect(t, client, "SELECT DISTINCT hex(version), hex(version_key) FROM whence.observations FINAL ORDER BY hex(version)", slices.Sorted(slices.Values(want))...)
+}

@@ -154,11 +154,10 @@ func (o *Oracle) run(ctx context.Context, prefix string, s span) error {
 }
 
 // plain is the function that makes one of all spellings of a version (R13).
-const plain = `(version -> multiIf(
-        match(version, '^[vV][0-9]'), substring(version, 2),
-        match(version, '^([0-9a-f]{40}|[0-9a-f]{64})$'), substring(version, 1, 7),
-        match(version, '^[0-9a-f]{8,12}$') AND match(version, '[a-f]') AND NOT match(version, '^(19|20)[0-9]{2}(0[1-9]|1[0-2])'), substring(version, 1, 7),
-        version)) AS plain`
+const plain = `(version -> replaceRegexpOne(version, '^[vV]([0-9])', '\\1')) AS bare,
+    (version -> if(
+        match(bare(version), '^([0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{8,12})$') AND (length(bare(version)) > 12 OR match(bare(version), '^[0-9]{0,6}[a-f]')),
+        substring(bare(version), 1, 7), bare(version))) AS plain`
 
 // complete puts this run's names and bounds into a statement.
 func (o *Oracle) complete(statement string, s span) string {

@@ -320,7 +320,10 @@ func InRegions(regions []event.Region) string {
 func versionIs(key string) string {
 	spelled := "version IN (" + QuotedList([]string{key, "v" + key, "V" + key}) + ")"
 	if event.IsCommitKey(key) {
-		spelled = "(" + spelled + " OR startsWith(version, " + quote(key) + "))"
+		for _, begins := range []string{key, "v" + key, "V" + key} {
+			spelled += " OR startsWith(version, " + quote(begins) + ")"
+		}
+		return "(" + spelled + ")"
 	}
 	return spelled
 }

@@ -4,27 +4,27 @@ package event
 // instance states and what a deployment states meet:
 //
 //   - A v or V before a digit is left out: v2.0.0 is 2.0.0.
-//   - A commit is its first seven digits, which is what git abbreviates it to at
-//     the least: 40 or 64 lower-case hexadecimal digits, or 8 to 12 with a letter
-//     among them that don't begin like a date.
+//   - What is left may be a commit: 40 or 64 lower-case hexadecimal digits, or 8
+//     to 12 with a letter among the first seven (else it may be a day or a number
+//     with something behind it). Its first seven digits are the key, which is what
+//     git abbreviates it to at the least.
 //   - Any other version is its own key. Letters are compared as they are.
 //
 // Two commits that begin alike are one version to a service, which happens to
-// one pair in 268 million. The key is a part of version.
+// one pair in 268 million. The key is a part of version, and its own key.
 func VersionKey(version string) string {
-	switch n := len(version); {
-	case n > 1 && (version[0] == 'v' || version[0] == 'V') && isDigit(version[1]):
-		return version[1:]
-	case n == 40 || n == 64:
-		if hex, _ := hexadecimal(version); hex {
-			return version[:commitDigits]
-		}
-	case n > commitDigits && n <= 12:
-		if hex, letter := hexadecimal(version); hex && letter && !beginsLikeADate(version) {
-			return version[:commitDigits]
-		}
+	if len(version) > 1 && (version[0] == 'v' || version[0] == 'V') && isDigit(version[1]) {
+		version = version[1:]
 	}
-	return version
+	n := len(version)
+	hex, letter := hexadecimal(version[:min(n, commitDigits)])
+	if !hex || n <= commitDigits || n != 40 && n != 64 && (n > 12 || !letter) {
+		return version
+	}
+	if rest, _ := hexadecimal(version[commitDigits:]); !rest {
+		return version
+	}
+	return version[:commitDigits]
 }
 
 const commitDigits = 7
@@ -49,11 +49,4 @@ func hexadecimal(s string) (hex, letter bool) {
 		}
 	}
 	return true, letter
-}
-
-// beginsLikeADate is for 20240115a: a year of this century or the last, and a
-// month.
-func beginsLikeADate(s string) bool {
-	century, month := s[:2], s[4:6]
-	return (century == "19" || century == "20") && isDigit(s[2]) && isDigit(s[3]) && "01" <= month && month <= "12" && isDigit(month[1])
 }

@@ -260,19 +260,15 @@ func latestStarted(all []rollout, t event.Millis, which func(rollout) bool) *rol
 
 // The spellings of R13.
 var (
-	withV     = regexp.MustCompile(`^[vV]([0-9](?s:.*))$`)
+	withV     = regexp.MustCompile(`^[vV]([0-9])`)
 	whole     = regexp.MustCompile(`^([0-9a-f]{7})([0-9a-f]{33}|[0-9a-f]{57})$`)
-	shortened = regexp.MustCompile(`^([0-9a-f]{7})[0-9a-f]{1,5}$`)
-	lettered  = regexp.MustCompile(`[a-f]`)
-	dated     = regexp.MustCompile(`^(19|20)[0-9]{2}(0[1-9]|1[0-2])`)
+	shortened = regexp.MustCompile(`^[0-9]{0,6}[a-f][0-9a-f]+$`)
 )
 
 func plain(version string) string {
-	short := shortened.MatchString(version) && lettered.MatchString(version) && !dated.MatchString(version)
-	for _, spelling := range []*regexp.Regexp{withV, whole, shortened} {
-		if spelling.MatchString(version) && (spelling != shortened || short) {
-			return spelling.FindStringSubmatch(version)[1]
-		}
+	version = withV.ReplaceAllString(version, "$1")
+	if n := len(version); whole.MatchString(version) || shortened.MatchString(version) && 8 <= n && n <= 12 {
+		return version[:7]
 	}
 	return version
 }

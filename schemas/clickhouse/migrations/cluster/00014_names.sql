@@ -280,11 +280,10 @@ WITH
         WHERE revision IN (SELECT arrayJoin(revisions) FROM whence.deployments FINAL)
     ),
     -- as observations.version_key
-    (version -> multiIf(
-        match(version, '^[vV][0-9]'), substring(version, 2),
-        match(version, '^([0-9a-f]{40}|[0-9a-f]{64})$'), substring(version, 1, 7),
-        match(version, '^[0-9a-f]{8,12}$') AND match(version, '[a-f]') AND NOT match(version, '^(19|20)[0-9]{2}(0[1-9]|1[0-2])'), substring(version, 1, 7),
-        version)) AS key,
+    (version -> replaceRegexpOne(version, '^[vV]([0-9])', '\\1')) AS bare,
+    (version -> if(
+        match(bare(version), '^([0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{8,12})$') AND (length(bare(version)) > 12 OR match(bare(version), '^[0-9]{0,6}[a-f]')),
+        substring(bare(version), 1, 7), bare(version))) AS key,
     deployed AS
     (
         SELECT

@@ -33,11 +33,11 @@ CREATE TABLE IF NOT EXISTS whence.observations
     user String CODEC(ZSTD(1)),
     session String CODEC(ZSTD(1)),
     version LowCardinality(String) COMMENT 'As the observation states it; deployed_version is the conclusion',
-    version_key LowCardinality(String) ALIAS multiIf(
-            match(version, '^[vV][0-9]'), substring(version, 2),
-            match(version, '^([0-9a-f]{40}|[0-9a-f]{64})$'), substring(version, 1, 7),
-            match(version, '^[0-9a-f]{8,12}$') AND match(version, '[a-f]') AND NOT match(version, '^(19|20)[0-9]{2}(0[1-9]|1[0-2])'), substring(version, 1, 7),
-            toString(version))
+    version_key LowCardinality(String) ALIAS if(
+            match(replaceRegexpOne(version, '^[vV]([0-9])', '\\1'), '^([0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{8,12})$')
+                AND (length(version) > 13 OR match(version, '^[vV]?[0-9]{0,6}[a-f]')),
+            substring(replaceRegexpOne(version, '^[vV]([0-9])', '\\1'), 1, 7),
+            replaceRegexpOne(version, '^[vV]([0-9])', '\\1'))
         COMMENT 'The same for all spellings of a version: no v before a digit, of a commit seven digits. Deployments are found by it',
     instance LowCardinality(String),
     ok Nullable(Bool) COMMENT 'Whether it went well; null: not stated',
