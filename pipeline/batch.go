@@ -122,6 +122,8 @@ type Routed struct {
 	Rule, To   string
 	Key, Value []byte
 	Headers    []Header
+	// Of an event; of a record they are empty.
+	Type, Source, ID string
 }
 
 // Alive are those of records that are no dead letters.
@@ -139,16 +141,7 @@ func (b *Batch) Alive() []Routed {
 // Census counts the records that brought at least one event, those that are
 // dead letters, and those of which rules have left nothing.
 func (b *Batch) Census() (stored, dead, dropped int) {
-	alive := make(map[int64]struct{}, len(b.Records))
-	for i := range b.Facts {
-		alive[b.Facts[i].Offset] = struct{}{}
-	}
-	for i := range b.Observations {
-		alive[b.Observations[i].Offset] = struct{}{}
-	}
-	for i := range b.Others {
-		alive[b.Others[i].Offset] = struct{}{}
-	}
+	alive := b.living()
 	if len(b.Dropped) == 0 {
 		return len(alive), len(b.Dead), 0
 	}
@@ -164,6 +157,27 @@ func (b *Batch) Census() (stored, dead, dropped int) {
 		}
 	}
 	return len(alive), len(b.Dead), dropped
+}
+
+// living are the offsets of the records that brought at least one event.
+func (b *Batch) living() map[int64]struct{} {
+	alive := make(map[int64]struct{}, len(b.Records))
+	for i := range b.Facts {
+		alive[b.Facts[i].Offset] = struct{}{}
+	}
+	for i := range b.Observations {
+		alive[b.Observations[i].Offset] = struct{}{}
+	}
+	for i := range b.Others {
+		alive[b.Others[i].Offset] = struct{}{}
+	}
+	return alive
+}
+
+// Stored tells whether a record brought at least one event.
+func (b *Batch) Stored(offset int64) bool {
+	_, is := b.living()[offset]
+	return is
 }
 
 // DeadLetter is a record that could not be taken, whole, with the reason.

@@ -25,7 +25,7 @@ type Dependencies struct {
 	ContextLog timeline.Log
 	Sink       store.Sink
 	Graveyard  store.Graveyard
-	Outlet     store.Outlet // see store.Events
+	Outlet     rules.Outlet // nil: nothing is routed
 	Deriver    store.Deriver
 	Revision   func(offset int64) uint64
 	Replay     string // see store.Events
@@ -36,7 +36,7 @@ func Events(d Dependencies) []pipeline.Processor {
 	return append(Reading(d),
 		&timeline.Processor{Log: d.ContextLog, Timeline: d.Timeline.Timeline},
 		Enriching(d.Timeline),
-		&store.Events{Sink: d.Sink, Graveyard: d.Graveyard, Outlet: d.Outlet, Replay: d.Replay},
+		&store.Events{Sink: d.Sink, Graveyard: d.Graveyard, Replay: d.Replay},
 	)
 }
 
@@ -46,6 +46,7 @@ func Reading(d Dependencies) []pipeline.Processor {
 	return d.Rules.Around(
 		decode.New(d.Decode),
 		validate.New(validate.Config{}),
+		d.Outlet,
 	)
 }
 

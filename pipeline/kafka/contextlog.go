@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -93,41 +94,68 @@ func (p *Producer) Bury(ctx context.Context, dead []pipeline.DeadLetter) error {
 	for i := range dead {
 		records[i] = p.deadLetter(&dead[i])
 	}
-	if err := p.send(ctx, records, "the record is too large for this topic: see whence.dead_letters"); err != nil {
+	if _, err := p.send(ctx, records, "the record is too large for this topic: see whence.dead_letters"); err != nil {
 		return fmt.Errorf("dead letters: %w", err)
 	}
 	return nil
 }
 
 // Route sends what rules route, as Bury does dead letters: with the rule and the
-// place it came from in headers.
-func (p *Producer) Route(ctx context.Context, routed []pipeline.Routed) error {
+// place it came from in headers. It returns the places of what went without its
+// bytes.
+func (p *Producer) Route(ctx context.Context, routed []pipeline.Routed) (refused []int, err error) {
 	records := make([]*kgo.Record, len(routed))
 	for i := range routed {
 		r := &routed[i]
 		records[i] = &kgo.Record{Topic: r.To, Key: r.Key, Value: r.Value, Headers: append(recordHeaders(r.Headers), cameFrom(r.Provenance,
 			kgo.RecordHeader{Key: "whence-rule", Value: []byte(r.Rule)}, kgo.RecordHeader{Key: "whence-received", Value: strconv.AppendInt(nil, int64(r.ReceivedAt), 10)})...)}
 	}
-	if err := p.send(ctx, records, "it is too large for this topic"); err != nil {
-		return &pipeline.Error{Err: fmt.Errorf("route: %w", err), Hint: "rules route to that topic: whence topics creates what is missing"}
+	cut, err := p.send(ctx, records, "its topic does not take the whole")
+	if err != nil {
+		return nil, &pipeline.Error{Err: fmt.Errorf("route: %w", err), Hint: "a rule routes there: whence topics creates what is missing"}
 	}
-	return nil
+	for _, r := range cut {
+		refused = append(refused, slices.Index(records, r))
+	}
+	return refused, nil
 }
 
-// send produces records whose last headers are cameFrom's. What is too large for
-// its topic goes without its bytes, and says so.
-func (p *Producer) send(ctx context.Context, records []*kgo.Record, tooLarge string) error {
-	var cut []*kgo.Record
-	for i, r := range p.client.ProduceSync(ctx, records...) {
+// send produces records whose last headers are cameFrom's. What its topic refuses
+// goes without its bytes, and says why; those are returned.
+func (p *Producer) send(ctx context.Context, records []*kgo.Record, why string) (refused []*kgo.Record, err error) {
+	if refused, err = p.produce(ctx, records); err != nil {
+		return nil, err
+	}
+	cut := make([]*kgo.Record, len(refused))
+	for i, r := range refused {
+		cut[i] = &kgo.Record{Topic: r.Topic, Key: r.Key, Headers: append(slices.Clone(r.Headers[len(r.Headers)-provenanceHeaders:]),
+			kgo.RecordHeader{Key: "whence-cut", Value: []byte(why)})}
+	}
+	_, err = p.produce(ctx, cut) // a topic that refuses these too has nothing of them
+	return refused, err
+}
+
+// produce returns the records that their topics refuse even alone: those that are
+// too large, or lack a key that a compacted topic wants. A broker refuses the whole
+// batch that such a one comes in.
+func (p *Producer) produce(ctx context.Context, records []*kgo.Record) (refused []*kgo.Record, err error) {
+	for _, r := range p.client.ProduceSync(ctx, records...) {
 		switch {
-		case errors.Is(r.Err, kerr.MessageTooLarge):
-			cut = append(cut, &kgo.Record{Topic: r.Record.Topic, Headers: append(r.Record.Headers[len(r.Record.Headers)-provenanceHeaders:],
-				kgo.RecordHeader{Key: "whence-cut", Value: []byte(tooLarge)})})
+		case errors.Is(r.Err, kerr.MessageTooLarge), errors.Is(r.Err, kerr.InvalidRecord):
+			refused = append(refused, r.Record)
 		case r.Err != nil:
-			return fmt.Errorf("%d of %d, to %s: %w", i+1, len(records), r.Record.Topic, r.Err)
+			return nil, fmt.Errorf("to %s: %w", r.Record.Topic, r.Err)
 		}
 	}
-	return p.client.ProduceSync(ctx, cut...).FirstErr()
+	if len(records) <= 1 || len(refused) == 0 {
+		return refused, nil
+	}
+	one, err := p.produce(ctx, refused[:len(refused)/2])
+	if err != nil {
+		return nil, err
+	}
+	other, err := p.produce(ctx, refused[len(refused)/2:])
+	return append(one, other...), err
 }
 
 // provenanceHeaders is how many headers cameFrom makes.

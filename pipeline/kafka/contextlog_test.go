@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -100,8 +102,8 @@ func TestWhatRulesRouteKeepsItsKeyAndHeadersAndSaysWhereItCameFrom(t *testing.T)
 			Headers: []pipeline.Header{{Key: "x", Value: []byte("y")}}},
 		{Provenance: event.Provenance{Topic: "in", Offset: 2}, Rule: "own", To: "dead", Value: bytes.Repeat([]byte{0}, MaxRecordBytes+1<<20)},
 	}
-	if err := p.Route(t.Context(), routed); err != nil {
-		t.Fatal(err)
+	if refused, err := p.Route(t.Context(), routed); err != nil || !slices.Equal(refused, []int{1}) {
+		t.Fatalf("refused %v, %v", refused, err)
 	}
 	found := map[string]string{}
 	for _, r := range f.read("dead", 2) {
@@ -113,10 +115,38 @@ func TestWhatRulesRouteKeepsItsKeyAndHeadersAndSaysWhereItCameFrom(t *testing.T)
 	}
 	want := map[string]string{
 		"k": "k=v x=y whence-rule=own whence-received=7 whence-topic=in whence-partition=3 whence-offset=1",
-		"=": "= whence-rule=own whence-received=0 whence-topic=in whence-partition=0 whence-offset=2 whence-cut=it is too large for this topic",
+		"=": "= whence-rule=own whence-received=0 whence-topic=in whence-partition=0 whence-offset=2 whence-cut=its topic does not take the whole",
 	}
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestRecordsThatAreTooLargeTogetherAreRoutedWhole(t *testing.T) {
+	f := newFixture(t, 1)
+	p := f.producer()
+	if _, err := kadm.NewClient(f.client).CreateTopic(t.Context(), 1, 1, nil, "small"); err != nil { // 1 MiB, as brokers have it
+		t.Fatal(err)
+	}
+	random := rand.NewChaCha8([32]byte{})
+	routed := make([]pipeline.Routed, 3000)
+	for i := range routed {
+		size := 1000
+		if i == 500 {
+			size = 2 << 20
+		}
+		routed[i] = pipeline.Routed{Rule: "own", To: "small", Value: make([]byte, size), Provenance: event.Provenance{Offset: int64(i)}}
+		_, _ = random.Read(routed[i].Value) // which nothing compresses
+	}
+	if refused, err := p.Route(t.Context(), routed); err != nil || !slices.Equal(refused, []int{500}) {
+		t.Fatalf("%d refused, %v", len(refused), err)
+	}
+	there := map[string]bool{}
+	for _, r := range f.read("small", len(routed)) {
+		there[string(r.Value)] = true
+	}
+	if len(there) != len(routed) { // one of them without its bytes
+		t.Errorf("%d of %d are there", len(there), len(routed))
 	}
 }
 

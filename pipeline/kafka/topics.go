@@ -62,19 +62,21 @@ func TopicSpecs(t config.Topics, inputRetention time.Duration) []TopicSpec {
 func RoutedSpecs(names []string) []TopicSpec {
 	specs := make([]TopicSpec, len(names))
 	for i, name := range names {
-		specs[i] = TopicSpec{Name: name, Partitions: 1, Foreign: true}
+		specs[i] = TopicSpec{Name: name, Partitions: 1, Foreign: true, Settings: map[string]string{"max.message.bytes": mostOfMessage}}
 	}
 	return specs
 }
+
+// mostOfMessage is a largest record, and its batch's framing on top.
+var mostOfMessage = strconv.Itoa(MaxRecordBytes + 64<<10)
 
 func settings(retention string, replication int16) map[string]string {
 	s := map[string]string{
 		"cleanup.policy":         "delete",
 		"message.timestamp.type": "LogAppendTime",
-		// A batch's framing comes on top of its records.
-		"max.message.bytes": strconv.Itoa(MaxRecordBytes + 64<<10),
-		"retention.ms":      retention,
-		"retention.bytes":   "-1",
+		"max.message.bytes":      mostOfMessage,
+		"retention.ms":           retention,
+		"retention.bytes":        "-1",
 	}
 	if replication >= 3 {
 		s["min.insync.replicas"] = "2"

@@ -27,6 +27,7 @@ type Metrics struct {
 	enriched     prometheus.Counter
 	deadLettered *prometheus.CounterVec
 	dropped      *prometheus.CounterVec
+	routed       *prometheus.CounterVec
 	ruleFailures *prometheus.CounterVec
 	eventsAhead  prometheus.Counter
 	batchRecords prometheus.Histogram
@@ -112,6 +113,7 @@ func (m *Metrics) registerBatches() {
 	m.eventsStored = m.counters("events_stored_total", "Events in committed batches; those of the context topic are there a second time.", "topic", "kind")
 	m.enriched = m.counter("observations_enriched_total", "Observations stored with their context.")
 	m.deadLettered = m.counters("records_dead_lettered_total", "Records that could not be taken.", "reason")
+	m.routed = m.counters("routed_total", "Records and events that a rule of the operator's sent to a topic of theirs.", "rule")
 	m.dropped = m.counters("dropped_total", "Records and events that a rule of the operator's dropped.", "rule")
 	m.ruleFailures = m.counters("rule_failures_total", "Expressions of rules that could not be computed for a record or an event.", "rule")
 	m.eventsAhead = m.counter("events_ahead_total", "Observations whose time lies after their log-append time.")
@@ -250,6 +252,9 @@ func (m *Metrics) Stored(b *pipeline.Batch, took time.Duration) {
 	m.enriched.Add(float64(len(b.Enrichments)))
 	for i := range b.Dead {
 		m.deadLettered.WithLabelValues(string(b.Dead[i].Reason)).Inc()
+	}
+	for i := range b.Routed {
+		m.routed.WithLabelValues(b.Routed[i].Rule).Inc()
 	}
 	for i := range b.Dropped {
 		m.dropped.WithLabelValues(b.Dropped[i].Rule).Inc()

@@ -27,7 +27,7 @@ func BenchmarkRules(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			chain := set.Around(decode.New(decode.Config{}), validate.New(validate.Config{}))
+			chain := set.Around(decode.New(decode.Config{}), validate.New(validate.Config{}), nil)
 			records := make([]pipeline.Record, 1000)
 			for i := range records {
 				records[i] = structured(clicked)

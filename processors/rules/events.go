@@ -274,17 +274,22 @@ func (w *round) record(offset int64) *pipeline.Record {
 // buryDoomed makes dead letters of the records with an event that failed, and
 // takes the others of their events away.
 func (w *round) buryDoomed() {
-	if len(w.doomed) == 0 {
+	bury(w.batch, w.doomed)
+}
+
+// bury makes dead letters of the records at these offsets, and takes away what
+// has become of them.
+func bury(b *pipeline.Batch, doomed map[int64]*codec.Fault) {
+	if len(doomed) == 0 {
 		return
 	}
-	b := w.batch
-	gone := func(from event.Provenance) bool { return w.doomed[from.Offset] != nil }
+	gone := func(from event.Provenance) bool { return doomed[from.Offset] != nil }
 	b.Facts = slices.DeleteFunc(b.Facts, func(f event.Fact) bool { return gone(f.Provenance) })
 	b.Observations = slices.DeleteFunc(b.Observations, func(o event.Observation) bool { return gone(o.Provenance) })
 	b.Others = slices.DeleteFunc(b.Others, func(o event.Other) bool { return gone(o.Provenance) })
-	b.Dropped = slices.DeleteFunc(b.Dropped, func(d pipeline.Drop) bool { return w.doomed[d.Offset] != nil })
-	for _, offset := range slices.Sorted(maps.Keys(w.doomed)) {
+	b.Dropped = slices.DeleteFunc(b.Dropped, func(d pipeline.Drop) bool { return doomed[d.Offset] != nil })
+	for _, offset := range slices.Sorted(maps.Keys(doomed)) {
 		i, _ := slices.BinarySearchFunc(b.Records, offset, func(r pipeline.Record, at int64) int { return cmp.Compare(r.Offset, at) })
-		b.BuryFault(i, w.doomed[offset])
+		b.BuryFault(i, doomed[offset])
 	}
 }

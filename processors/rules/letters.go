@@ -35,16 +35,26 @@ func (p Letters) Process(_ context.Context, b *pipeline.Batch) error {
 }
 
 func (p Letters) letter(w *worker, d *pipeline.DeadLetter) {
-	l := &letter{DeadLetter: d, record: pipeline.Record{Key: d.Key, Value: d.Value, Headers: d.Headers, Offset: d.Offset, Timestamp: d.ReceivedAt}}
-	for _, r := range p.set.hiding {
-		if l.hide(p.set, r, w) {
+	newLetter(d).hideAll(p.set, w)
+}
+
+func newLetter(d *pipeline.DeadLetter) *letter {
+	return &letter{DeadLetter: d, record: pipeline.Record{Key: d.Key, Value: d.Value, Headers: d.Headers, Offset: d.Offset, Timestamp: d.ReceivedAt}}
+}
+
+// hideAll does to the letter what all rules hide, and returns the last of them
+// that had anything to do with it; nil: none.
+func (l *letter) hideAll(s *Set, w *worker) (concerned *rule) {
+	for _, r := range s.hiding {
+		if l.hide(s, r, w) {
 			l.scrub(r)
+			concerned = r
 		}
 	}
-	if l.withheld {
-		return
+	if !l.withheld {
+		l.Value, l.Headers = l.record.Value, l.record.Headers
 	}
-	d.Value, d.Headers = l.record.Value, l.record.Headers
+	return concerned
 }
 
 // letter is a dead letter that is being looked through.

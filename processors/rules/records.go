@@ -122,10 +122,7 @@ func (r *rule) hideRecord(in *input, w *worker) (found bool, err error) {
 	changed := false
 	for _, h := range r.hides {
 		if h.at[0] == "headers" {
-			if s := in.header()[strings.ToLower(h.at[1])]; s != "" {
-				in.setHeader(h.at[1], r.hideText(h, s))
-				found = true
-			}
+			found = in.changeHeader(h.at[1], func(s string) string { return r.hideText(h, s) }) || found
 			continue
 		}
 		if body, there := alter(in.content(), h.at[1:], func(v any) any { return r.hidden(h, v) }); there {
@@ -136,6 +133,21 @@ func (r *rule) hideRecord(in *input, w *worker) (found bool, err error) {
 		return found, nil
 	}
 	return true, in.write(&w.doc)
+}
+
+// changeHeader changes all of that name in a copy, and tells whether there is one
+// that says something.
+func (in *input) changeHeader(name string, change func(string) string) (found bool) {
+	headers := slices.Clone(in.record.Headers)
+	for i, h := range headers {
+		if strings.EqualFold(h.Key, name) && len(h.Value) > 0 {
+			headers[i].Value, found = []byte(change(string(h.Value))), true
+		}
+	}
+	if found {
+		in.record.Headers, in.headers = headers, nil
+	}
+	return found
 }
 
 // setHeader sets one in a copy of the headers: those of a record are nobody's

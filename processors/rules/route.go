@@ -1,12 +1,81 @@
 package rules
 
 import (
+	"context"
 	"fmt"
+	"maps"
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/schemas/codec"
 	"github.com/whencehq/whence/schemas/event"
 )
+
+// Outlet takes what rules route. It may get it more than once.
+type Outlet interface {
+	// Route sends all of it, and returns the places of what its topic refuses
+	// whatever comes with it: that has gone without its bytes.
+	Route(ctx context.Context, routed []pipeline.Routed) (refused []int, err error)
+}
+
+// Routes is the stage behind validate that sends what rules route. It comes
+// before anything is stored: a topic that is away holds up a batch of which
+// nothing is written yet.
+type Routes struct {
+	set    *Set
+	outlet Outlet
+}
+
+// Name of the stage.
+func (Routes) Name() string { return "route" }
+
+// Process sends what is routed, without what any rule hides. What is dropped
+// besides and can't be sent whole is a dead letter: it would be nowhere. The
+// error is the outlet's.
+func (p Routes) Process(ctx context.Context, b *pipeline.Batch) error {
+	b.Routed = b.Alive()
+	if len(b.Routed) == 0 {
+		return nil
+	}
+	lost := p.hide(b.Routed)
+	refused, err := p.outlet.Route(ctx, b.Routed)
+	if err != nil {
+		return err
+	}
+	for _, i := range refused {
+		r := &b.Routed[i]
+		lost[r.Offset] = &codec.Fault{Reason: codec.TooLarge, Detail: fmt.Sprintf("rule %s: route: %s does not take it", r.Rule, r.To)}
+	}
+	maps.DeleteFunc(lost, func(offset int64, _ *codec.Fault) bool { return b.Stored(offset) })
+	bury(b, lost)
+	return nil
+}
+
+// hide takes out of copies what rules hide, wherever those stand and whatever
+// they look at, and returns the faults of those of which no bytes are left.
+func (p Routes) hide(routed []pipeline.Routed) (lost map[int64]*codec.Fault) {
+	lost = map[int64]*codec.Fault{}
+	w := p.set.workers.Get().(*worker)
+	defer p.set.workers.Put(w)
+	for i := range routed {
+		r := &routed[i]
+		l := newLetter(&pipeline.DeadLetter{
+			Provenance: r.Provenance, Key: r.Key, Value: r.Value, Headers: r.Headers, Type: r.Type, Source: r.Source, ID: r.ID,
+		})
+		hidden := l.hideAll(p.set, w)
+		if hidden == nil {
+			continue
+		}
+		r.Key, r.Value, r.Headers = nil, l.Value, l.Headers
+		if r.Type != "" {
+			r.Key = []byte(l.Source + "|" + l.ID)
+		}
+		if l.withheld {
+			r.Headers = append(r.Headers, pipeline.Header{Key: "whence-withheld", Value: []byte(hidden.name)})
+			lost[r.Offset] = &codec.Fault{Reason: codec.Rule, Detail: fmt.Sprintf("rule %s: route (%s%s)", r.Rule, withheld, hidden.name)}
+		}
+	}
+	return lost
+}
 
 // routeRecord notes where record i goes too, as it is.
 func routeRecord(b *pipeline.Batch, i int, routes []*rule) {
@@ -19,7 +88,7 @@ func routeRecord(b *pipeline.Batch, i int, routes []*rule) {
 }
 
 // route notes where an event goes too: as a CloudEvent in structured mode,
-// whatever it came as.
+// whatever it came as. Its key is its identity.
 func (w *round) route(e *said) error {
 	if len(e.routes) == 0 {
 		return nil
@@ -38,7 +107,8 @@ func (w *round) route(e *said) error {
 	}
 	for _, to := range e.routes {
 		w.batch.Routed = append(w.batch.Routed, pipeline.Routed{
-			Provenance: e.from, Rule: to.name, To: to.route, Key: m.Key, Value: m.Value, Headers: headers,
+			Provenance: e.from, Rule: to.name, To: to.route, Key: []byte(e.Source + "|" + e.ID), Value: m.Value, Headers: headers,
+			Type: e.Type, Source: e.Source, ID: e.ID,
 		})
 	}
 	return nil

@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -10,7 +11,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/processors/decode"
 	"github.com/whencehq/whence/processors/rules"
+	"github.com/whencehq/whence/processors/validate"
+	"github.com/whencehq/whence/schemas/event"
 )
 
 // destinations are a batch's routes as a reader would list them.
@@ -105,9 +109,117 @@ rules:
 	}
 }
 
+// outlet refuses what is longer than it takes.
+type outlet struct {
+	takes int
+	sent  []pipeline.Routed
+}
+
+func (o *outlet) Route(_ context.Context, routed []pipeline.Routed) (refused []int, err error) {
+	for i, r := range routed {
+		if len(r.Value) > o.takes {
+			refused = append(refused, i)
+		}
+	}
+	o.sent = append(o.sent, routed...)
+	return refused, nil
+}
+
+// sent takes records through the chain as a worker does.
+func sent(t *testing.T, o *outlet, text string, records ...pipeline.Record) *pipeline.Batch {
+	t.Helper()
+	b := &pipeline.Batch{Topic: "whence.delivery", To: int64(len(records)), Records: records}
+	for i := range b.Records {
+		b.Records[i].Offset, b.Records[i].Timestamp = int64(i), event.MinTime
+	}
+	for _, stage := range parsed(t, text).Around(decode.New(decode.Config{}), validate.New(validate.Config{}), o) {
+		if err := stage.Process(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if stored, dead, dropped := b.Census(); stored+dead+dropped != len(records) {
+		t.Fatalf("%d records: %d stored, %d dead, %d dropped", len(records), stored, dead, dropped)
+	}
+	return b
+}
+
+func TestNothingThatAnyRuleHidesIsRouted(t *testing.T) {
+	hides := "  - {name: people, types: [\"io.whence.*\"], hash: [event.data.user], redact: [event.data.attributes.email]}\n"
+	body := "  - {name: bodies, on: record, redact: [body.data.user, body.data.attributes.email, headers.x-user]}\n"
+	click := structured(clicked)
+	click.Headers = append(click.Headers, pipeline.Header{Key: "X-User", Value: []byte("ada@example.com")}, pipeline.Header{Key: "x-user"})
+	for name, text := range map[string]string{
+		"a record, by a rule on events":        "rules:\n  - {name: a, on: record, route: acme}\n" + hides + body,
+		"a record, by a rule on records":       "rules:\n  - {name: a, on: record, route: acme}\n" + body,
+		"an event that is dropped then":        "rules:\n  - {name: a, route: acme, drop: true}\n" + hides,
+		"an event that is mapped then":         "rules:\n  - {name: a, types: [io.whence.behavior.recorded], route: acme, map: [{type: com.acme.x}]}\n" + hides,
+		"an event, by the rule that routes it": "rules:\n  - {name: a, hash: [event.data.user], redact: [event.data.attributes.email], route: acme}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := &outlet{takes: 1 << 20}
+			click.Headers = slices.Clone(click.Headers)
+			sent(t, o, text, click)
+			if len(o.sent) != 1 || len(o.sent[0].Value) == 0 {
+				t.Fatalf("sent %+v", o.sent)
+			}
+			r := o.sent[0]
+			if all := fmt.Sprintf("%s %s %s", r.Key, r.Value, r.Headers); name[:2] == "an" && strings.Contains(all, "ada@") || strings.Contains(string(r.Key)+string(r.Value), "ada@") {
+				t.Errorf("it says %s", all)
+			}
+			if strings.Contains(text, "headers.x-user") && strings.Contains(fmt.Sprintf("%s", r.Headers), "ada@") {
+				t.Errorf("headers say %s", r.Headers)
+			}
+		})
+	}
+}
+
+func TestACopyThatNobodyCanLookThroughGoesWithoutItsBytes(t *testing.T) {
+	hook := pipeline.Record{
+		Value: []byte(`{"action":"created","deployment":{"id":1,"sha":"abc","environment":"production"},"repository":{"name":"shop","full_name":"acme/shop","html_url":"https://git.example/acme/shop"},
+			"deployment_status":{"id":2,"state":"success","created_at":"2026-03-12T10:00:00Z"}}`),
+		Headers: []pipeline.Header{{Key: "x-github-event", Value: []byte("deployment_status")}},
+	}
+	o := &outlet{takes: 1 << 20}
+	b := sent(t, o, `
+rules:
+  - {name: copies, on: record, route: acme}
+  - {name: people, types: ["io.whence.*"], hash: [event.data.requested_by]}
+`, hook)
+	if len(o.sent) != 1 || o.sent[0].Value != nil || fmt.Sprintf("%s", o.sent[0].Headers) != "[{whence-withheld people}]" {
+		t.Errorf("sent %s %s", o.sent[0].Value, o.sent[0].Headers)
+	}
+	if len(b.Dead) != 0 {
+		t.Errorf("it is stored, and dead too: %+v", b.Dead)
+	}
+}
+
+func TestWhatIsMovedAndCanNotGoWholeIsADeadLetter(t *testing.T) {
+	o := &outlet{takes: 200}
+	b := sent(t, o, `
+rules:
+  - {name: broken, on: record, when: 'text.startsWith("{\"user")', route: acme, redact: [body.user], drop: true}
+  - {name: large, types: [io.whence.behavior.recorded], route: acme, drop: true}
+  - {name: copied, types: [com.acme.x], route: acme}
+`, pipeline.Record{Value: []byte(`{"user":"ada@example.com","x":`)}, structured(clicked), structured(strings.Replace(clicked, "io.whence.behavior.recorded", "com.acme.x", 1)))
+	var dead []string
+	for _, d := range b.Dead {
+		dead = append(dead, fmt.Sprintf("%d %s %s %t", d.Offset, d.Reason, d.Detail, len(d.Value) > 0))
+	}
+	want := []string{
+		"0 rule rule broken: route (its bytes are withheld by rule broken) false",
+		"1 too_large rule large: route: acme does not take it true",
+	}
+	if diff := cmp.Diff(want, dead); diff != "" {
+		t.Error(diff)
+	}
+	if len(b.Others) != 1 || len(b.Dropped) != 0 {
+		t.Errorf("stored %+v, dropped %+v", b.Others, b.Dropped)
+	}
+}
+
 func TestARouteNeedsATopicOfItsOwn(t *testing.T) {
 	for text, want := range map[string]string{
-		"rules:\n  - {name: a, route: 'not a topic'}\n":         `own.yaml:2:22: rules[0].route: "not a topic" is no name for a topic`,
+		"rules:\n  - {name: a, route: 'not a topic'}\n":       `own.yaml:2:22: rules[0].route: "not a topic" is no name for a topic`,
 		"rules:\n  - {name: a, route: x, dead_letter: why}\n": "own.yaml:2:22: rules[0].route: a dead letter goes nowhere else",
 	} {
 		if _, err := rules.Parse("own.yaml", []byte(text), rules.Options{}); err == nil || err.Error() != want {

@@ -37,7 +37,7 @@ func ran(t testing.TB, set *rules.Set, records ...pipeline.Record) *pipeline.Bat
 		r.Offset, r.Timestamp = b.From+int64(i), event.MinTime
 		b.Records = append(b.Records, r)
 	}
-	for _, stage := range set.Around(decode.New(decode.Config{}), validate.New(validate.Config{})) {
+	for _, stage := range set.Around(decode.New(decode.Config{}), validate.New(validate.Config{}), nil) {
 		if err := stage.Process(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
@@ -508,7 +508,7 @@ func ranRapid(t *rapid.T, set *rules.Set, records ...pipeline.Record) *pipeline.
 		r.Offset = int64(i)
 		b.Records = append(b.Records, r)
 	}
-	for _, stage := range set.Around(decode.New(decode.Config{}), validate.New(validate.Config{})) {
+	for _, stage := range set.Around(decode.New(decode.Config{}), validate.New(validate.Config{}), nil) {
 		if err := stage.Process(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}

@@ -83,9 +83,13 @@ func (s *Set) Routes() []string {
 func (s *Set) Digest() string { return hex.EncodeToString(s.digest.Sum(nil)[:8]) }
 
 // Around puts the stages of the rules around those of decode and validate. Where
-// there is nothing to do for one, it is not there.
-func (s *Set) Around(decode, validate pipeline.Processor) []pipeline.Processor {
+// there is nothing to do for one, it is not there. Without an outlet nothing is
+// routed.
+func (s *Set) Around(decode, validate pipeline.Processor, outlet Outlet) []pipeline.Processor {
 	chain := s.Asked(decode, validate)
+	if outlet != nil && len(s.Routes()) > 0 {
+		chain = append(chain, Routes{s, outlet})
+	}
 	if s.Len() > 0 && len(s.hiding) > 0 {
 		chain = append(chain, Letters{s})
 	}

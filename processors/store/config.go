@@ -27,12 +27,6 @@ type Graveyard interface {
 	Bury(ctx context.Context, dead []pipeline.DeadLetter) error
 }
 
-// Outlet takes what the operator's rules want elsewhere too. It may get it more
-// than once.
-type Outlet interface {
-	Route(ctx context.Context, routed []pipeline.Routed) error
-}
-
 // Deriver computes anew what follows from the facts of some entities: entity
 // tables and conflicts. Doing so twice changes nothing.
 type Deriver interface {

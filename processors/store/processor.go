@@ -17,7 +17,6 @@ import (
 type Events struct {
 	Sink      Sink
 	Graveyard Graveyard
-	Outlet    Outlet // nil: nothing is routed
 	// Replay, if not empty, names a replay of records that were stored before:
 	// their rows are marked, have tokens of their own, and the ledger and the
 	// graveyard, which know the records already, hear nothing of them.
@@ -55,11 +54,6 @@ func (s *Events) store(ctx context.Context, b *pipeline.Batch) error {
 	pipeline.Failpoint("store/after-touches")
 	if err := s.others(ctx, b); err != nil {
 		return err
-	}
-	if routed := b.Alive(); s.Outlet != nil && len(routed) > 0 {
-		if err := s.Outlet.Route(ctx, routed); err != nil {
-			return err
-		}
 	}
 	if s.Replay != "" {
 		return nil

@@ -74,13 +74,6 @@ func (g *graveyard) Bury(_ context.Context, dead []pipeline.DeadLetter) error {
 	return nil
 }
 
-type outlet struct{ routed []pipeline.Routed }
-
-func (o *outlet) Route(_ context.Context, routed []pipeline.Routed) error {
-	o.routed = append(o.routed, routed...)
-	return nil
-}
-
 // mixed is four records: an observation, another type, a bad one, and a fact.
 func mixed() *pipeline.Batch {
 	b := &pipeline.Batch{Topic: "in", TopicID: [16]byte{7}, Partition: 2, From: 10, To: 14}
@@ -116,24 +109,6 @@ func TestEachTableGetsItsRowsUnderTheBatchsTokenAndTheLedgerComesLast(t *testing
 	}
 	if len(g.buried) != 1 || g.buried[0].Offset != 12 {
 		t.Errorf("buried %v, want the record at offset 12", g.buried)
-	}
-}
-
-func TestWhatIsRoutedGoesOutBeforeTheLedgerAndAReplayWithoutAnOutletSendsNothing(t *testing.T) {
-	routed := func() *pipeline.Batch {
-		b := mixed()
-		b.Routed = []pipeline.Routed{{Provenance: b.Provenance(0), To: "own"}, {Provenance: b.Provenance(2), To: "own"}} // 2 is dead
-		return b
-	}
-	o := &outlet{}
-	if err := (&store.Events{Sink: &sink{refuse: "whence_state.batches"}, Graveyard: &graveyard{}, Outlet: o}).Process(t.Context(), routed()); err == nil {
-		t.Error("the ledger was to refuse")
-	}
-	if len(o.routed) != 1 || o.routed[0].Offset != 10 {
-		t.Errorf("went out: %+v", o.routed)
-	}
-	if err := (&store.Events{Sink: &sink{}, Graveyard: &graveyard{}, Replay: "r"}).Process(t.Context(), routed()); err != nil {
-		t.Error(err)
 	}
 }
 
