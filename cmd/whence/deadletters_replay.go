@@ -27,7 +27,7 @@ func newLettersReplay() *cobra.Command {
 	var k kafkaFlags
 	var c clickHouseFlags
 	var l letterFlags
-	var all, again, dryRun, asJSON bool
+	var all, again, other, dryRun, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "replay [TOPIC/PARTITION/OFFSET...]",
 		Short: "Take dead letters through the pipeline again",
@@ -75,7 +75,7 @@ are dead still: the summary counts them.`,
 			if err != nil {
 				return err
 			}
-			r := lettersReplay{picked: picked, again: again, asJSON: asJSON, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), outcomes: map[outcome]int{}}
+			r := lettersReplay{picked: picked, again: again, other: other, asJSON: asJSON, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), outcomes: map[outcome]int{}}
 			if dryRun {
 				return withStore(cmd.Context(), flags, func(ctx context.Context, store *clickhouse.Client) error {
 					r.store = store
@@ -98,6 +98,7 @@ are dead still: the summary counts them.`,
 	k.add(cmd)
 	c.add(cmd)
 	l.add(cmd)
+	otherRules(cmd, &other)
 	cmd.Flags().BoolVar(&all, "all", false, "all that are open")
 	cmd.Flags().BoolVar(&again, "again", false, "those too that a replay has made good")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show what would become of them, and store nothing")
@@ -109,6 +110,7 @@ are dead still: the summary counts them.`,
 type lettersReplay struct {
 	picked         clickhouse.Letters
 	again, asJSON  bool
+	other          bool // by other rules than the workers'
 	stdout, stderr io.Writer
 
 	store  *clickhouse.Client
@@ -130,6 +132,11 @@ func (r *lettersReplay) through(ctx context.Context, w *worker) error {
 	defer w.close()
 	if err != nil {
 		return err
+	}
+	if !r.other {
+		if err := w.byTheSameRules(ctx); err != nil {
+			return err
+		}
 	}
 	now := time.Now().UTC()
 	r.store, r.name, r.now = w.store, "letters "+now.Format(time.RFC3339Nano), event.MillisOf(now)

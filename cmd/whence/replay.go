@@ -25,6 +25,7 @@ func newReplay() *cobra.Command {
 	var k kafkaFlags
 	var c clickHouseFlags
 	var topic, from string
+	var other bool
 	to := momentFlag{event.Forever, time.Now}
 	cmd := &cobra.Command{
 		Use:   "replay --topic T --from OFFSET|TIME [--to TIME]",
@@ -35,15 +36,17 @@ ClickHouse has lost, or that a new version understands. Rows that are there
 already are written again, with what is known by now, and marked (rewritten = 1);
 what they said before is kept in observations_history.
 
-It may run while workers do: it joins no group and moves no offset.`,
-		Example: `  whence replay --topic whence.behavior --from 2026-03-12T10:00:00Z
+It may run while workers do: it joins no group and moves no offset. It needs their
+configuration where that names rules: what rules hide or drop would be stored
+otherwise, so it refuses to go by others than they do.`,
+		Example: `  whence replay --config worker.yaml --topic whence.behavior --from 2026-03-12T10:00:00Z
   whence replay --config worker.yaml --topic whence.delivery --from 0`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if topic == "" || from == "" {
 				return usagef("--topic and --from are needed: which records")
 			}
-			r := replay{topic: topic, offset: -1, from: momentFlag{event.Always, time.Now}, to: to}
+			r := replay{topic: topic, offset: -1, other: other, from: momentFlag{event.Always, time.Now}, to: to}
 			if offset, err := strconv.ParseInt(from, 10, 64); err == nil && offset >= 0 {
 				r.offset = offset
 			} else if err := r.from.Set(from); err != nil {
@@ -82,6 +85,7 @@ It may run while workers do: it joins no group and moves no offset.`,
 	}
 	k.add(cmd)
 	c.add(cmd)
+	otherRules(cmd, &other)
 	cmd.Flags().StringVar(&topic, "topic", "", "`TOPIC`, in full")
 	cmd.Flags().StringVar(&from, "from", "", "an `OFFSET|TIME`: of each partition, or of Kafka taking the record")
 	cmd.Flags().Var(&to, "to", "records that Kafka took before `TIME` (default: all there are when it begins)")
@@ -107,6 +111,7 @@ type replay struct {
 	topic    string
 	offset   int64 // -1: from says
 	from, to momentFlag
+	other    bool // by other rules than the workers'
 }
 
 func (r replay) run(ctx context.Context, w *worker, stdout, stderr io.Writer) error {
@@ -115,6 +120,11 @@ func (r replay) run(ctx context.Context, w *worker, stdout, stderr io.Writer) er
 	defer w.close()
 	if err != nil {
 		return err
+	}
+	if !r.other {
+		if err := w.byTheSameRules(ctx); err != nil {
+			return err
+		}
 	}
 	reader.Connection = w.kafka
 	stretches, err := reader.Offsets(ctx, r.offset, r.from.at, r.to.at)

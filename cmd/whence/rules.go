@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
+
+	"github.com/spf13/cobra"
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/config"
@@ -30,6 +33,30 @@ func configuredRules(c *config.Config, failed func(rule string)) (*rules.Set, er
 		}
 	}
 	return set, nil
+}
+
+// otherRules is the flag of commands that take records through the rules again.
+func otherRules(cmd *cobra.Command, to *bool) {
+	cmd.Flags().BoolVar(to, "other-rules", false, "go by these rules, though workers go by others")
+}
+
+// byTheSameRules fails where workers go by other rules than w: what those hide or
+// drop would be stored after all.
+func (w *worker) byTheSameRules(ctx context.Context) error {
+	digest, known, err := w.store.RulesInUse(ctx)
+	if err != nil || !known || digest == w.rules.Digest() {
+		return err
+	}
+	named := func(digest string) string {
+		if digest == "" {
+			return "none"
+		}
+		return digest
+	}
+	return &exitError{exitConfig, &pipeline.Error{
+		Err:  fmt.Errorf("workers go by other rules (%s) than this command (%s): what theirs hide or drop would be stored", named(digest), named(w.rules.Digest())),
+		Hint: "--config FILE names the configuration of the workers, with their rules.files; if these are the new ones, start the workers with them first, or say --other-rules",
+	}}
 }
 
 // rulesAreThere says of a configuration which of its patterns names no file, and

@@ -83,6 +83,9 @@ const (
 func (w *worker) run(ctx context.Context, ready func()) error {
 	from, topic, err := w.open(ctx)
 	defer w.close()
+	if err == nil {
+		err = w.persist(ctx, "clickhouse", answerTime, func(ctx context.Context) error { return w.store.UseRules(ctx, w.rules.Digest()) })
+	}
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,10 @@ func runUp(ctx context.Context, cfg *config.Config, o upOptions, log *zap.Logger
 	if _, err := configuredModel(cfg.Correlate.Model); err != nil {
 		return err // before anything is started
 	}
+	own, err := configuredRules(cfg, nil)
+	if err != nil {
+		return err
+	}
 	inputRetention := time.Duration(cfg.Kafka.Topics.Retention)
 	if o.Kafka == "" {
 		broker, err := embedded.StartKafka(filepath.Join(o.Data, "kafka"), o.ListenKafka, log)
@@ -41,7 +45,7 @@ func runUp(ctx context.Context, cfg *config.Config, o upOptions, log *zap.Logger
 		defer child.Stop()
 		cfg.ClickHouse.URL = "http://" + child.Addr()
 	}
-	w := &worker{cfg: cfg, log: log, metrics: metrics, health: health}
+	w := &worker{cfg: cfg, log: log, metrics: metrics, health: health, rules: own}
 	if err := w.prepare(ctx, inputRetention); err != nil {
 		if ctx.Err() != nil {
 			return nil // told to stop while it waited
@@ -120,13 +124,9 @@ func (w *worker) prepare(ctx context.Context, inputRetention time.Duration) erro
 	if err != nil {
 		return err
 	}
-	own, err := configuredRules(w.cfg, nil)
-	if err != nil {
-		return err
-	}
 	topics := w.cfg.Kafka.Topics
 	return w.persist(ctx, "kafka", answerTime, func(ctx context.Context) error {
-		specs := append(kafka.TopicSpecs(topics, inputRetention), kafka.RoutedSpecs(own.Routes())...)
+		specs := append(kafka.TopicSpecs(topics, inputRetention), kafka.RoutedSpecs(w.rules.Routes())...)
 		states, err := kafka.EnsureTopics(ctx, w.kafka, specs, topics.Replication)
 		for _, s := range states {
 			for _, d := range s.Differences {

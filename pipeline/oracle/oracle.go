@@ -154,10 +154,11 @@ func (o *Oracle) run(ctx context.Context, prefix string, s span) error {
 }
 
 // plain is the function that makes one of all spellings of a version (R13).
-const plain = `(version -> replaceRegexpOne(version, '^[vV]([0-9])', '\\1')) AS bare,
-    (version -> if(
-        match(bare(version), '^([0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{8,12})$') AND (length(bare(version)) > 12 OR match(bare(version), '^[0-9]{0,6}[a-f]')),
-        substring(bare(version), 1, 7), bare(version))) AS plain`
+const plain = `(version -> if(
+        match(replaceRegexpOne(version, '^[vV]([0-9])', '\\1'), '^([0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{8,12})$')
+            AND (length(version) > 13 OR match(version, '^[vV]?[0-9]{0,6}[a-f]')),
+        substring(replaceRegexpOne(version, '^[vV]([0-9])', '\\1'), 1, 7),
+        replaceRegexpOne(version, '^[vV]([0-9])', '\\1'))) AS plain`
 
 // complete puts this run's names and bounds into a statement.
 func (o *Oracle) complete(statement string, s span) string {

@@ -200,6 +200,14 @@ func (c *compiler) form(at string, r *Rule) {
 	if r.Keep != "" && len(r.Map) == 0 {
 		c.blame(at+".keep", "nothing is mapped, so all of it is kept")
 	}
+	for i, name := range r.Types {
+		if c.known(fmt.Sprintf("%s.types[%d]", at, i), name); strings.HasPrefix(name, event.Prefix) && strings.HasSuffix(name, "*") && !anyType(strings.TrimSuffix(name, "*")) {
+			c.blame(fmt.Sprintf("%s.types[%d]", at, i), "no type begins so: whence schema --list has them")
+		}
+	}
+	if r.When.Text == "" && len(r.Types)+len(r.Topics) == 0 && (r.Drop || r.DeadLetter != "") {
+		c.blame(at, "the rule leaves nothing of anything: say types, topics or when (types: [\"*\"] is all)")
+	}
 	if r.Route != "" && !config.TopicName(r.Route) {
 		c.blame(at+".route", "%q is no name for a topic", r.Route)
 	}
@@ -221,9 +229,13 @@ func (c *compiler) form(at string, r *Rule) {
 }
 
 func (c *compiler) known(at, name string) {
-	if strings.HasPrefix(name, event.Prefix) && event.Lookup(name) == nil {
+	if strings.HasPrefix(name, event.Prefix) && !strings.HasSuffix(name, "*") && event.Lookup(name) == nil {
 		c.blame(at, "there is no type %s: whence schema --list has them", name)
 	}
+}
+
+func anyType(start string) bool {
+	return slices.ContainsFunc(event.Types(), func(t *event.Type) bool { return strings.HasPrefix(t.Name, start) })
 }
 
 func (c *compiler) mapping(at, on string, m *Mapping) mapping {

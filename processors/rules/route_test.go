@@ -151,7 +151,7 @@ func TestNothingThatAnyRuleHidesIsRouted(t *testing.T) {
 	for name, text := range map[string]string{
 		"a record, by a rule on events":        "rules:\n  - {name: a, on: record, route: acme}\n" + hides + body,
 		"a record, by a rule on records":       "rules:\n  - {name: a, on: record, route: acme}\n" + body,
-		"an event that is dropped then":        "rules:\n  - {name: a, route: acme, drop: true}\n" + hides,
+		"an event that is dropped then":        "rules:\n  - {name: a, topics: [whence.delivery], route: acme, drop: true}\n" + hides,
 		"an event that is mapped then":         "rules:\n  - {name: a, types: [io.whence.behavior.recorded], route: acme, map: [{type: com.acme.x}]}\n" + hides,
 		"an event, by the rule that routes it": "rules:\n  - {name: a, hash: [event.data.user], redact: [event.data.attributes.email], route: acme}\n",
 	} {
@@ -220,7 +220,7 @@ rules:
 func TestARouteNeedsATopicOfItsOwn(t *testing.T) {
 	for text, want := range map[string]string{
 		"rules:\n  - {name: a, route: 'not a topic'}\n":       `own.yaml:2:22: rules[0].route: "not a topic" is no name for a topic`,
-		"rules:\n  - {name: a, route: x, dead_letter: why}\n": "own.yaml:2:22: rules[0].route: a dead letter goes nowhere else",
+		"rules:\n  - {name: a, topics: [t], route: x, dead_letter: why}\n": "own.yaml:2:35: rules[0].route: a dead letter goes nowhere else",
 	} {
 		if _, err := rules.Parse("own.yaml", []byte(text), rules.Options{}); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)

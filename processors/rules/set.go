@@ -79,8 +79,14 @@ func (s *Set) Routes() []string {
 }
 
 // Digest tells sets with other rules or keys apart, whatever their files are
-// called: all workers of an installation must have the same.
-func (s *Set) Digest() string { return hex.EncodeToString(s.digest.Sum(nil)[:8]) }
+// called: all workers of an installation must have the same. It is empty where
+// there is no rule.
+func (s *Set) Digest() string {
+	if s.Len() == 0 {
+		return ""
+	}
+	return hex.EncodeToString(s.digest.Sum(nil)[:8])
+}
 
 // Around puts the stages of the rules around those of decode and validate. Where
 // there is nothing to do for one, it is not there. Without an outlet nothing is

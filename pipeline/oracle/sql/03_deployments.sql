@@ -14,28 +14,31 @@ WHERE stage > 0;
 
 -- R4, R8 to R12 and the spelling of R13. A place is of the fact that decides, for comparing two deployments of the same millisecond.
 CREATE OR REPLACE TABLE whence_oracle.deployments ENGINE = Memory AS
-WITH
-    s.stage = 3 AND s.outcome = 'success' OR ifNull(s.percent, 0) >= 100 AS completes,
-    s.stage = 3 AND s.outcome IN ('failure', 'cancelled', 'rolled_back') AS fails,
-    {plain}
-SELECT
-    deployment_id,
-    argMaxIf(s.service, (s.stage, s.place), s.service != '') AS service,
-    argMaxIf(s.environment, (s.stage, s.place), s.environment != '') AS environment,
-    argMaxIf(s.version, (s.stage, s.place), s.version != '') AS version,
-    plain(version) AS spelled,
-    argMaxIf(s.previous_version, (s.stage, s.place), s.previous_version != '') AS previous_version,
-    groupUniqArrayArray(s.revisions) AS revisions,
-    groupUniqArrayArray(s.instances) AS instances,
-    min(s.time) AS started,
-    min(s.place) AS start_place,
-    ifNull(minOrNullIf(s.time, s.stage = 3), 9223372036854775807) AS ended,
-    ifNull(minOrNullIf(s.time, completes), 9223372036854775807) AS completed,
-    minIf(s.place, completes) AS completion_place,
-    ifNull(minOrNullIf(s.time, fails), 9223372036854775807) AS failed
-FROM whence_oracle.stages AS s
-GROUP BY deployment_id
-HAVING service != '';
+WITH {plain}
+SELECT *, plain(version) AS spelled
+FROM
+(
+    WITH
+        s.stage = 3 AND s.outcome = 'success' OR ifNull(s.percent, 0) >= 100 AS completes,
+        s.stage = 3 AND s.outcome IN ('failure', 'cancelled', 'rolled_back') AS fails
+    SELECT
+        deployment_id,
+        argMaxIf(s.service, (s.stage, s.place), s.service != '') AS service,
+        argMaxIf(s.environment, (s.stage, s.place), s.environment != '') AS environment,
+        argMaxIf(s.version, (s.stage, s.place), s.version != '') AS version,
+        argMaxIf(s.previous_version, (s.stage, s.place), s.previous_version != '') AS previous_version,
+        groupUniqArrayArray(s.revisions) AS revisions,
+        groupUniqArrayArray(s.instances) AS instances,
+        min(s.time) AS started,
+        min(s.place) AS start_place,
+        ifNull(minOrNullIf(s.time, s.stage = 3), 9223372036854775807) AS ended,
+        ifNull(minOrNullIf(s.time, completes), 9223372036854775807) AS completed,
+        minIf(s.place, completes) AS completion_place,
+        ifNull(minOrNullIf(s.time, fails), 9223372036854775807) AS failed
+    FROM whence_oracle.stages AS s
+    GROUP BY deployment_id
+    HAVING service != ''
+);
 
 -- R13: of S in E with a version, in any spelling, started, not failed: the latest start.
 CREATE OR REPLACE TABLE whence_oracle.version_since ENGINE = Memory AS

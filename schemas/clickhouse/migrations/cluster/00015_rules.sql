@@ -1,0 +1,16 @@
+-- +goose Up
+
+-- Which of the operator's rules workers have worked by, the latest last: a replay under others would store what rules
+-- had hidden or dropped.
+CREATE TABLE IF NOT EXISTS whence_state.rules ON CLUSTER '{cluster}'
+(
+    digest String COMMENT 'Of the rules and their keys; empty: none',
+    used_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'When a worker last began to work by them'
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/whence_state/rules', '{shard}-{replica}', used_at)
+ORDER BY digest
+COMMENT 'The rules that workers work by. Read it with FINAL';
+
+-- +goose Down
+
+DROP TABLE IF EXISTS whence_state.rules ON CLUSTER '{cluster}' SYNC;
