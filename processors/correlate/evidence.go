@@ -471,7 +471,8 @@ const (
 
 func (g *signals) undeclaredAt(service string, announced []*Candidate) (unannouncedStep, bool) {
 	u := unannouncedStep{step: step{service: service, began: math.MaxInt64, added: map[string]event.Millis{}}}
-	known := map[string]bool{} // instances and versions that a deployment speaks of
+	known := map[string]bool{} // instances that a deployment speaks of
+	unnamed := false
 	for _, c := range announced {
 		named := false
 		for _, stage := range c.Stages {
@@ -479,9 +480,10 @@ func (g *signals) undeclaredAt(service string, announced []*Candidate) (unannoun
 				known[instance], named = true, true
 			}
 		}
-		if !named {
+		if !named && stepOf(c).version == "" {
 			return u, false // it doesn't say which, so they may all be its own
 		}
+		unnamed = unnamed || !named
 	}
 	labels := map[string]bool{}
 	for _, in := range g.instances[service] {
@@ -497,12 +499,14 @@ func (g *signals) undeclaredAt(service string, announced []*Candidate) (unannoun
 			continue
 		}
 		switch {
+		case unnamed && (in.version == "" || labels[in.version]): // it may be one of those, or another of the old ones
 		case in.first >= g.From+atStart && in.first >= g.Effect.Onset-newborn:
 			u.fresh = true
 			u.label = u.label || !labels[in.version]
 			u.added[in.name] = in.first - minute
 			u.began = min(u.began, in.first-minute)
 			u.stages = append(u.stages, in.first-minute)
+		case unnamed: // or go for one of those
 		case in.rows >= regular && in.last >= g.Effect.Onset-newborn && g.scrapesAfter(in.last) > 1:
 			u.gone = append(u.gone, in.name)
 			u.vanished = max(u.vanished, unlikely(g.scrapesAfter(in.last)))

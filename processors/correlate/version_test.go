@@ -1,6 +1,9 @@
 package correlate
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestTheNewInstancesOfADeploymentAreFoundHoweverItSpellsItsVersion(t *testing.T) {
 	probability := func(version, previous string) float64 {
@@ -22,5 +25,30 @@ func TestTheNewInstancesOfADeploymentAreFoundHoweverItSpellsItsVersion(t *testin
 	}
 	if other := probability("5f2a9c1", "1"); other >= want {
 		t.Errorf("of another version than the failing instances it is as likely: %v, %v", other, want)
+	}
+}
+
+func TestAVersionThatNoDeploymentAnnouncedIsAnUndeclaredChangeThoughDeploymentsNameNoInstances(t *testing.T) {
+	scene := func(version string) *Ranking {
+		s := newScene("search")
+		s.deploys("d", "search", 60*minute) // to version 2, of instances that it doesn't name
+		s.instance("search", "pod-1", "2", "web", -24, 5, 0.99, 0.99)
+		s.instance("search", "pod-2", version, "web", -3, 5, 0.99, 0.5)
+		s.instance("search", "pod-3", "", "web", -3, 5, 0.99, 0.99) // which may be the deployment's
+		r := s.ranked(t)
+		return &r
+	}
+	has := func(r *Ranking) bool {
+		return slices.ContainsFunc(r.Links, func(l Link) bool { return l.CauseKind == Undeclared && l.CauseID == "search" })
+	}
+	r := scene("3")
+	if !has(r) {
+		t.Fatalf("no undeclared change in %+v", r.Links)
+	}
+	if l := cause(t, r, Undeclared, "search"); l.Probability < cause(t, r, None, "").Probability || l.Probability < cause(t, r, Deployment, "d").Probability {
+		t.Errorf("ranked as %+v", r.Links)
+	}
+	if has(scene("2")) {
+		t.Error("what the deployment brought is no undeclared change")
 	}
 }
