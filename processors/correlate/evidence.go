@@ -275,7 +275,9 @@ func (g *signals) sides(h *hypothesis, s *step) {
 	h.say("side", worse.sure()*(1-alike), func() string {
 		return fmt.Sprintf("its new instances fail in %s of calls, the old ones in %s", percent(worse.During), percent(worse.Before))
 	}, func() string { return g.sqlSide(s) })
-	h.say("clean", clean, func() string { return "its new instances report, and are well" }, func() string { return g.sqlClean(s) })
+	h.say("clean", clean, func() string {
+		return fmt.Sprintf("its new instances report, and are well: %s sure", percent(clean))
+	}, func() string { return g.sqlClean(s) })
 	h.say("alike", alike, func() string {
 		return fmt.Sprintf("its old instances fail too: %s more than before", percent(old.Size))
 	}, func() string { return g.sqlAlike(s) })

@@ -135,7 +135,7 @@ func TestEachTermSpeaksWhenItHasAReason(t *testing.T) {
 		{"own", ofD, all(deployed(60*second), failing), 0.909, "calls from web fail: 50 % more than before", deployed(60 * second)},
 		{"upstream", ofD, all(far("payments"), failing), 0.909, "cart, which calls it, fails for no other visible reason", far("payments")},
 		{"side", ofD, replicas(1, 0.4), 0.923, "its new instances fail in 60 % of calls, the old ones in 0 %", replicas(0.4, 0.4)},
-		{"clean", ofD, replicas(1, 1), 0.833, "its new instances report, and are well", replicas(1, 0)},
+		{"clean", ofD, replicas(1, 1), 0.833, "its new instances report, and are well: 83.3 % sure", replicas(1, 0)},
 		{"alike", ofD, replicas(0.5, 0.4), 0.909, "its old instances fail too: 50 % more than before", replicas(1, 0.4)},
 		{"latency", ofD, figure(latency, 8), 1, "the latency of new instances is 8.0 times that of old ones", figure(latency, 1.5)},
 		{"cpu", ofD, figure(cpu, 4), 0.5, "the processor load of new instances is 4.0 times that of old ones", figure(cpu, 1)},

@@ -219,7 +219,7 @@ rules:
 
 func TestARouteNeedsATopicOfItsOwn(t *testing.T) {
 	for text, want := range map[string]string{
-		"rules:\n  - {name: a, route: 'not a topic'}\n":       `own.yaml:2:22: rules[0].route: "not a topic" is no name for a topic`,
+		"rules:\n  - {name: a, route: 'not a topic'}\n":                    `own.yaml:2:22: rules[0].route: "not a topic" is no name for a topic`,
 		"rules:\n  - {name: a, topics: [t], route: x, dead_letter: why}\n": "own.yaml:2:35: rules[0].route: a dead letter goes nowhere else",
 	} {
 		if _, err := rules.Parse("own.yaml", []byte(text), rules.Options{}); err == nil || err.Error() != want {
