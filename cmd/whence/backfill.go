@@ -216,6 +216,11 @@ func (b *backfilling) check() (hints []pipeline.Header, err error) {
 	if b.tool.needsNames && len(b.options.Names) == 0 {
 		return nil, usagef("--repo is missing: %s", b.tool.names)
 	}
+	for _, name := range b.options.Names {
+		if b.tool.needsNames && !strings.Contains(name, "/") {
+			return nil, usagef("--repo %s: want %s", name, b.tool.names)
+		}
+	}
 	if u, err := url.Parse(b.options.URL); err != nil || u.User != nil { // it is in the state, and in errors
 		return nil, usagef("--url: want the address alone, as https://ci.example.com: who asks is said by --token-file, and --login where there is one")
 	}

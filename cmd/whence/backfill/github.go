@@ -62,7 +62,11 @@ func (g *gitHub) get(ctx context.Context, path string, query url.Values, into an
 	}
 	reply, err := g.client.Do(request, into)
 	if err != nil {
-		if reply != nil && reply.Response != nil {
+		switch {
+		case reply == nil || reply.Response == nil || ctx.Err() != nil:
+		case reply.StatusCode == http.StatusOK:
+			err = fmt.Errorf("%s does not answer as GitHub does: %w", request.URL, err)
+		default:
 			err = asMissing(reply.StatusCode, err)
 		}
 		return nil, err
