@@ -72,14 +72,19 @@ func hashOfTexts(all ...string) uint64 {
 	return h.Sum64()
 }
 
+// canonical is what a repository's name means.
+func (c *claims) canonical(repository string) string {
+	if meaning, alias := c.meanings[repository]; alias {
+		return meaning
+	}
+	return repository
+}
+
 // of are the services whose a change is that touches the paths, maybe some of
 // them twice: for each path those that claim it with the most segments. Where no
 // paths are known, those that claim all of the repository.
 func (c *claims) of(repository string, paths []string) (services []string) {
-	if meaning, alias := c.meanings[repository]; alias {
-		repository = meaning
-	}
-	owners := c.owners[repository]
+	owners := c.owners[c.canonical(repository)]
 	if len(owners) == 0 {
 		return nil
 	}

@@ -185,8 +185,14 @@ func (c *crowd) declaration() (string, object) {
 }
 
 func (c *crowd) identity() (string, object) {
-	kind := []string{"service", "person"}[c.IntN(2)]
-	return "identity.declared", object{"kind": kind, "canonical": c.service(), "alias": c.one("service", 6), "source": "somewhere"}
+	kind, name := "service", func() string { return c.one("service", 6) }
+	switch c.IntN(3) {
+	case 1:
+		kind = "person"
+	case 2:
+		kind, name = "repository", func() string { return c.one("p", 3) }
+	}
+	return "identity.declared", object{"kind": kind, "canonical": name(), "alias": name(), "source": "somewhere"}
 }
 
 func (c *crowd) retraction() (string, object) {

@@ -34,7 +34,7 @@ type history struct {
 // tellHistory stores the facts of many worlds, and some a second time.
 func tellHistory(t *testing.T, client *Client) *history {
 	empty(t, client, factTables()...)
-	h := &history{random: rand.New(rand.NewPCG(*seedFlag, 8))}
+	h := &history{random: rand.New(rand.NewPCG(*seedFlag, 9))}
 	block := tables.NewFacts()
 	say := func(f *event.Fact) {
 		revision++

@@ -16,7 +16,7 @@ type catalog struct {
 	meanings     map[string]string              // alias → name, canonical names are not in it
 	names        map[string][]string            // canonical name → the others for it
 	calls        map[string]map[string][]string // environment ("": all) → caller → callees
-	repositories map[string][]string            // repository → services
+	repositories map[string][]string            // repository, canonical → services
 	callers      map[string]map[string][]string // calls, the other way round
 	claims       claims
 }
@@ -111,6 +111,7 @@ func (r *Situations) readCatalog(ctx context.Context) (*catalog, error) {
 			add(c.callers, environment, callee, service)
 		}
 		for _, repository := range repositories {
+			repository = c.claims.canonical(repository)
 			c.repositories[repository] = append(c.repositories[repository], service)
 		}
 		return err

@@ -332,12 +332,12 @@ func (r *Situations) effects(ctx context.Context, question string, catalog *cata
 }
 
 // place makes the names of services canonical. A finding that states none is of
-// those that list its repository (R25).
+// those that list its repository, under whatever name (R25).
 func (s *EffectState) place(catalog *catalog) {
 	e := &s.effect
 	services := e.Services
 	if e.Service == "" && e.Repository != "" {
-		services = append(services, catalog.repositories[e.Repository]...)
+		services = append(services, catalog.repositories[catalog.claims.canonical(e.Repository)]...)
 	}
 	services = catalog.distinct(services)
 	if e.Service = catalog.canonical(e.Service); e.Service == "" && len(services) > 0 {

@@ -117,7 +117,8 @@
 //
 //	R25 Service, environment, repository, revision_introduced and first_seen
 //	    are each the last stated (R2), for all time. A finding is of its
-//	    service; if it states none, of every service that lists its repository
+//	    service; if it states none, of every service that lists its repository,
+//	    under whatever name (identity.declared of kind "repository", as R5 and R6),
 //	    in a service.declared of any time and environment. (An artifact alone
 //	    places nothing.) One that states an environment is open there only,
 //	    another in every environment.

@@ -284,8 +284,10 @@ func (f *finding) services() []*service {
 		return nil
 	}
 	var found []*service
-	for _, d := range f.repository.declarations {
-		found = append(found, d.service.service)
+	for same := range f.repository.same {
+		for _, d := range same.declarations {
+			found = append(found, d.service.service)
+		}
 	}
 	return distinct(found)
 }

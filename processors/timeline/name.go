@@ -8,11 +8,12 @@ import (
 	"github.com/whencehq/whence/schemas/event"
 )
 
-// name is a service's name as somebody stated it.
+// name is a service's name as somebody stated it, or a repository's.
 type name struct {
-	text    string
-	service *service // what it means after aliases (R7), nil until names are settled
-	own     *service // the service of this very name, nil until one is needed
+	text       string
+	service    *service    // what it means after aliases (R7), nil until names are settled
+	own        *service    // the service of this very name, nil until one is needed
+	repository *repository // whose name it is; nil: a service's
 
 	words   []word  // who says what this name means, in the order of facts
 	meaning *name   // the last word; nil: itself
@@ -52,14 +53,20 @@ func (t *Timeline) namesOf(stated []string) []*name {
 	return distinct(names)
 }
 
-// identity is identity.declared of a service.
+// identity is identity.declared of a service or a repository.
 type identity struct{ alias, canonical *name }
 
 func (t *Timeline) readIdentity(i *event.Identity) statement {
-	if i.Kind != "service" || i.Alias == "" || i.Canonical == "" || i.Alias == i.Canonical {
+	if i.Alias == "" || i.Canonical == "" || i.Alias == i.Canonical {
 		return nil
 	}
-	return &identity{t.name(i.Alias), t.name(i.Canonical)}
+	switch i.Kind {
+	case "service":
+		return &identity{t.name(i.Alias), t.name(i.Canonical)}
+	case "repository":
+		return &identity{t.repository(i.Alias).name, t.repository(i.Canonical).name}
+	}
+	return nil
 }
 
 func (i *identity) enter(t *Timeline, f *fact) { t.say(i.alias, word{f, i.canonical}) }
@@ -95,7 +102,10 @@ func (t *Timeline) settleNames() {
 	moved := t.renamed[:0]
 	for _, n := range t.renamed {
 		n.renamed = false
-		if n.remean() || n.service == nil {
+		switch {
+		case n.repository != nil:
+			t.moveRepository(n.repository)
+		case n.remean() || n.service == nil:
 			moved = append(moved, n)
 		}
 	}
@@ -109,6 +119,15 @@ func (t *Timeline) settleNames() {
 	}
 	clear(t.renamed)
 	t.renamed = t.renamed[:0]
+}
+
+// moveRepository gives a repository's name its last word: findings in what meant
+// the same, and in what means the same now, may be of other services.
+func (t *Timeline) moveRepository(r *repository) {
+	t.touchRepository(r)
+	if r.remean() {
+		t.touchRepository(r)
+	}
 }
 
 // remean gives n its last word, and tells whether that is another.

@@ -24,7 +24,7 @@ var (
 	anyEnvironment = rapid.SampledFrom([]string{"p", "p", "q", ""})
 	anyVersion     = rapid.SampledFrom([]string{"v1", "1", "abcdef1", "abcdef12", "", ""})
 	anyRevision    = rapid.SampledFrom([]string{"r1", "r2", "r3", ""})
-	anyRepository  = rapid.SampledFrom([]string{"x", "y", ""})
+	anyRepository  = rapid.SampledFrom([]string{"x", "y", "z", ""})
 	anyInstance    = rapid.SampledFrom([]string{"i1", "i2", ""})
 	anySeverity    = rapid.SampledFrom([]string{"critical", "high", "low", "sev2", "sev1", "", ""})
 	anyPercent     = rapid.SampledFrom([]float64{event.Unknown, event.Unknown, 0, 20, 99.5, 100, 150})
@@ -67,10 +67,13 @@ func anyPayload(t *rapid.T) (typ string, payload any) {
 			Repositories: some(anyRepository).Draw(t, "repositories"), Aliases: some(anyService).Draw(t, "aliases"),
 		}
 	case 2:
-		return "identity", &event.Identity{
-			Kind:      rapid.SampledFrom([]string{"service", "service", "person"}).Draw(t, "kind of name"),
-			Canonical: anyService.Draw(t, "canonical"), Alias: anyService.Draw(t, "alias"),
+		i := &event.Identity{Kind: rapid.SampledFrom([]string{"service", "service", "repository", "repository", "person"}).Draw(t, "kind of name")}
+		names := anyService
+		if i.Kind == "repository" {
+			names = anyRepository
 		}
+		i.Canonical, i.Alias = names.Draw(t, "canonical"), names.Draw(t, "alias")
+		return "identity", i
 	case 3:
 		return "change", &event.Change{
 			ChangeID: anyEntity.Draw(t, "change"), Revision: anyRevision.Draw(t, "revision"), Commits: some(anyRevision).Draw(t, "commits"),
@@ -272,6 +275,45 @@ func TestWhatScansFindAndMissIsAsTheModelSaysForAnyOrderAndBatching(t *testing.T
 			rest = rest[n:]
 			if d := differs(tl, arriving[:len(arriving)-len(rest)], asks); d != "" {
 				t.Fatalf("after %d facts: %s", len(arriving)-len(rest), d)
+			}
+		}
+	})
+}
+
+// Of the few kinds of facts that say whose a finding in a repository is, in any
+// order: a name that gets another meaning, or loses it, takes findings along.
+func TestFindingsFollowTheNamesOfRepositories(t *testing.T) {
+	name := rapid.SampledFrom([]string{"w", "x", "y", "z"})
+	fact := rapid.Custom(func(t *rapid.T) event.Fact {
+		f := event.Fact{}
+		f.Time, f.Source, f.ID = anyTime.Draw(t, "time"), "s", rapid.SampledFrom([]string{"1", "2", "3", "4", "5", "6", "7", "8"}).Draw(t, "id")
+		switch rapid.IntRange(0, 6).Draw(t, "kind") {
+		case 0:
+			f.Type, f.Payload = "declared", &event.Declaration{Service: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "service"), Repositories: []string{name.Draw(t, "repository")}}
+		case 1, 2:
+			f.Type, f.Payload = "finding", &event.Finding{Stage: event.FindingOpened, FindingID: anyEntity.Draw(t, "finding"), Repository: name.Draw(t, "in")}
+		case 3:
+			f.Type, f.Payload = "retracted", &event.Retraction{Source: "s", ID: rapid.SampledFrom([]string{"1", "2", "3", "4"}).Draw(t, "retracted")}
+		default:
+			f.Type, f.Payload = "identity", &event.Identity{Kind: "repository", Alias: name.Draw(t, "alias"), Canonical: name.Draw(t, "canonical")}
+		}
+		f.Hash = contentHash(f, f.Payload)
+		return f
+	})
+	var asks []event.Observation
+	for _, service := range []string{"a", "b"} {
+		o := event.Observation{Service: service, Environment: "p"}
+		o.Time = 15
+		asks = append(asks, o)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		facts := rapid.SliceOfN(fact, 1, 14).Draw(t, "facts")
+		tl := timeline.New()
+		tl.Journal()
+		for i := range facts {
+			tl.Apply(facts[i : i+1])
+			if d := differs(tl, facts[:i+1], asks); d != "" {
+				t.Fatal(d)
 			}
 		}
 	})

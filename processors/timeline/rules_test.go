@@ -261,6 +261,9 @@ func contextRules() []ruleCase {
 	everywhere.Service, everywhere.Repository = "", "repo"
 	listing := declared("", "")
 	listing.Repositories = []string{"repo"}
+	listingElse := declared("", "")
+	listingElse.Repositories = []string{"git.example/repo"}
+	sameRepository := &event.Identity{Kind: "repository", Alias: "repo", Canonical: "git.example/repo"}
 	carried := []event.Fact{at(10, started("d1", "v1", carrying("r1"))), at(20, finished("d1", "", "success")), at(95, vulnerable)}
 	withdrawn := []event.Fact{
 		named("deployed", 1, at(99, finished("d1", "v1", "success", carrying("r1")))), at(95, vulnerable),
@@ -295,6 +298,8 @@ func contextRules() []ruleCase {
 		{"R19 the last word counts, for me or for everybody", switched, asks(45, "", ""), flags, rule("all again")},
 		{"R19 no flag is in force before its first change", switched, asks(9, "", ""), flags, []event.Pair{}},
 		{"R25 a finding without a service is of those that list its repository", []event.Fact{at(10, everywhere), at(99, listing)}, asks(50, "", ""), findings, open},
+		{"R25 a repository may have two names", []event.Fact{at(10, everywhere), at(99, listingElse), at(98, sameRepository)}, asks(50, "", ""), findings, open},
+		{"R25 and two repositories have none in common", []event.Fact{at(10, everywhere), at(99, listingElse)}, asks(50, "", ""), findings, []string{}},
 		{"R26 a finding is open from the completion that brought it in", carried, asks(20, "", ""), findings, open},
 		{"R26 and not before that", carried, asks(19, "", ""), findings, []string{}},
 		{"R26 a completion that is unsaid brought nothing in", withdrawn, asks(90, "", ""), findings, open},

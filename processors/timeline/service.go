@@ -87,18 +87,50 @@ type declaration struct {
 }
 
 // repository is known by the declarations that list it and by the findings in
-// it that state no service.
+// it that state no service, each by the name they state.
 type repository struct {
+	*name        // of its own kind: no service has it
 	declarations []*declaration
 	findings     []*finding
+}
+
+// same yields every repository whose name means what r's does.
+func (r *repository) same(yield func(*repository) bool) {
+	if r.meaning == nil && len(r.aliases) == 0 {
+		yield(r)
+		return
+	}
+	root := r.resolve()
+	seen := map[*name]bool{root: true}
+	for chain := []*name{root}; len(chain) > 0; {
+		var n *name
+		n, chain = chain[len(chain)-1], chain[:len(chain)-1]
+		if !yield(n.repository) {
+			return
+		}
+		for _, a := range n.aliases {
+			if !seen[a] {
+				seen[a] = true
+				chain = append(chain, a)
+			}
+		}
+	}
+}
+
+// touchRepository is called where what findings read of r is about to change.
+func (t *Timeline) touchRepository(r *repository) {
+	for same := range r.same {
+		t.touchFindings(same.findings)
+	}
 }
 
 func (t *Timeline) repository(s string) *repository {
 	if known := t.repositories[s]; known != nil {
 		return known
 	}
-	r := &repository{}
-	t.repositories[strings.Clone(s)] = r
+	r := &repository{name: &name{text: strings.Clone(s)}}
+	r.repository = r
+	t.repositories[r.text] = r
 	return r
 }
 
@@ -150,7 +182,7 @@ func (d *declaration) insert(t *Timeline) {
 	}
 	for _, r := range d.repositories {
 		r.declarations = append(r.declarations, d)
-		t.touchFindings(r.findings)
+		t.touchRepository(r)
 	}
 	if d.owner == 0 && d.tier == 0 {
 		return
@@ -172,7 +204,7 @@ func (d *declaration) remove(t *Timeline) {
 	}
 	for _, r := range d.repositories {
 		r.declarations = without(r.declarations, d)
-		t.touchFindings(r.findings)
+		t.touchRepository(r)
 	}
 	if d.owner == 0 && d.tier == 0 {
 		return

@@ -1,18 +1,18 @@
--- R5: what each alias means, by the last fact that speaks of it, for all time.
+-- R5: what each alias of a kind (service, repository) means, by the last fact that speaks of it, for all time.
 CREATE OR REPLACE TABLE whence_oracle.meanings ENGINE = Memory AS
-SELECT alias, argMax(meaning, place) AS name
+SELECT kind, alias, argMax(meaning, place) AS name
 FROM
 (
-    SELECT place, arrayJoin(JSONExtract(data, 'aliases', 'Array(String)')) AS alias, JSONExtractString(data, 'service') AS meaning
+    SELECT place, 'service' AS kind, arrayJoin(JSONExtract(data, 'aliases', 'Array(String)')) AS alias, JSONExtractString(data, 'service') AS meaning
     FROM whence_oracle.counted
     WHERE type = 'service.declared'
     UNION ALL
-    SELECT place, JSONExtractString(data, 'alias') AS alias, JSONExtractString(data, 'canonical') AS meaning
+    SELECT place, JSONExtractString(data, 'kind') AS kind, JSONExtractString(data, 'alias') AS alias, JSONExtractString(data, 'canonical') AS meaning
     FROM whence_oracle.counted
-    WHERE type = 'identity.declared' AND JSONExtractString(data, 'kind') = 'service'
+    WHERE type = 'identity.declared' AND kind IN ('service', 'repository')
 )
 WHERE alias != '' AND meaning != '' AND alias != meaning
-GROUP BY alias;
+GROUP BY kind, alias;
 
 -- R6: chains, walked from each alias until a name means nothing else, or comes a second time: then from its first
 -- coming on the path is a cycle, and the least name of it counts. Bound: chains of 1,000 links, the engine's
@@ -20,28 +20,28 @@ GROUP BY alias;
 CREATE OR REPLACE TABLE whence_oracle.canonical ENGINE = Memory AS
 WITH RECURSIVE walk AS
 (
-    SELECT alias, alias AS name, [alias] AS path, false AS again
+    SELECT kind, alias, alias AS name, [alias] AS path, false AS again
     FROM whence_oracle.meanings
     UNION ALL
-    SELECT walk.alias, m.name, arrayPushBack(walk.path, m.name), has(walk.path, m.name)
+    SELECT walk.kind, walk.alias, m.name, arrayPushBack(walk.path, m.name), has(walk.path, m.name)
     FROM walk
-    INNER JOIN whence_oracle.meanings AS m ON m.alias = walk.name
+    INNER JOIN whence_oracle.meanings AS m ON m.kind = walk.kind AND m.alias = walk.name
     WHERE NOT walk.again
 )
 SELECT
-    alias,
+    kind, alias,
     if(cyclic, arrayMin(arraySlice(path, indexOf(path, path[-1]))), path[-1]) AS name
 FROM
 (
-    SELECT alias, argMax(w.path, length(w.path)) AS path, argMax(w.again, length(w.path)) AS cyclic
+    SELECT kind, alias, argMax(w.path, length(w.path)) AS path, argMax(w.again, length(w.path)) AS cyclic
     FROM walk AS w
-    GROUP BY alias
+    GROUP BY kind, alias
 );
 
 -- R7: the facts that count, with their service names canonical: `service` the one they are of, `services` the list.
 CREATE OR REPLACE TABLE whence_oracle.facts ENGINE = Memory AS
 WITH
-    (SELECT groupArray((alias, name)) FROM (SELECT alias, name FROM whence_oracle.canonical UNION ALL SELECT '', '')) AS names,
+    (SELECT groupArray((alias, name)) FROM (SELECT alias, name FROM whence_oracle.canonical WHERE kind = 'service' UNION ALL SELECT '', '')) AS names,
     s -> transform(s, names.1, names.2, s) AS canonical
 SELECT
     place, time, type, data,
@@ -53,7 +53,7 @@ FROM whence_oracle.counted;
 -- Where anybody asks: the services and environments of the observations.
 CREATE OR REPLACE TABLE whence_oracle.scopes ENGINE = Memory AS
 WITH
-    (SELECT groupArray((alias, name)) FROM (SELECT alias, name FROM whence_oracle.canonical UNION ALL SELECT '', '')) AS names
+    (SELECT groupArray((alias, name)) FROM (SELECT alias, name FROM whence_oracle.canonical WHERE kind = 'service' UNION ALL SELECT '', '')) AS names
 SELECT DISTINCT transform(CAST(service, 'String'), names.1, names.2, CAST(service, 'String')) AS service, CAST(environment, 'String') AS environment
 FROM whence.events
 WHERE service != '' AND {from} <= time AND time < {to} AND type IN

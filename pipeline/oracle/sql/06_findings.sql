@@ -14,7 +14,7 @@ WHERE type = 'scan.completed';
 
 CREATE OR REPLACE TABLE whence_oracle.listed ENGINE = Memory AS
 WITH
-    (SELECT groupArray((alias, name)) FROM (SELECT alias, name FROM whence_oracle.canonical UNION ALL SELECT '', '')) AS names,
+    (SELECT groupArray((alias, name)) FROM (SELECT alias, name FROM whence_oracle.canonical WHERE kind = 'service' UNION ALL SELECT '', '')) AS names,
     (name -> JSONExtractString(listing.1, name)) AS said,
     (name -> if(said(name) != '', said(name), JSONExtractString(data, name))) AS said_or_common
 SELECT
@@ -95,10 +95,12 @@ FROM
 ) AS f
 GROUP BY finding_id;
 
--- R25: a finding is of its service; if it states none, of the services that list its repository.
+-- R25: a finding is of its service; if it states none, of the services that list its repository, under whatever name.
 -- R26: open from the completion in E of what brought the revision, else from when it was seen.
 CREATE OR REPLACE TABLE whence_oracle.open_findings ENGINE = Memory AS
 WITH
+    (SELECT groupArray((alias, name)) FROM (SELECT alias, name FROM whence_oracle.canonical WHERE kind = 'repository' UNION ALL SELECT '', '')) AS names,
+    r -> transform(r, names.1, names.2, r) AS meant,
 placed AS
 (
     SELECT finding_id, service FROM whence_oracle.findings WHERE service != ''
@@ -107,10 +109,10 @@ placed AS
     FROM whence_oracle.findings AS f
     INNER JOIN
     (
-        SELECT service, arrayJoin(JSONExtract(data, 'repositories', 'Array(String)')) AS repository
+        SELECT service, meant(arrayJoin(JSONExtract(data, 'repositories', 'Array(String)'))) AS repository
         FROM whence_oracle.facts
         WHERE type = 'service.declared' AND service != ''
-    ) AS r ON r.repository = f.repository
+    ) AS r ON r.repository = meant(f.repository)
     WHERE f.service = '' AND f.repository != ''
 ),
 brought AS

@@ -3,7 +3,7 @@
 -- R29: experiments are those of the event itself.
 CREATE OR REPLACE TABLE whence_oracle.observations ENGINE = MergeTree ORDER BY tuple() AS
 WITH
-    (SELECT groupArray((alias, name)) FROM (SELECT alias, name FROM whence_oracle.canonical UNION ALL SELECT '', '')) AS names,
+    (SELECT groupArray((alias, name)) FROM (SELECT alias, name FROM whence_oracle.canonical WHERE kind = 'service' UNION ALL SELECT '', '')) AS names,
     (field -> JSONExtract(data, field, 'Nullable(Float64)')) AS number,
     {plain}
 SELECT

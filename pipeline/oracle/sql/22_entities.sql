@@ -4,7 +4,7 @@
 -- revision than {at} may know better.
 INSERT INTO whence_oracle.differences
 WITH
-    (SELECT groupArray((alias, name)) FROM (SELECT alias, name FROM whence_oracle.canonical UNION ALL SELECT '', '')) AS names,
+    (SELECT groupArray((alias, name)) FROM (SELECT alias, name FROM whence_oracle.canonical WHERE kind = 'service' UNION ALL SELECT '', '')) AS names,
     s -> transform(s, names.1, names.2, s) AS canonical,
     moment -> if(moment IN (0, 9223372036854775807), 'null', toString(moment)) AS when,
     moment -> ifNull(toString(toUnixTimestamp64Milli(moment)), 'null') AS stored_when,

@@ -242,8 +242,14 @@ func (w *randomWorld) declaration() (string, object) {
 }
 
 func (w *randomWorld) identity() (string, object) {
-	kind := []string{"service", "person"}[w.IntN(2)]
-	return "identity.declared", object{"kind": kind, "canonical": w.service(), "alias": w.service(), "source": "somewhere"}
+	kind, name := "service", w.service
+	switch w.IntN(3) {
+	case 1:
+		kind = "person"
+	case 2:
+		kind, name = "repository", func() string { return w.one("p", 3) }
+	}
+	return "identity.declared", object{"kind": kind, "canonical": name(), "alias": name(), "source": "somewhere"}
 }
 
 // other is a fact that has a table and changes no column.

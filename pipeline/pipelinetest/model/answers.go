@@ -128,7 +128,7 @@ func (m Model) of(service, environment string) Model {
 			}
 		}
 	}
-	return Model{facts, m.means}
+	return Model{facts, m.means, m.repos}
 }
 
 // concerned are the deployments, incidents and findings of which one fact at

@@ -14,6 +14,7 @@ import (
 type Model struct {
 	facts []event.Fact      // R1 to R3 done, in the order R2
 	means map[string]string // R5
+	repos map[string]string // the same of repositories
 }
 
 // New makes the model of the facts that were stated, in any order, repetitions
@@ -50,7 +51,7 @@ func New(stated []event.Fact) Model {
 			left = append(left, f)
 		}
 	}
-	return Model{saidByScans(left), meanings(left)}
+	return Model{saidByScans(left), meanings(left, "service"), meanings(left, "repository")}
 }
 
 // saidByScans is R30 and R31: what scans say, said as if by facts of the
@@ -126,7 +127,7 @@ func order(a, b event.Fact) int {
 }
 
 // meanings is R5.
-func meanings(facts []event.Fact) map[string]string {
+func meanings(facts []event.Fact, kind string) map[string]string {
 	means := map[string]string{}
 	say := func(alias, canonical string) {
 		if alias != "" && canonical != "" && alias != canonical {
@@ -137,10 +138,12 @@ func meanings(facts []event.Fact) map[string]string {
 		switch p := f.Payload.(type) {
 		case *event.Declaration:
 			for _, a := range p.Aliases {
-				say(a, p.Service)
+				if kind == "service" {
+					say(a, p.Service)
+				}
 			}
 		case *event.Identity:
-			if p.Kind == "service" {
+			if p.Kind == kind {
 				say(p.Alias, p.Canonical)
 			}
 		}
@@ -149,14 +152,16 @@ func meanings(facts []event.Fact) map[string]string {
 }
 
 // canonical is R6.
-func (m Model) canonical(name string) string {
+func (m Model) canonical(name string) string { return resolve(m.means, name) }
+
+func resolve(means map[string]string, name string) string {
 	var path []string
 	for {
 		if at := slices.Index(path, name); at >= 0 {
 			return slices.Min(path[at:])
 		}
 		path = append(path, name)
-		next, ok := m.means[name]
+		next, ok := means[name]
 		if !ok {
 			return name
 		}
@@ -504,8 +509,9 @@ func (m Model) findings(s, e string, t event.Millis, all []rollout) []string {
 }
 
 func (m Model) lists(s, repository string) bool {
+	same := func(other string) bool { return resolve(m.repos, other) == resolve(m.repos, repository) }
 	for _, f := range m.facts {
-		if d, ok := f.Payload.(*event.Declaration); ok && repository != "" && m.same(d.Service, s) && slices.Contains(d.Repositories, repository) {
+		if d, ok := f.Payload.(*event.Declaration); ok && repository != "" && m.same(d.Service, s) && slices.ContainsFunc(d.Repositories, same) {
 			return true
 		}
 	}

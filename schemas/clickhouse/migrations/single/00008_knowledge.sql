@@ -431,6 +431,29 @@ WITH
         WHERE entity_kind = 'service' AND service IN (SELECT arrayJoin(named.2))
     ) AS declared,
     (
+        SELECT groupArray((alias, name))
+        FROM
+        (
+            SELECT text('alias') AS alias, argMax(text('canonical'), place) AS name
+            FROM facts
+            WHERE entity_kind = 'identity' AND text('kind') = 'repository' AND text('alias') != '' AND text('canonical') != ''
+                AND text('alias') != text('canonical')
+            GROUP BY alias
+        )
+    ) AS repository_meanings,
+    -- All names that mean what a declared one does: whatever chain or cycle joins them.
+    (
+        SELECT arrayFold(
+            (known, link) -> arrayDistinct(arrayConcat(known,
+                arrayFilter((alias, name) -> has(known, name), aliases, names), arrayFilter((name, alias) -> has(known, alias), names, aliases))),
+            range(length(aliases) + 1), listed)
+        FROM
+        (
+            SELECT CAST(repository_meanings, 'Array(Tuple(String, String))') AS pairs, pairs.1 AS aliases, pairs.2 AS names,
+                CAST(arrayFilter(repository -> repository != '', declared.3), 'Array(String)') AS listed
+        )
+    ) AS repositories,
+    (
         SELECT arraySort(groupArray(entity_id))
         FROM
         (
@@ -476,7 +499,7 @@ WITH
             (
                 SELECT 'service', arrayJoin(named.2)
                 UNION ALL
-                SELECT 'repository', arrayJoin(arrayFilter(repository -> repository != '', declared.3))
+                SELECT 'repository', arrayJoin(repositories)
             )
     ) AS weaknesses
 SELECT
