@@ -124,6 +124,7 @@ type Routed struct {
 	Headers    []Header
 	// Of an event; of a record they are empty.
 	Type, Source, ID string
+	Moved            bool // the rule drops it besides: this is all there will be of it
 }
 
 // Alive are those of records that are no dead letters.
@@ -141,7 +142,16 @@ func (b *Batch) Alive() []Routed {
 // Census counts the records that brought at least one event, those that are
 // dead letters, and those of which rules have left nothing.
 func (b *Batch) Census() (stored, dead, dropped int) {
-	alive := b.living()
+	alive := make(map[int64]struct{}, len(b.Records))
+	for i := range b.Facts {
+		alive[b.Facts[i].Offset] = struct{}{}
+	}
+	for i := range b.Observations {
+		alive[b.Observations[i].Offset] = struct{}{}
+	}
+	for i := range b.Others {
+		alive[b.Others[i].Offset] = struct{}{}
+	}
 	if len(b.Dropped) == 0 {
 		return len(alive), len(b.Dead), 0
 	}
@@ -157,27 +167,6 @@ func (b *Batch) Census() (stored, dead, dropped int) {
 		}
 	}
 	return len(alive), len(b.Dead), dropped
-}
-
-// living are the offsets of the records that brought at least one event.
-func (b *Batch) living() map[int64]struct{} {
-	alive := make(map[int64]struct{}, len(b.Records))
-	for i := range b.Facts {
-		alive[b.Facts[i].Offset] = struct{}{}
-	}
-	for i := range b.Observations {
-		alive[b.Observations[i].Offset] = struct{}{}
-	}
-	for i := range b.Others {
-		alive[b.Others[i].Offset] = struct{}{}
-	}
-	return alive
-}
-
-// Stored tells whether a record brought at least one event.
-func (b *Batch) Stored(offset int64) bool {
-	_, is := b.living()[offset]
-	return is
 }
 
 // DeadLetter is a record that could not be taken, whole, with the reason.

@@ -27,7 +27,7 @@ func newLettersReplay() *cobra.Command {
 	var k kafkaFlags
 	var c clickHouseFlags
 	var l letterFlags
-	var all, again, other, dryRun, asJSON bool
+	var all, again, without, dryRun, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "replay [TOPIC/PARTITION/OFFSET...]",
 		Short: "Take dead letters through the pipeline again",
@@ -75,7 +75,7 @@ are dead still: the summary counts them.`,
 			if err != nil {
 				return err
 			}
-			r := lettersReplay{picked: picked, again: again, other: other, asJSON: asJSON, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), outcomes: map[outcome]int{}}
+			r := lettersReplay{picked: picked, again: again, without: without, asJSON: asJSON, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), outcomes: map[outcome]int{}}
 			if dryRun {
 				return withStore(cmd.Context(), flags, func(ctx context.Context, store *clickhouse.Client) error {
 					r.store = store
@@ -98,7 +98,7 @@ are dead still: the summary counts them.`,
 	k.add(cmd)
 	c.add(cmd)
 	l.add(cmd)
-	otherRules(cmd, &other)
+	withoutRules(cmd, &without)
 	cmd.Flags().BoolVar(&all, "all", false, "all that are open")
 	cmd.Flags().BoolVar(&again, "again", false, "those too that a replay has made good")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show what would become of them, and store nothing")
@@ -110,7 +110,7 @@ are dead still: the summary counts them.`,
 type lettersReplay struct {
 	picked         clickhouse.Letters
 	again, asJSON  bool
-	other          bool // by other rules than the workers'
+	without        bool // by no rules, though workers have some
 	stdout, stderr io.Writer
 
 	store  *clickhouse.Client
@@ -133,8 +133,8 @@ func (r *lettersReplay) through(ctx context.Context, w *worker) error {
 	if err != nil {
 		return err
 	}
-	if !r.other {
-		if err := w.byTheSameRules(ctx); err != nil {
+	if !r.without {
+		if err := w.byRulesToo(ctx); err != nil {
 			return err
 		}
 	}

@@ -25,7 +25,7 @@ func newReplay() *cobra.Command {
 	var k kafkaFlags
 	var c clickHouseFlags
 	var topic, from string
-	var other bool
+	var without bool
 	to := momentFlag{event.Forever, time.Now}
 	cmd := &cobra.Command{
 		Use:   "replay --topic T --from OFFSET|TIME [--to TIME]",
@@ -37,8 +37,8 @@ already are written again, with what is known by now, and marked (rewritten = 1)
 what they said before is kept in observations_history.
 
 It may run while workers do: it joins no group and moves no offset. It needs their
-configuration where that names rules: what rules hide or drop would be stored
-otherwise, so it refuses to go by others than they do.`,
+configuration where that names rules: what they hide or drop would be stored
+otherwise, so it refuses to go by none where they go by some.`,
 		Example: `  whence replay --config worker.yaml --topic whence.behavior --from 2026-03-12T10:00:00Z
   whence replay --config worker.yaml --topic whence.delivery --from 0`,
 		Args: noArguments,
@@ -46,7 +46,7 @@ otherwise, so it refuses to go by others than they do.`,
 			if topic == "" || from == "" {
 				return usagef("--topic and --from are needed: which records")
 			}
-			r := replay{topic: topic, offset: -1, other: other, from: momentFlag{event.Always, time.Now}, to: to}
+			r := replay{topic: topic, offset: -1, without: without, from: momentFlag{event.Always, time.Now}, to: to}
 			if offset, err := strconv.ParseInt(from, 10, 64); err == nil && offset >= 0 {
 				r.offset = offset
 			} else if err := r.from.Set(from); err != nil {
@@ -85,7 +85,7 @@ otherwise, so it refuses to go by others than they do.`,
 	}
 	k.add(cmd)
 	c.add(cmd)
-	otherRules(cmd, &other)
+	withoutRules(cmd, &without)
 	cmd.Flags().StringVar(&topic, "topic", "", "`TOPIC`, in full")
 	cmd.Flags().StringVar(&from, "from", "", "an `OFFSET|TIME`: of each partition, or of Kafka taking the record")
 	cmd.Flags().Var(&to, "to", "records that Kafka took before `TIME` (default: all there are when it begins)")
@@ -111,7 +111,7 @@ type replay struct {
 	topic    string
 	offset   int64 // -1: from says
 	from, to momentFlag
-	other    bool // by other rules than the workers'
+	without  bool // by no rules, though workers have some
 }
 
 func (r replay) run(ctx context.Context, w *worker, stdout, stderr io.Writer) error {
@@ -121,8 +121,8 @@ func (r replay) run(ctx context.Context, w *worker, stdout, stderr io.Writer) er
 	if err != nil {
 		return err
 	}
-	if !r.other {
-		if err := w.byTheSameRules(ctx); err != nil {
+	if !r.without {
+		if err := w.byRulesToo(ctx); err != nil {
 			return err
 		}
 	}

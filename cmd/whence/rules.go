@@ -35,27 +35,24 @@ func configuredRules(c *config.Config, failed func(rule string)) (*rules.Set, er
 	return set, nil
 }
 
-// otherRules is the flag of commands that take records through the rules again.
-func otherRules(cmd *cobra.Command, to *bool) {
-	cmd.Flags().BoolVar(to, "other-rules", false, "go by these rules, though workers go by others")
+// withoutRules is the flag of commands that take records through the rules again.
+func withoutRules(cmd *cobra.Command, to *bool) {
+	cmd.Flags().BoolVar(to, "without-rules", false, "go by no rules, though workers go by some")
 }
 
-// byTheSameRules fails where workers go by other rules than w: what those hide or
-// drop would be stored after all.
-func (w *worker) byTheSameRules(ctx context.Context) error {
+// byRulesToo fails where workers go by rules and w by none: what those hide or
+// drop would be stored after all. Other rules may be what a replay is for.
+func (w *worker) byRulesToo(ctx context.Context) error {
+	if w.rules.Len() > 0 {
+		return nil
+	}
 	digest, known, err := w.store.RulesInUse(ctx)
-	if err != nil || !known || digest == w.rules.Digest() {
+	if err != nil || !known || digest == "" {
 		return err
 	}
-	named := func(digest string) string {
-		if digest == "" {
-			return "none"
-		}
-		return digest
-	}
 	return &exitError{exitConfig, &pipeline.Error{
-		Err:  fmt.Errorf("workers go by other rules (%s) than this command (%s): what theirs hide or drop would be stored", named(digest), named(w.rules.Digest())),
-		Hint: "--config FILE names the configuration of the workers, with their rules.files; if these are the new ones, start the workers with them first, or say --other-rules",
+		Err:  fmt.Errorf("workers go by rules (%s), and this command by none: what they hide or drop would be stored", digest),
+		Hint: "--config FILE names the configuration of the workers, with its rules.files; --without-rules says that it is meant",
 	}}
 }
 

@@ -128,34 +128,50 @@ func (p *Producer) send(ctx context.Context, records []*kgo.Record, why string) 
 	}
 	cut := make([]*kgo.Record, len(refused))
 	for i, r := range refused {
-		cut[i] = &kgo.Record{Topic: r.Topic, Key: r.Key, Headers: append(slices.Clone(r.Headers[len(r.Headers)-provenanceHeaders:]),
+		key := r.Key
+		if len(key) > mostOfKey {
+			key = nil // it may be what is too large
+		}
+		cut[i] = &kgo.Record{Topic: r.Topic, Key: key, Headers: append(slices.Clone(r.Headers[len(r.Headers)-provenanceHeaders:]),
 			kgo.RecordHeader{Key: "whence-cut", Value: []byte(why)})}
 	}
 	_, err = p.produce(ctx, cut) // a topic that refuses these too has nothing of them
 	return refused, err
 }
 
+// mostOfKey is how long the key of a record without its bytes may be.
+const mostOfKey = 1024
+
 // produce returns the records that their topics refuse even alone: those that are
 // too large, or lack a key that a compacted topic wants. A broker refuses the whole
 // batch that such a one comes in.
 func (p *Producer) produce(ctx context.Context, records []*kgo.Record) (refused []*kgo.Record, err error) {
+	var again []*kgo.Record
 	for _, r := range p.client.ProduceSync(ctx, records...) {
 		switch {
-		case errors.Is(r.Err, kerr.MessageTooLarge), errors.Is(r.Err, kerr.InvalidRecord):
+		case errors.Is(r.Err, kerr.InvalidRecord) && len(r.Record.Key) == 0, r.Err != nil && len(records) == 1 && isRefusal(r.Err):
 			refused = append(refused, r.Record)
+		case isRefusal(r.Err):
+			again = append(again, r.Record)
 		case r.Err != nil:
 			return nil, fmt.Errorf("to %s: %w", r.Record.Topic, r.Err)
 		}
 	}
-	if len(records) <= 1 || len(refused) == 0 {
-		return refused, nil
+	for _, half := range [][]*kgo.Record{again[:len(again)/2], again[len(again)/2:]} {
+		if len(half) == 0 {
+			continue
+		}
+		more, err := p.produce(ctx, half)
+		if err != nil {
+			return nil, err
+		}
+		refused = append(refused, more...)
 	}
-	one, err := p.produce(ctx, refused[:len(refused)/2])
-	if err != nil {
-		return nil, err
-	}
-	other, err := p.produce(ctx, refused[len(refused)/2:])
-	return append(one, other...), err
+	return refused, nil
+}
+
+func isRefusal(err error) bool {
+	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.InvalidRecord)
 }
 
 // provenanceHeaders is how many headers cameFrom makes.

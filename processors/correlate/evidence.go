@@ -482,8 +482,11 @@ func (g *signals) undeclaredAt(service string, announced []*Candidate) (unannoun
 				known[instance], named = true, true
 			}
 		}
-		if !named && stepOf(c).version == "" {
-			return u, false // it doesn't say which, so they may all be its own
+		if version := stepOf(c).version; !named && !slices.ContainsFunc(g.instances[service], func(in instance) bool {
+			_, states := in.versions[version]
+			return version != "" && states
+		}) {
+			return u, false // it doesn't say which, or not as they do: so they may all be its own
 		}
 		unnamed = unnamed || !named
 	}

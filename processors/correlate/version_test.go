@@ -48,6 +48,13 @@ func TestAVersionThatNoDeploymentAnnouncedIsAnUndeclaredChangeThoughDeploymentsN
 	if l := cause(t, r, Undeclared, "search"); l.Probability < cause(t, r, None, "").Probability || l.Probability < cause(t, r, Deployment, "d").Probability {
 		t.Errorf("ranked as %+v", r.Links)
 	}
+	s := newScene("search")
+	s.deploys("d", "search", 60*minute).Version = "sha-4f2a9c1" // as no instance spells it
+	s.instance("search", "pod-1", "1", "web", -24, 5, 0.99, 0.99)
+	s.instance("search", "pod-2", "4f2a9c1", "web", -3, 5, 0.99, 0.5)
+	if r := s.ranked(t); has(&r) {
+		t.Errorf("it may be the deployment's own: %+v", r.Links)
+	}
 	if has(scene("2")) {
 		t.Error("what the deployment brought is no undeclared change")
 	}

@@ -117,9 +117,9 @@ func (w *round) apply(rules []*rule, e *said) (changed bool, err error) {
 			return false, r.fault("", fmt.Errorf("%s", r.bury))
 		case r.drop:
 			w.batch.Dropped = append(w.batch.Dropped, pipeline.Drop{Offset: e.from.Offset, Rule: r.name})
-			return true, w.route(e)
+			return true, w.route(e, true)
 		case len(r.maps) > 0:
-			if err := w.route(e); err != nil {
+			if err := w.route(e, false); err != nil {
 				return true, err
 			}
 			return true, w.mapped(r, in)
@@ -128,7 +128,7 @@ func (w *round) apply(rules []*rule, e *said) (changed bool, err error) {
 			return true, w.finish(w.rest(r, e), e)
 		}
 	}
-	if err := w.route(e); err != nil || !e.dirty {
+	if err := w.route(e, false); err != nil || !e.dirty {
 		return false, err
 	}
 	return true, w.restate(e)
@@ -263,12 +263,14 @@ func (e *said) set(at path, v any, w *round) error {
 }
 
 // record is the one at an offset; records are in their order, which may have gaps.
-func (w *round) record(offset int64) *pipeline.Record {
-	i, found := slices.BinarySearchFunc(w.batch.Records, offset, func(r pipeline.Record, at int64) int { return cmp.Compare(r.Offset, at) })
+func (w *round) record(offset int64) *pipeline.Record { return recordAt(w.batch, offset) }
+
+func recordAt(b *pipeline.Batch, offset int64) *pipeline.Record {
+	i, found := slices.BinarySearchFunc(b.Records, offset, func(r pipeline.Record, at int64) int { return cmp.Compare(r.Offset, at) })
 	if !found {
 		return &pipeline.Record{Offset: offset}
 	}
-	return &w.batch.Records[i]
+	return &b.Records[i]
 }
 
 // buryDoomed makes dead letters of the records with an event that failed, and

@@ -46,6 +46,9 @@ func newLetter(d *pipeline.DeadLetter) *letter {
 // that had anything to do with it; nil: none.
 func (l *letter) hideAll(s *Set, w *worker) (concerned *rule) {
 	for _, r := range s.hiding {
+		if l.of != nil && r.on == OnRecord {
+			continue // it has seen the record
+		}
 		if l.hide(s, r, w) {
 			l.scrub(r)
 			concerned = r
@@ -62,6 +65,7 @@ type letter struct {
 	*pipeline.DeadLetter
 	record   pipeline.Record
 	withheld bool
+	of       *pipeline.Record // it is an event of this one; nil: it is a record
 }
 
 // hide does to the letter what a rule does to a record or event, and tells
@@ -74,6 +78,9 @@ func (l *letter) hide(s *Set, r *rule, w *worker) (concerned bool) {
 		}
 	}()
 	in := &input{topic: l.Topic, record: &l.record, doc: &w.doc}
+	if l.of != nil {
+		in.headers = (&input{record: l.of}).header()
+	}
 	if r.on == OnRecord {
 		if !s.mayHold(r, in) {
 			return false
@@ -93,7 +100,7 @@ func (l *letter) hide(s *Set, r *rule, w *worker) (concerned bool) {
 	}
 	// The letter's type is that of the event which was at fault. A tool's own words
 	// say events of several types, and are kept under one of their own besides.
-	if l.Type != "" && !r.ofType(l.Type) && !s.becomes(l.Type, r) && in.isEvent() {
+	if l.Type != "" && !r.ofType(l.Type) && !s.becomes(l.Type, r) && (l.of != nil || in.isEvent()) {
 		return false
 	}
 	shape, e := l.open(in)

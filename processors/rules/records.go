@@ -61,9 +61,10 @@ func (p Records) record(w *worker, out *codec.Events, b *pipeline.Batch, i int) 
 	}
 	in := &input{topic: b.Topic, record: r, doc: &w.doc}
 	var routes []*rule
+	moved := false
 	defer func() {
 		if err == nil {
-			routeRecord(b, i, routes)
+			routeRecord(b, i, routes, moved)
 		}
 	}()
 	for _, rule := range p.set.records {
@@ -88,7 +89,7 @@ func (p Records) record(w *worker, out *codec.Events, b *pipeline.Batch, i int) 
 		case rule.bury != "":
 			return rule.fault("", fmt.Errorf("%s", rule.bury))
 		case rule.drop:
-			r.Settled = true
+			r.Settled, moved = true, true
 			b.Dropped = append(b.Dropped, pipeline.Drop{Offset: r.Offset, Rule: rule.name})
 			return nil
 		case len(rule.maps) > 0:

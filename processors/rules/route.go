@@ -3,7 +3,7 @@ package rules
 import (
 	"context"
 	"fmt"
-	"maps"
+	"slices"
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/schemas/codec"
@@ -28,31 +28,32 @@ type Routes struct {
 // Name of the stage.
 func (Routes) Name() string { return "route" }
 
-// Process sends what is routed, without what any rule hides. What is dropped
-// besides and can't be sent whole is a dead letter: it would be nowhere. The
-// error is the outlet's.
+// Process sends what is routed, without what any rule hides. What is moved there
+// and can't go whole is a dead letter, with all of its record: it would be
+// nowhere. The error is the outlet's, and b is as it was then.
 func (p Routes) Process(ctx context.Context, b *pipeline.Batch) error {
-	b.Routed = b.Alive()
-	if len(b.Routed) == 0 {
+	routed := slices.Clone(b.Alive())
+	if len(routed) == 0 {
 		return nil
 	}
-	lost := p.hide(b.Routed)
-	refused, err := p.outlet.Route(ctx, b.Routed)
+	lost := p.hide(b, routed)
+	refused, err := p.outlet.Route(ctx, routed)
 	if err != nil {
 		return err
 	}
 	for _, i := range refused {
-		r := &b.Routed[i]
-		lost[r.Offset] = &codec.Fault{Reason: codec.TooLarge, Detail: fmt.Sprintf("rule %s: route: %s does not take it", r.Rule, r.To)}
+		if r := &routed[i]; r.Moved {
+			lost[r.Offset] = &codec.Fault{Reason: codec.Rule, Detail: fmt.Sprintf("rule %s: route: %s does not take it: it is too large, or has no key", r.Rule, r.To)}
+		}
 	}
-	maps.DeleteFunc(lost, func(offset int64, _ *codec.Fault) bool { return b.Stored(offset) })
+	b.Routed = routed
 	bury(b, lost)
 	return nil
 }
 
-// hide takes out of copies what rules hide, wherever those stand and whatever
-// they look at, and returns the faults of those of which no bytes are left.
-func (p Routes) hide(routed []pipeline.Routed) (lost map[int64]*codec.Fault) {
+// hide takes out of copies what rules hide, wherever those stand, and returns the
+// faults of what is moved and of which no bytes are left.
+func (p Routes) hide(b *pipeline.Batch, routed []pipeline.Routed) (lost map[int64]*codec.Fault) {
 	lost = map[int64]*codec.Fault{}
 	w := p.set.workers.Get().(*worker)
 	defer p.set.workers.Put(w)
@@ -61,35 +62,42 @@ func (p Routes) hide(routed []pipeline.Routed) (lost map[int64]*codec.Fault) {
 		l := newLetter(&pipeline.DeadLetter{
 			Provenance: r.Provenance, Key: r.Key, Value: r.Value, Headers: r.Headers, Type: r.Type, Source: r.Source, ID: r.ID,
 		})
+		if r.Type != "" {
+			l.of = recordAt(b, r.Offset)
+		}
 		hidden := l.hideAll(p.set, w)
 		if hidden == nil {
 			continue
 		}
-		r.Key, r.Value, r.Headers = nil, l.Value, l.Headers
+		// A key is made of anything; a compacted topic wants one, of each its own.
+		r.Key, r.Value, r.Headers = fmt.Appendf(nil, "%s/%d/%d", r.Topic, r.Partition, r.Offset), l.Value, l.Headers
 		if r.Type != "" {
 			r.Key = []byte(l.Source + "|" + l.ID)
 		}
-		if l.withheld {
-			r.Headers = append(r.Headers, pipeline.Header{Key: "whence-withheld", Value: []byte(hidden.name)})
+		if !l.withheld {
+			continue
+		}
+		r.Headers = append(r.Headers, pipeline.Header{Key: "whence-withheld", Value: []byte(hidden.name)})
+		if r.Moved {
 			lost[r.Offset] = &codec.Fault{Reason: codec.Rule, Detail: fmt.Sprintf("rule %s: route (%s%s)", r.Rule, withheld, hidden.name)}
 		}
 	}
 	return lost
 }
 
-// routeRecord notes where record i goes too, as it is.
-func routeRecord(b *pipeline.Batch, i int, routes []*rule) {
+// routeRecord notes where record i goes too, as it is, or only.
+func routeRecord(b *pipeline.Batch, i int, routes []*rule, moved bool) {
 	r := &b.Records[i]
 	for _, to := range routes {
 		b.Routed = append(b.Routed, pipeline.Routed{
-			Provenance: b.Provenance(i), Rule: to.name, To: to.route, Key: r.Key, Value: r.Value, Headers: r.Headers,
+			Provenance: b.Provenance(i), Rule: to.name, To: to.route, Key: r.Key, Value: r.Value, Headers: r.Headers, Moved: moved,
 		})
 	}
 }
 
 // route notes where an event goes too: as a CloudEvent in structured mode,
-// whatever it came as. Its key is its identity.
-func (w *round) route(e *said) error {
+// whatever it came as; moved: only. Its key is its identity.
+func (w *round) route(e *said, moved bool) error {
 	if len(e.routes) == 0 {
 		return nil
 	}
@@ -108,7 +116,7 @@ func (w *round) route(e *said) error {
 	for _, to := range e.routes {
 		w.batch.Routed = append(w.batch.Routed, pipeline.Routed{
 			Provenance: e.from, Rule: to.name, To: to.route, Key: []byte(e.Source + "|" + e.ID), Value: m.Value, Headers: headers,
-			Type: e.Type, Source: e.Source, ID: e.ID,
+			Type: e.Type, Source: e.Source, ID: e.ID, Moved: moved,
 		})
 	}
 	return nil

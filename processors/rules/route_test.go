@@ -3,6 +3,7 @@ package rules_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -112,10 +113,15 @@ rules:
 // outlet refuses what is longer than it takes.
 type outlet struct {
 	takes int
+	fails int // so often
 	sent  []pipeline.Routed
 }
 
 func (o *outlet) Route(_ context.Context, routed []pipeline.Routed) (refused []int, err error) {
+	if o.fails > 0 {
+		o.fails--
+		return nil, errors.New("away")
+	}
 	for i, r := range routed {
 		if len(r.Value) > o.takes {
 			refused = append(refused, i)
@@ -173,6 +179,47 @@ func TestNothingThatAnyRuleHidesIsRouted(t *testing.T) {
 	}
 }
 
+func TestAConditionOnARecordsHeadersHoldsForCopiesOfItsEvents(t *testing.T) {
+	click := structured(clicked)
+	click.Headers = append(click.Headers, pipeline.Header{Key: "x-env", Value: []byte("prod")})
+	o := &outlet{takes: 1 << 20}
+	sent(t, o, `
+rules:
+  - {name: away, types: [io.whence.behavior.recorded], route: acme, drop: true}
+  - {name: people, when: '"x-env" in headers', hash: [event.data.user], redact: [event.data.attributes.email]}
+`, click)
+	if len(o.sent) != 1 || strings.Contains(string(o.sent[0].Value), "ada@") || len(o.sent[0].Value) == 0 {
+		t.Errorf("sent %s", o.sent[0].Value)
+	}
+}
+
+func TestAFailureToSendLeavesTheBatchAsItWas(t *testing.T) {
+	set := parsed(t, `rules: [{name: broken, on: record, when: 'text.startsWith("{\"user")', route: acme, redact: [body.user], drop: true}]`)
+	b := &pipeline.Batch{Topic: "whence.delivery", To: 1, Records: []pipeline.Record{{Value: []byte(`{"user":"ada@example.com","x":`)}}}
+	o := &outlet{takes: 1 << 20, fails: 1}
+	for _, stage := range set.Around(decode.New(decode.Config{}), validate.New(validate.Config{}), o) {
+		if err := stage.Process(t.Context(), b); err != nil {
+			if err = stage.Process(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, dead, dropped := b.Census(); dead != 1 || dropped != 0 {
+		t.Errorf("%d dead, %d dropped, sent %+v", dead, dropped, o.sent)
+	}
+}
+
+func TestAnEventThatIsMovedAndCanNotGoTakesItsRecordAlong(t *testing.T) {
+	b := sent(t, &outlet{takes: 100}, `
+rules:
+  - {name: two, types: [com.acme.x], map: [{type: com.acme.a}, {type: com.acme.b}]}
+  - {name: away, types: [com.acme.a], route: acme, drop: true}
+`, structured(strings.Replace(clicked, "io.whence.behavior.recorded", "com.acme.x", 1)))
+	if len(b.Dead) != 1 || len(b.Others) != 0 {
+		t.Errorf("dead %+v, stored %+v", b.Dead, b.Others)
+	}
+}
+
 func TestACopyThatNobodyCanLookThroughGoesWithoutItsBytes(t *testing.T) {
 	hook := pipeline.Record{
 		Value: []byte(`{"action":"created","deployment":{"id":1,"sha":"abc","environment":"production"},"repository":{"name":"shop","full_name":"acme/shop","html_url":"https://git.example/acme/shop"},
@@ -207,7 +254,7 @@ rules:
 	}
 	want := []string{
 		"0 rule rule broken: route (its bytes are withheld by rule broken) false",
-		"1 too_large rule large: route: acme does not take it true",
+		"1 rule rule large: route: acme does not take it: it is too large, or has no key true",
 	}
 	if diff := cmp.Diff(want, dead); diff != "" {
 		t.Error(diff)

@@ -99,13 +99,11 @@ func (t *Timeline) rename(n *name) {
 // and come back under the names as they then are: an alias costs the entities of
 // the services it joins or parts.
 func (t *Timeline) settleNames() {
+	t.settleRepositories()
 	moved := t.renamed[:0]
 	for _, n := range t.renamed {
 		n.renamed = false
-		switch {
-		case n.repository != nil:
-			t.moveRepository(n.repository)
-		case n.remean() || n.service == nil:
+		if n.repository == nil && (n.remean() || n.service == nil) {
 			moved = append(moved, n)
 		}
 	}
@@ -121,12 +119,30 @@ func (t *Timeline) settleNames() {
 	t.renamed = t.renamed[:0]
 }
 
-// moveRepository gives a repository's name its last word: findings in what meant
-// the same, and in what means the same now, may be of other services.
-func (t *Timeline) moveRepository(r *repository) {
-	t.touchRepository(r)
-	if r.remean() {
-		t.touchRepository(r)
+// settleRepositories gives the renamed names of repositories their last word:
+// findings in what meant the same, and in what means the same now, may be of other
+// services. Each group of names is gone through once before and once after.
+func (t *Timeline) settleRepositories() {
+	var moved []*repository
+	seen := map[*name]bool{}
+	touch := func(r *repository) {
+		if root := r.resolve(); !seen[root] {
+			seen[root] = true
+			t.touchRepository(r)
+		}
+	}
+	for _, n := range t.renamed {
+		if n.repository != nil {
+			touch(n.repository)
+			moved = append(moved, n.repository)
+		}
+	}
+	for _, r := range moved {
+		r.remean()
+	}
+	clear(seen)
+	for _, r := range moved {
+		touch(r)
 	}
 }
 

@@ -446,7 +446,7 @@ WITH
         SELECT arrayFold(
             (known, link) -> arrayDistinct(arrayConcat(known,
                 arrayFilter((alias, name) -> has(known, name), aliases, names), arrayFilter((name, alias) -> has(known, alias), names, aliases))),
-            range(length(aliases) + 1), listed)
+            range(2 * length(arrayIntersect(aliases, names)) + 3), listed)
         FROM
         (
             SELECT CAST(repository_meanings, 'Array(Tuple(String, String))') AS pairs, pairs.1 AS aliases, pairs.2 AS names,

@@ -1,7 +1,7 @@
 -- +goose Up
 
--- Which of the operator's rules workers have worked by, the latest last: a replay under others would store what rules
--- had hidden or dropped.
+-- Which of the operator's rules workers have worked by, the latest last: a replay by none would store what rules had
+-- hidden or dropped.
 CREATE TABLE IF NOT EXISTS whence_state.rules ON CLUSTER '{cluster}'
 (
     digest String COMMENT 'Of the rules and their keys; empty: none',
