@@ -149,7 +149,7 @@ func (p *Producer) produce(ctx context.Context, records []*kgo.Record) (refused 
 	var again []*kgo.Record
 	for _, r := range p.client.ProduceSync(ctx, records...) {
 		switch {
-		case errors.Is(r.Err, kerr.InvalidRecord) && len(r.Record.Key) == 0, r.Err != nil && len(records) == 1 && isRefusal(r.Err):
+		case errors.Is(r.Err, kerr.InvalidRecord) && len(r.Record.Key) == 0, len(records) == 1 && isRefusal(r.Err):
 			refused = append(refused, r.Record)
 		case isRefusal(r.Err):
 			again = append(again, r.Record)

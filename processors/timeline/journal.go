@@ -371,19 +371,9 @@ func (t *Timeline) regions(marks []mark) []event.Region {
 
 // stated lists the names that mean s.
 func (t *Timeline) stated(s *service) (names []string) {
-	own := t.names[s.name]
-	seen := map[*name]bool{own: true}
-	for chain := []*name{own}; len(chain) > 0; {
-		var n *name
-		n, chain = chain[len(chain)-1], chain[:len(chain)-1]
+	for n := range t.names[s.name].group {
 		if n.service == s {
 			names = append(names, n.text)
-		}
-		for _, a := range n.aliases {
-			if !seen[a] {
-				seen[a] = true
-				chain = append(chain, a)
-			}
 		}
 	}
 	return names

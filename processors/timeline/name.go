@@ -197,6 +197,27 @@ func (t *Timeline) move(n *name, s *service, settled map[*name]bool) {
 	}
 }
 
+// group yields n and every name whose chain of meanings leads to n, each once.
+func (n *name) group(yield func(*name) bool) {
+	if len(n.aliases) == 0 {
+		yield(n)
+		return
+	}
+	seen := map[*name]bool{n: true}
+	for chain := []*name{n}; len(chain) > 0; {
+		n, chain = chain[len(chain)-1], chain[:len(chain)-1]
+		if !yield(n) {
+			return
+		}
+		for _, a := range n.aliases {
+			if !seen[a] {
+				seen[a] = true
+				chain = append(chain, a)
+			}
+		}
+	}
+}
+
 func (n *name) ownService() *service {
 	if n.own == nil {
 		n.own = newService(n.text)

@@ -96,23 +96,9 @@ type repository struct {
 
 // same yields every repository whose name means what r's does.
 func (r *repository) same(yield func(*repository) bool) {
-	if r.meaning == nil && len(r.aliases) == 0 {
-		yield(r)
-		return
-	}
-	root := r.resolve()
-	seen := map[*name]bool{root: true}
-	for chain := []*name{root}; len(chain) > 0; {
-		var n *name
-		n, chain = chain[len(chain)-1], chain[:len(chain)-1]
+	for n := range r.resolve().group {
 		if !yield(n.repository) {
 			return
-		}
-		for _, a := range n.aliases {
-			if !seen[a] {
-				seen[a] = true
-				chain = append(chain, a)
-			}
 		}
 	}
 }
