@@ -13,7 +13,7 @@ var (
 	seed         = flag.Uint64("seed", 1, "of the world and of the faults")
 	rounds       = flag.Int("rounds", 0, "faults of a full run; 0: every kind but the longest once, as far as the budget goes")
 	observations = flag.Int("observations", 20_000_000, "of a full run")
-	rate         = flag.Int("rate", 0, "events a second; 0: 2,000, in a full run 6,000")
+	rate         = flag.Int("rate", 2000, "events a second while faults are injected")
 	chosen       = flag.String("fault", "", "regular expression: only faults whose name it matches")
 	without      = flag.String("without", "^$", "regular expression: no faults whose name it matches")
 	budget       = flag.Duration("budget", 5*time.Minute, "for faults, where it is no full run")
@@ -30,7 +30,7 @@ func TestEveryTableIsRightAfterEveryFault(t *testing.T) {
 	}
 	s := newSystem(t, options{
 		shape:   world.Shape{Seed: *seed, Observations: 1 << 40, PerSecond: 400},
-		brokers: 3, workers: 2, rate: or(*rate, 2000), disk: 4000, settle: 5 * time.Minute,
+		brokers: 3, workers: 2, rate: *rate, disk: 4000, settle: 5 * time.Minute,
 	})
 	r := newRunner(s, *seed, chooseFaults(false))
 	defer func() { t.Logf("%s", r.table()) }()
@@ -50,7 +50,7 @@ func TestEveryTableIsRightAfterEveryFault(t *testing.T) {
 func fullRun(t *testing.T) {
 	s := newSystem(t, options{
 		shape:   world.Shape{Seed: *seed, Observations: 1 << 40, PerSecond: 100},
-		brokers: 3, workers: 3, rate: or(*rate, 6000), disk: 40_000, settle: 30 * time.Minute,
+		brokers: 3, workers: 3, rate: *rate, disk: 40_000, settle: 30 * time.Minute,
 	})
 	r := newRunner(s, *seed, chooseFaults(true))
 	r.everyRounds = 25
@@ -58,17 +58,10 @@ func fullRun(t *testing.T) {
 	for i := range *rounds {
 		r.round(i+1, *rounds-i)
 	}
-	r.publisher.rate.Store(int64(or(*rate, 15_000)))
+	r.publisher.rate.Store(15_000)
 	r.publisher.resume()
 	r.awaitObservations(*observations)
 	r.end()
-}
-
-func or(n, otherwise int) int {
-	if n > 0 {
-		return n
-	}
-	return otherwise
 }
 
 func chooseFaults(full bool) (some []*fault) {

@@ -175,9 +175,13 @@ func (r *round) fillDisk() string {
 	return fmt.Sprintf("%d bytes free, %s", r.disk.free(), r.hears("stages tried again", 2)+", "+r.stays())
 }
 
-// longOutage is the engine gone for ten minutes while the load goes on: what
-// workers hold must not grow.
+// fullLoad is events a second: about what two cores take with all that runs here.
+const fullLoad = 6000
+
+// longOutage is the engine gone for ten minutes at full load: what workers hold
+// must not grow.
 func (r *round) longOutage() string {
+	defer r.publisher.rate.Store(r.publisher.rate.Swap(fullLoad))
 	r.fleet.measure()
 	before := r.fleet.takePeak()
 	r.engine.Load().Kill()

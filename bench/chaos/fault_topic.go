@@ -50,16 +50,20 @@ func (r *round) loseOffsets() string {
 	return seen + ", " + r.sees("every partition has an offset again", 2*patience, r.committed)
 }
 
-// committed tells whether the group has an offset for every partition that
-// events were published to.
+// committed tells whether the groups have an offset for the context log and for
+// every partition that events were published to.
 func (r *round) committed() bool {
+	return r.commits(group, r.published()) && r.commits(group+"-context", mark{partition{topic: topicContext}: 0})
+}
+
+func (r *round) commits(group string, partitions mark) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	offsets, err := r.cluster.Admin.FetchOffsets(ctx, group)
 	if err != nil || offsets.Error() != nil {
 		return false
 	}
-	for p := range r.published() {
+	for p := range partitions {
 		if at, known := offsets.Lookup(p.topic, p.number); !known || at.At < 0 {
 			return false
 		}

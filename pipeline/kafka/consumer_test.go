@@ -387,6 +387,32 @@ func TestALostOffsetIsAnErrorUnlessAnOperatorChose(t *testing.T) {
 	}
 }
 
+func TestALostOffsetIsCommittedAgainThoughNoRecordComes(t *testing.T) {
+	f, s := newFixture(t, 1), newStore()
+	f.publish(1, 20)
+	stop := f.run(f.consumer(s, &events{}))
+	eventually(t, "stored", func() bool { return s.stored() == 20 })
+	_ = stop()
+	admin := kadm.NewClient(f.client)
+	if _, err := admin.DeleteGroup(t.Context(), "g"); err != nil {
+		t.Fatal(err)
+	}
+	c := f.consumer(s, &events{})
+	c.OnLost = LostLedger
+	stop = f.run(c)
+	eventually(t, "committed where the ledger ends", func() bool {
+		commits, err := admin.FetchOffsets(t.Context(), "g")
+		at, ok := commits.Lookup("in", 0)
+		return err == nil && ok && at.At == 20
+	})
+	_ = stop()
+	f.publish(1, 5)
+	stop = f.run(f.consumer(s, &events{}))
+	eventually(t, "what comes later is stored, with the operator's choice taken back", func() bool { return s.stored() == 25 })
+	_ = stop()
+	s.wantOnce(t, 25)
+}
+
 func TestATopicMadeAnewIsReadFromItsStart(t *testing.T) {
 	f, s := newFixture(t, 1), newStore()
 	f.publish(1, 20)

@@ -16,12 +16,19 @@ type partition struct {
 	id      int32
 
 	next      int64 // the committed offset: the next batch begins here
+	unsaid    bool  // it is not committed yet: it was found by other means
 	announced intent
 	promised  uint64            // the revision of the last commit: no later row is of an earlier one
 	level     bool              // the timeline has reached the floor
 	held      []pipeline.Record // fetched and in no batch yet
 	stopped   bool              // for good, as far as this session goes
 	failing   error             // of the last fetch
+}
+
+// owes tells whether the group's commit says less than is known by now: nothing,
+// or, where promises are made, an earlier revision.
+func (p *partition) owes(revision uint64, promises bool) bool {
+	return p.next >= 0 && p.announced.End == 0 && (p.unsaid || promises && p.promised < revision)
 }
 
 // hold takes fetched records over.

@@ -270,7 +270,7 @@ func (s *session) seed(ctx context.Context, offsets map[string]map[int32]kgo.Off
 				s.stop(p, err)
 				continue
 			}
-			p.next = next
+			p.next, p.unsaid = next, true
 			offsets[topic][id] = kgo.NewOffset().At(next)
 		}
 	}
@@ -565,11 +565,14 @@ func (s *session) reachFloor(ctx context.Context, batches []*pipeline.Batch) err
 // where they stand once more: none of their later rows will be of an earlier
 // revision. Rebalances are blocked meanwhile, as they are in a round.
 //
+// Those whose offset was lost, or never there, say where they begin: that is
+// decided once, though no record may come for long.
+//
 // A batch that is announced is left out. A former owner's insert of it may be
 // on its way still, with rows of its revision, and take this one's place under
 // their token: only when the batch is complete are its rows there to be seen.
 func (s *session) promise(ctx context.Context) error {
-	if s.Floor == nil || time.Since(s.spoken) < promiseEvery {
+	if time.Since(s.spoken) < promiseEvery {
 		return nil
 	}
 	s.spoken = time.Now()
@@ -577,7 +580,7 @@ func (s *session) promise(ctx context.Context) error {
 	var commits []commit
 	s.mu.Lock()
 	for _, p := range s.partitions {
-		if p.next >= 0 && p.announced.End == 0 && p.promised < revision {
+		if p.owes(revision, s.Floor != nil) {
 			commits = append(commits, commit{p.topic, p.id, p.next, intent{Topic: p.topicID, Revision: revision}})
 		}
 	}
@@ -589,7 +592,7 @@ func (s *session) promise(ctx context.Context) error {
 	defer s.mu.Unlock()
 	for _, c := range commits {
 		if p := s.partitions[topicPartition{c.topic, c.partition}]; p != nil {
-			p.promised = max(p.promised, revision)
+			p.promised, p.unsaid = max(p.promised, revision), false
 		}
 	}
 	return nil
@@ -608,7 +611,7 @@ func (s *session) complete(ctx context.Context, batches []*pipeline.Batch) error
 	defer s.mu.Unlock()
 	for _, b := range batches {
 		if p := s.partitions[topicPartition{b.Topic, b.Partition}]; p != nil {
-			p.next, p.announced, p.promised = b.To, intent{}, b.Revision
+			p.next, p.unsaid, p.announced, p.promised = b.To, false, intent{}, b.Revision
 		}
 	}
 	return nil
