@@ -25,7 +25,7 @@ func newReplay() *cobra.Command {
 	var k kafkaFlags
 	var c clickHouseFlags
 	var topic, from string
-	var without bool
+	var without, check, asJSON bool
 	to := momentFlag{event.Forever, time.Now}
 	cmd := &cobra.Command{
 		Use:   "replay --topic T --from OFFSET|TIME [--to TIME]",
@@ -36,15 +36,24 @@ ClickHouse has lost, or that a new version understands. Rows that are there
 already are written again, with what is known by now, and marked (rewritten = 1);
 what they said before is kept in observations_history.
 
+--check stores nothing. It compares, and tells which observations are missing in
+ClickHouse (it exits 1 then), and which are outdone: of two contents that somebody
+publishes under one id, of one service, name and moment, the greater counts, and
+the other one is nowhere but in Kafka.
+
 It may run while workers do: it joins no group and moves no offset. It needs their
 configuration where that names rules: what they hide or drop would be stored
 otherwise, so it refuses to go by none where they go by some.`,
 		Example: `  whence replay --config worker.yaml --topic whence.behavior --from 2026-03-12T10:00:00Z
-  whence replay --config worker.yaml --topic whence.delivery --from 0`,
+  whence replay --config worker.yaml --topic whence.delivery --from 0
+  whence replay --config worker.yaml --topic whence.behavior --from 24h --check`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if topic == "" || from == "" {
 				return usagef("--topic and --from are needed: which records")
+			}
+			if asJSON && !check {
+				return usagef("--json is for what --check finds")
 			}
 			r := replay{topic: topic, offset: -1, without: without, from: momentFlag{event.Always, time.Now}, to: to}
 			if offset, err := strconv.ParseInt(from, 10, 64); err == nil && offset >= 0 {
@@ -80,12 +89,18 @@ otherwise, so it refuses to go by none where they go by some.`,
 				return err
 			}
 			w := &worker{cfg: cfg, log: log, metrics: observe.NewMetrics(), health: observe.NewHealth(), rules: own}
+			if check {
+				c := replayCheck{replay: r, asJSON: asJSON, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
+				return c.run(cmd.Context(), w)
+			}
 			return r.run(cmd.Context(), w, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	k.add(cmd)
 	c.add(cmd)
 	withoutRules(cmd, &without)
+	cmd.Flags().BoolVar(&check, "check", false, "store nothing: tell what ClickHouse lacks, or has another content of")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "with --check: one JSON object a record that differs")
 	cmd.Flags().StringVar(&topic, "topic", "", "`TOPIC`, in full")
 	cmd.Flags().StringVar(&from, "from", "", "an `OFFSET|TIME`: of each partition, or of Kafka taking the record")
 	cmd.Flags().Var(&to, "to", "records that Kafka took before `TIME` (default: all there are when it begins)")
@@ -115,7 +130,6 @@ type replay struct {
 }
 
 func (r replay) run(ctx context.Context, w *worker, stdout, stderr io.Writer) error {
-	reader := kafka.Replay{Topic: r.topic, MaxRecords: w.cfg.Kafka.Fetch.MaxRecords}
 	begin, contextTopic, err := w.open(ctx)
 	defer w.close()
 	if err != nil {
@@ -126,8 +140,7 @@ func (r replay) run(ctx context.Context, w *worker, stdout, stderr io.Writer) er
 			return err
 		}
 	}
-	reader.Connection = w.kafka
-	stretches, err := reader.Offsets(ctx, r.offset, r.from.at, r.to.at)
+	reader, stretches, err := r.stretches(ctx, w)
 	if err != nil {
 		return err
 	}
@@ -146,12 +159,22 @@ func (r replay) run(ctx context.Context, w *worker, stdout, stderr io.Writer) er
 	})
 }
 
-func (r replay) replay(ctx context.Context, w *worker, reader kafka.Replay, stretches []kafka.Stretch, stdout, stderr io.Writer) error {
-	var total int64
+// stretches are the offsets in question, and who reads them.
+func (r replay) stretches(ctx context.Context, w *worker) (kafka.Replay, []kafka.Stretch, error) {
+	reader := kafka.Replay{Connection: w.kafka, Topic: r.topic, MaxRecords: w.cfg.Kafka.Fetch.MaxRecords}
+	all, err := reader.Offsets(ctx, r.offset, r.from.at, r.to.at)
+	return reader, all, err
+}
+
+func recordsIn(stretches []kafka.Stretch) (total int64) {
 	for _, s := range stretches {
 		total += s.To - s.From
 	}
-	bar := progress(stderr, total, "replaying")
+	return total
+}
+
+func (r replay) replay(ctx context.Context, w *worker, reader kafka.Replay, stretches []kafka.Stretch, stdout, stderr io.Writer) error {
+	bar := progress(stderr, recordsIn(stretches), "replaying")
 	seen := event.Region{AnyEnvironment: true, From: event.Forever, To: event.Always}
 	var records, observations, facts int
 	err := reader.Run(ctx, stretches, func(b *pipeline.Batch) {

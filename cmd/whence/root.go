@@ -1,7 +1,11 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
+
+	"github.com/whencehq/whence/pipeline/config"
 )
 
 const about = `whence tells what came from which change.
@@ -41,7 +45,8 @@ func newRoot() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	root.AddCommand(newVersion(), newExitCodes())
+	root.AddCommand(newVersion(), newExitCodes(), newConfiguration())
+	knownTopics(root)
 	root.InitDefaultCompletionCmd("completion")
 	for shell, example := range map[string]string{
 		"bash":       "  whence completion bash > /etc/bash_completion.d/whence",
@@ -54,4 +59,32 @@ func newRoot() *cobra.Command {
 		}
 	}
 	return root
+}
+
+// knownTopics lets help say of a topic that there is none: cobra's own shows the
+// whole list, as if that had been asked for.
+func knownTopics(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil || help == root {
+		return
+	}
+	show := help.Run
+	help.Example = "  whence help publish\n  whence help configuration"
+	help.Run, help.RunE = nil, func(cmd *cobra.Command, args []string) error {
+		if about, _, err := root.Find(args); err != nil || about == root && len(args) > 0 {
+			return noArguments(root, args)
+		}
+		show(cmd, args)
+		return nil
+	}
+}
+
+// newConfiguration is a help topic.
+func newConfiguration() *cobra.Command {
+	return &cobra.Command{
+		Use:   "configuration",
+		Short: "Every key of a configuration, what it means and its default",
+		Long:  strings.TrimSpace(config.Reference),
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -17,22 +16,11 @@ import (
 // configuredRules compiles the rules that a configuration names; failed is told
 // of expressions that can't be computed.
 func configuredRules(c *config.Config, failed func(rule string)) (*rules.Set, error) {
-	set, err := rules.Load(c.Rules.Files, rules.Options{Failed: failed})
+	set, err := rules.Load(c.Rules.Files, rules.Options{Own: c.Kafka.Topics.Names(), Failed: failed})
 	if err != nil && !config.IsProblem(err) {
 		return nil, &exitError{exitConfig, err}
 	}
-	if err != nil {
-		return nil, err
-	}
-	for _, to := range set.Routes() {
-		if slices.Contains(c.Kafka.Topics.Names(), to) {
-			return nil, &exitError{exitConfig, &pipeline.Error{
-				Err:  fmt.Errorf("a rule routes to %s, which is a topic that Whence reads or writes itself", to),
-				Hint: "what is routed would come back, again and again: route to a topic of your own",
-			}}
-		}
-	}
-	return set, nil
+	return set, err
 }
 
 // withoutRules is the flag of commands that take records through the rules again.

@@ -197,7 +197,7 @@ func TestAChangeNobodyDeployedIsACandidateOfTheServicesThatClaimItsPaths(t *test
 	expect(t, client, "SELECT * FROM whence.change_services", "cart\tcheckout\tpaths")
 }
 
-func TestFiguresOfAServiceAreOfAllItsNamesUntilAnAliasIsTakenBack(t *testing.T) {
+func TestFiguresAreOfAllNamesOfAServiceAndAUserUntilAnAliasIsTakenBack(t *testing.T) {
 	client := connect(t)
 	empty(t, client, append(factTables(), "whence.observations")...)
 	tell(t, client, 100, slices.Concat(
@@ -231,6 +231,10 @@ func TestFiguresOfAServiceAreOfAllItsNamesUntilAnAliasIsTakenBack(t *testing.T) 
 	expect(t, client, "SELECT incident_id, cause_id, service, relation FROM whence.incident_candidates ORDER BY ALL", "i\td\tug\tsame service", "j\td\tug\tsame service")
 	expect(t, client, "SELECT name, canonical, names FROM whence.service_names ORDER BY ALL",
 		"UG API\tug\t[UG API ug ug-api]", "ug\tug\t[UG API ug ug-api]", "ug-api\tug\t[UG API ug ug-api]")
+	tell(t, client, 100, named("user", "bob", "ada", 9000))
+	figures("1\t1\t2\t1", "1\t1\t2\t1", "ug\t1", "ug-api\t1\t2")
+	expect(t, client, "SELECT name, canonical, names FROM whence.user_names ORDER BY ALL", "ada\tada\t[ada bob]", "bob\tada\t[ada bob]")
+	tell(t, client, 100, said("s", "fact.retracted", 9100, `{"retracts":{"source":"test","id":"named-bob-ada-9000"}}`))
 	tell(t, client, 100, said("r", "fact.retracted", 9100, `{"retracts":{"source":"test","id":"named-UG API-ug-9000"}}`))
 	figures("2\t1\t2\t1", "1\t0\t1\t0", "UG API\t1", "ug-api\t0\t1") // i names ug itself
 }
@@ -263,6 +267,7 @@ func TestTheTablesKeyOfAVersionIsThatOfTheTimeline(t *testing.T) {
 	for i, version := range []string{
 		"2.0.0", "v2.0.0", "V2", "v", "vv2", "va1", commit, "v" + commit, commit[:7], commit[:8], "v" + commit[:8], commit[:12], commit[:13], commit[:6], commit + commit[:24],
 		"1234567" + commit[:33], "1234567", "12345678", "1234567a", "123456a8", "20240115a", "24011510a", "4F2A9C1D", " 1", "1\n", commit[:8] + "\n", "\xff1", "v1\x00", "0000000000000a",
+		"sha-" + commit[:7], "sha-" + commit, "git-" + commit[:12], "sha-1234567", "sha-" + commit[:13], "sha-" + commit[:6], "sha-" + commit[:7] + "\n", "sha-2.0", "vsha-1234567",
 	} {
 		all = append(all, witnessed(i, "shop", "production", 300, func(o *event.Observation) { o.Version = version }))
 		want = append(want, fmt.Sprintf("%X\t%X", version, event.VersionKey(version)))

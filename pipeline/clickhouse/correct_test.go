@@ -131,6 +131,7 @@ func TestStaleRowsAreListedByDayWithWhatTheyState(t *testing.T) {
 		storedRow("5", 2*day, 100, nil),
 		storedRow("6", 3*day, 100, stating("2.0")), storedRow("7", 3*day, 100, stating("v2.0")), storedRow("8", 3*day, 100, stating("v2.0.1")),
 		storedRow("9", 3*day, 100, stating("c0ffee1")), storedRow("10", 3*day, 100, stating("c0ffee1d")), storedRow("11", 3*day, 100, stating("c0ffee2")),
+		storedRow("12", 3*day, 100, stating("sha-c0ffee1")),
 	)
 	within := event.Region{Services: []string{"shop", "it's"}, Environment: "prod", From: event.MinTime, To: event.MinTime + 2*day*1000}
 	stale, err := client.Stale(t.Context(), []event.Region{within}, 200)
@@ -146,10 +147,10 @@ func TestStaleRowsAreListedByDayWithWhatTheyState(t *testing.T) {
 		region event.Region
 		rows   uint64
 	}{
-		{event.Region{AnyEnvironment: true, From: event.Always, To: event.Forever}, 10},
+		{event.Region{AnyEnvironment: true, From: event.Always, To: event.Forever}, 11},
 		{event.Region{AnyEnvironment: true, From: event.Always, To: event.Forever, VersionKey: "1"}, 1},
 		{event.Region{AnyEnvironment: true, From: event.Always, To: event.Forever, VersionKey: "2.0"}, 2},
-		{event.Region{AnyEnvironment: true, From: event.Always, To: event.Forever, VersionKey: "c0ffee1"}, 2},
+		{event.Region{AnyEnvironment: true, From: event.Always, To: event.Forever, VersionKey: "c0ffee1"}, 3},
 		{event.Region{AnyEnvironment: true, From: event.Always, To: event.Forever, Instance: "pod"}, 1},
 		{event.Region{AnyEnvironment: true, From: event.Always, To: event.Forever, Instance: "ignored"}, 0},
 		{event.Region{Environment: "test", From: event.Always, To: event.Forever}, 0},

@@ -56,6 +56,22 @@ func (c *Client) Missing(ctx context.Context, observations []event.Observation) 
 	return still, nil
 }
 
+// Contents tells, by their place, the greatest content's hash that is stored
+// under the identity of each observation, 0 where none is.
+func (c *Client) Contents(ctx context.Context, observations []event.Observation) ([]uint64, error) {
+	hashes := make([]uint64, 0, len(observations))
+	for some := range slices.Chunk(observations, atOnce) {
+		stored, err := c.stored(ctx, tables.StoredContents(some))
+		if err != nil {
+			return nil, fmt.Errorf("what is stored of %d observations: %w", len(some), err)
+		}
+		for i := range some {
+			hashes = append(hashes, stored[identityOf(&some[i])])
+		}
+	}
+	return hashes, nil
+}
+
 // without takes out of the places in observations those of which the answer to
 // a question shows that they are stored.
 func (c *Client) without(ctx context.Context, observations []event.Observation, places []int, question string) ([]int, error) {

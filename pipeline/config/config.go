@@ -31,6 +31,7 @@ type Config struct {
 	Stages []string `yaml:"stages"`
 	// Horizon is how far back, from the latest fact on, facts stay in memory even
 	// where nothing needs them any more; 0 and less: for ever. It changes no answer.
+	// A month is 720h, and 0 the default.
 	Horizon   Duration  `yaml:"horizon"`
 	History   History   `yaml:"history"`
 	Seal      Seal      `yaml:"seal"`
@@ -42,12 +43,17 @@ type Config struct {
 
 // Kafka says where events come from and how.
 type Kafka struct {
-	Seeds            []string `yaml:"seeds"` // host:port each
-	Group            string   `yaml:"group"`
-	Topics           Topics   `yaml:"topics"`
-	TLS              TLS      `yaml:"tls"`
-	SASL             SASL     `yaml:"sasl"`
-	SessionTimeout   Duration `yaml:"session_timeout"`
+	Seeds []string `yaml:"seeds"` // host:port each
+	// Group of consumers that the workers of an installation are; those who store
+	// the context log are another one, with -context behind its name.
+	Group  string `yaml:"group"`
+	Topics Topics `yaml:"topics"`
+	TLS    TLS    `yaml:"tls"`
+	SASL   SASL   `yaml:"sasl"`
+	// SessionTimeout is how long a worker may be silent before others take over.
+	SessionTimeout Duration `yaml:"session_timeout"`
+	// RebalanceTimeout is how long a worker may hold up a change of owners. Work on
+	// one round is given up, and begun again, after half of it.
 	RebalanceTimeout Duration `yaml:"rebalance_timeout"`
 	Fetch            Fetch    `yaml:"fetch"`
 }
@@ -55,7 +61,8 @@ type Kafka struct {
 // Topics names the topics. Every name is Prefix and what the key says, so that
 // two installations share a cluster by differing in one word.
 type Topics struct {
-	Prefix     string  `yaml:"prefix"`
+	Prefix string `yaml:"prefix"` // of all own topics
+	// Inputs are the topics that events are read from.
 	Inputs     []Topic `yaml:"inputs"`
 	Context    string  `yaml:"context"`    // the context log: always one partition
 	DeadLetter string  `yaml:"deadletter"` // records that could not be taken
@@ -74,7 +81,7 @@ type Topic struct {
 	// Topic is another's, by its full name. It is read and never altered, and
 	// created only where Partitions says with how many.
 	Topic      string `yaml:"topic"`
-	Partitions int32  `yaml:"partitions"`
+	Partitions int32  `yaml:"partitions"` // to create it with
 	// Format of its records, see package schemas/source; empty: cloudevents.
 	Format string `yaml:"format"`
 }
@@ -126,11 +133,11 @@ func (t Topics) Names() []string {
 
 // TLS is on when Enabled or when a file is named.
 type TLS struct {
-	Enabled    bool   `yaml:"enabled"`
-	CAFile     string `yaml:"ca_file"`   // empty: the system's roots
-	CertFile   string `yaml:"cert_file"` // a client certificate, with KeyFile
-	KeyFile    string `yaml:"key_file"`
-	ServerName string `yaml:"server_name"`
+	Enabled    bool   `yaml:"enabled"`     // with no file
+	CAFile     string `yaml:"ca_file"`     // empty: the system's roots
+	CertFile   string `yaml:"cert_file"`   // a client certificate, with KeyFile
+	KeyFile    string `yaml:"key_file"`    // of the client certificate
+	ServerName string `yaml:"server_name"` // in the server's certificate; empty: the host's
 }
 
 // Config reads the files. It is nil where TLS is off.
@@ -168,10 +175,10 @@ const (
 
 // SASL is off while Mechanism is empty.
 type SASL struct {
-	Mechanism    string `yaml:"mechanism"`
+	Mechanism    string `yaml:"mechanism"` // PLAIN, SCRAM-SHA-256, SCRAM-SHA-512
 	Username     string `yaml:"username"`
-	PasswordFile string `yaml:"password_file"`
-	PasswordEnv  string `yaml:"password_env"`
+	PasswordFile string `yaml:"password_file"` // where the password is, or PasswordEnv
+	PasswordEnv  string `yaml:"password_env"`  // the environment variable that has it
 }
 
 // Password reads the secret. One newline at a file's end is not part of it:
@@ -194,10 +201,10 @@ func (s SASL) Password() (string, error) {
 // Fetch sizes what one poll brings, and with it the inserts: few big ones
 // cost a fraction of many small ones.
 type Fetch struct {
-	MinBytes          Bytes    `yaml:"min_bytes"` // the broker waits for so much, or for MaxWait
-	MaxWait           Duration `yaml:"max_wait"`
-	MaxBytes          Bytes    `yaml:"max_bytes"`
-	MaxPartitionBytes Bytes    `yaml:"max_partition_bytes"`
+	MinBytes          Bytes    `yaml:"min_bytes"`           // the broker waits for so much, or for MaxWait
+	MaxWait           Duration `yaml:"max_wait"`            // a part of how fresh rows are
+	MaxBytes          Bytes    `yaml:"max_bytes"`           // of one answer of a broker
+	MaxPartitionBytes Bytes    `yaml:"max_partition_bytes"` // of one partition in it
 	// MaxRecords bounds a round, and with it the largest insert, which has to
 	// be done within clickhouse.insert_timeout. An observation takes about a
 	// kilobyte of memory while it is worked on.
@@ -208,14 +215,14 @@ type Fetch struct {
 type ClickHouse struct {
 	URL           string   `yaml:"url"` // http:// or https://, no credentials in it
 	User          string   `yaml:"user"`
-	PasswordFile  string   `yaml:"password_file"`
-	InsertTimeout Duration `yaml:"insert_timeout"`
+	PasswordFile  string   `yaml:"password_file"`  // where the password is; empty: none
+	InsertTimeout Duration `yaml:"insert_timeout"` // of one block
 }
 
 // Limits bound what one record may be; beyond them it is a dead letter.
 type Limits struct {
-	MaxEventBytes Bytes `yaml:"max_event_bytes"`
-	MaxDepth      int   `yaml:"max_depth"` // nesting of data
+	MaxEventBytes Bytes `yaml:"max_event_bytes"` // of one event
+	MaxDepth      int   `yaml:"max_depth"`       // nesting of data
 }
 
 // Decode is about payloads that are no CloudEvents.
@@ -226,7 +233,7 @@ type Decode struct {
 // Defaults are what payloads are taken to say where neither they nor their
 // senders do.
 type Defaults struct {
-	Environment string `yaml:"environment"`
+	Environment string `yaml:"environment"` // where a payload names none
 	// Incidents are the labels and types that make an issue an incident.
 	Incidents []string `yaml:"incidents"`
 }
@@ -254,6 +261,9 @@ const (
 
 // Offsets is about lost ones.
 type Offsets struct {
+	// OnLost is what becomes of an input whose committed offset is gone, expired or
+	// deleted: fail (its partition stops), ledger (go on where ClickHouse says that
+	// it is stored up to), earliest (from the log's beginning).
 	OnLost string `yaml:"on_lost"`
 }
 

@@ -25,25 +25,25 @@ type Ingest struct {
 	// MaxBody bounds a request's body, unpacked; MaxFindings one of /findings,
 	// which goes through a temporary file and not through memory.
 	MaxBody     Bytes `yaml:"max_body"`
-	MaxFindings Bytes `yaml:"max_findings"`
+	MaxFindings Bytes `yaml:"max_findings"` // see MaxBody
 	// MaxInFlight bounds the bytes that Kafka has not acknowledged yet,
 	// MaxRequests the requests under way: beyond, senders are told to wait.
 	MaxInFlight Bytes          `yaml:"max_in_flight"`
-	MaxRequests int            `yaml:"max_requests"`
+	MaxRequests int            `yaml:"max_requests"` // see MaxInFlight
 	Timeouts    IngestTimeouts `yaml:"timeouts"`
 }
 
 // ServerTLS is on when both files are named.
 type ServerTLS struct {
-	CertFile string `yaml:"cert_file"`
-	KeyFile  string `yaml:"key_file"`
+	CertFile string `yaml:"cert_file"` // the server's certificate
+	KeyFile  string `yaml:"key_file"`  // its key
 }
 
 // IngestTokens are the bearer tokens of endpoints that nobody signs for. Where
 // none is named, an endpoint is open on loopback and closed elsewhere.
 type IngestTokens struct {
-	V1       Secret `yaml:"v1"`
-	Findings Secret `yaml:"findings"`
+	V1       Secret `yaml:"v1"`       // of /v1
+	Findings Secret `yaml:"findings"` // of /findings
 }
 
 // IngestTimeouts bound the parts of a request.
@@ -58,8 +58,8 @@ type IngestTimeouts struct {
 // Secret says where secrets are, one a line: to change one without a gap, add
 // the new one as a line, switch the sender over, take the old line away.
 type Secret struct {
-	File string `yaml:"file"`
-	Env  string `yaml:"env"`
+	File string `yaml:"file"` // where it is
+	Env  string `yaml:"env"`  // or the environment variable that has it
 }
 
 // Named says whether it says where.

@@ -14,7 +14,8 @@ type Notify struct {
 	// cause is nearly sure before.
 	Settle Duration `yaml:"settle"`
 	// Fresh is how long after its detection an effect may still be told first.
-	Fresh   Duration       `yaml:"fresh"`
+	Fresh Duration `yaml:"fresh"`
+	// Targets are told; none: nobody is.
 	Targets []NotifyTarget `yaml:"targets"`
 }
 
@@ -27,20 +28,20 @@ const (
 // NotifyTarget is who is told. Addresses and tokens are secrets, so they are in
 // files or in the environment.
 type NotifyTarget struct {
-	Name       string `yaml:"name"`
-	Kind       string `yaml:"kind"`
-	URLFile    string `yaml:"url_file"`
-	URLEnv     string `yaml:"url_env"`
-	TokenFile  string `yaml:"token_file"`
+	Name       string `yaml:"name"`       // in logs and in whence notify
+	Kind       string `yaml:"kind"`       // webhook or slack
+	URLFile    string `yaml:"url_file"`   // where its address is
+	URLEnv     string `yaml:"url_env"`    // or the environment variable that has it
+	TokenFile  string `yaml:"token_file"` // of slack, with Channel: threads instead of lines
 	TokenEnv   string `yaml:"token_env"`
-	Channel    string `yaml:"channel"`
+	Channel    string `yaml:"channel"`     // of slack, with a token
 	API        string `yaml:"api"`         // of Slack, where it is another; empty: https://slack.com/api
 	SecretFile string `yaml:"secret_file"` // signs what a webhook is sent
-	SecretEnv  string `yaml:"secret_env"`
+	SecretEnv  string `yaml:"secret_env"`  // or so
 	// Effects are incident, alert, finding, breach; empty, as the next two: all.
 	Effects      []string `yaml:"effects"`
-	Services     []string `yaml:"services"`
-	Environments []string `yaml:"environments"`
+	Services     []string `yaml:"services"`     // of whose effects it is told
+	Environments []string `yaml:"environments"` // likewise
 	// MinimumProbability of the first hypothesis, 0 to 1.
 	MinimumProbability float64 `yaml:"minimum_probability"`
 	// PerMinute bounds its messages, 0: 20. Storm bounds the effects that begin

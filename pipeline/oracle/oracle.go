@@ -154,7 +154,9 @@ func (o *Oracle) run(ctx context.Context, prefix string, s span) error {
 }
 
 // plain is the function that makes one of all spellings of a version (R13).
-const plain = `(version -> if(
+const plain = `(version -> multiIf(
+        match(version, '^(sha|git)-([0-9a-f]{7,12}|[0-9a-f]{40}|[0-9a-f]{64})$'),
+        substring(version, 5, 7),
         match(replaceRegexpOne(version, '^[vV]([0-9])', '\\1'), '^([0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{8,12})$')
             AND (length(version) > 13 OR match(version, '^[vV]?[0-9]{0,6}[a-f]')),
         substring(replaceRegexpOne(version, '^[vV]([0-9])', '\\1'), 1, 7),

@@ -49,7 +49,7 @@ func TestAVersionThatNoDeploymentAnnouncedIsAnUndeclaredChangeThoughDeploymentsN
 		t.Errorf("ranked as %+v", r.Links)
 	}
 	s := newScene("search")
-	s.deploys("d", "search", 60*minute).Version = "sha-4f2a9c1" // as no instance spells it
+	s.deploys("d", "search", 60*minute).Version = "main-4f2a9c1" // as no instance spells it
 	s.instance("search", "pod-1", "1", "web", -24, 5, 0.99, 0.99)
 	s.instance("search", "pod-2", "4f2a9c1", "web", -3, 5, 0.99, 0.5)
 	if r := s.ranked(t); has(&r) {

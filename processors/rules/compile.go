@@ -19,6 +19,8 @@ import (
 type Options struct {
 	// Key replaces what key files say: rules can be tried without the real one.
 	Key []byte
+	// Own are the topics that Whence reads or writes: no rule may route there.
+	Own []string
 	// Failed is told of every expression that can't be computed.
 	Failed func(rule string)
 }
@@ -71,7 +73,7 @@ func Parse(file string, data []byte, o Options) (*Set, error) {
 
 func (s *Set) add(file string, data []byte) error {
 	var f File
-	c := compiler{file: file, lines: strings.Split(string(data), "\n"), names: s.names}
+	c := compiler{file: file, lines: strings.Split(string(data), "\n"), names: s.names, own: s.options.Own}
 	var compiled []*rule
 	err := config.Read(file, data, &f, func() []config.Violation {
 		c.key = c.readKey(&f, s.options.Key)
@@ -105,6 +107,7 @@ type compiler struct {
 	file       string
 	lines      []string
 	names      map[string]string // of rules, with where they are
+	own        []string
 	key        []byte
 	violations []config.Violation
 	problems   config.Problems
@@ -210,6 +213,9 @@ func (c *compiler) form(at string, r *Rule) {
 	}
 	if r.Route != "" && !config.TopicName(r.Route) {
 		c.blame(at+".route", "%q is no name for a topic", r.Route)
+	}
+	if slices.Contains(c.own, r.Route) {
+		c.blame(at+".route", "%s is a topic that Whence reads or writes itself: what is routed would come back, again and again", r.Route)
 	}
 	if r.Route != "" && r.DeadLetter != "" {
 		c.blame(at+".route", "a dead letter goes nowhere else")

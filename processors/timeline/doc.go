@@ -67,7 +67,8 @@
 //	    with the latest start fact. If there is none: deployment_id and
 //	    previous_version are empty and deployed_version is as stated. It never
 //	    falls to R14 or R15. Versions are the same whose keys are
-//	    (event.VersionKey): v2.0.0 is 2.0.0, a commit is its abbreviation.
+//	    (event.VersionKey): v2.0.0 is 2.0.0, a commit is its abbreviation and
+//	    the tag sha-4f2a9c1 of an image.
 //	R14 Instance. Else, if it states an instance: the deployment of S in E that
 //	    added that instance (R8: in any stage, whenever), start at or before
 //	    t, not failed, with the latest start fact. If there is none: R15.

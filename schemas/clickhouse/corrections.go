@@ -320,8 +320,8 @@ func InRegions(regions []event.Region) string {
 func versionIs(key string) string {
 	spelled := "version IN (" + QuotedList([]string{key, "v" + key, "V" + key}) + ")"
 	if event.IsCommitKey(key) {
-		for _, begins := range []string{key, "v" + key, "V" + key} {
-			spelled += " OR startsWith(version, " + quote(begins) + ")"
+		for _, tag := range append([]string{"", "v", "V"}, event.CommitTags[:]...) {
+			spelled += " OR startsWith(version, " + quote(tag+key) + ")"
 		}
 		return "(" + spelled + ")"
 	}

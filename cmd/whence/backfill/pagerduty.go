@@ -41,11 +41,16 @@ var pagerDutyEvents = map[string]string{
 	"priority_change_log_entry": "incident.priority_updated",
 }
 
+// longest is how long an incident may go on and be found though it began before
+// the time in question: the API finds incidents by when they were created alone.
+const longest = 5 * week
+
+const week = 7 * 24 * time.Hour
+
 // incidents reads them by the week that they were created in: of one question
 // the API lists no more than ten thousand.
 func (d *pagerDuty) incidents(ctx context.Context, cursor string, turn func(Page) error) error {
-	const week = 7 * 24 * time.Hour
-	from := d.From.UTC()
+	from := d.From.UTC().Add(-longest)
 	if cursor != "" {
 		var err error
 		if from, err = time.Parse(time.RFC3339, cursor); err != nil {
@@ -64,6 +69,9 @@ func (d *pagerDuty) incidents(ctx context.Context, cursor string, turn func(Page
 			}
 			var p page
 			for i := range answer.Incidents {
+				if d.over(&answer.Incidents[i]) {
+					continue
+				}
 				if err := d.incident(ctx, &answer.Incidents[i], &p); err != nil {
 					return err
 				}
@@ -79,6 +87,12 @@ func (d *pagerDuty) incidents(ctx context.Context, cursor string, turn func(Page
 		from = to
 	}
 	return nil
+}
+
+// over tells whether an incident had ended before the time in question.
+func (d *pagerDuty) over(incident *pagerduty.Incident) bool {
+	ended, err := time.Parse(time.RFC3339, incident.LastStatusChangeAt)
+	return err == nil && incident.Status == "resolved" && ended.Before(d.From)
 }
 
 // incident adds what its log tells.

@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -95,18 +97,13 @@ func same(t *testing.T, webhooks, backfilled []Record, hooksAlone, backfillAlone
 
 // inJSON fills a template with times: @1.5 is a day and a half after the beginning.
 func inJSON(text string) string {
-	for i := range 90 {
-		for _, part := range []string{"", ".5"} {
-			moment := fmt.Sprintf("@%d%s\"", i, part)
-			day := float64(i)
-			if part != "" {
-				day += 0.5
-			}
-			text = strings.ReplaceAll(text, moment, at(day)+`"`)
-		}
-	}
-	return text
+	return moments.ReplaceAllStringFunc(text, func(moment string) string {
+		days, _ := strconv.ParseFloat(moment[1:len(moment)-1], 64) // the expression takes nothing else
+		return at(days) + `"`
+	})
 }
+
+var moments = regexp.MustCompile(`@-?[0-9]+([.]5)?"`)
 
 func parsed(t *testing.T, text string) any {
 	t.Helper()
@@ -279,7 +276,7 @@ func TestGitLabsPastIsWhatItsWebhooksSaid(t *testing.T) {
 
 func TestPagerDutysPastIsWhatItsWebhooksSaid(t *testing.T) {
 	const (
-		incident = `{"id":"Q1","type":"incident","self":"https://api.pagerduty.com/incidents/Q1","html_url":"https://acme.pagerduty.com/incidents/Q1","title":"Nobody can pay","created_at":"@1","service":{"id":"PABC","type":"service_reference","summary":"Checkout API"},"urgency":"high","priority":{"id":"P1","summary":"P1"}`
+		incident = `{"id":"Q1","type":"incident","self":"https://api.pagerduty.com/incidents/Q1","html_url":"https://acme.pagerduty.com/incidents/Q1","title":"Nobody can pay","created_at":"@-1","service":{"id":"PABC","type":"service_reference","summary":"Checkout API"},"urgency":"high","priority":{"id":"P1","summary":"P1"}`
 		agent    = `{"id":"U1","type":"user_reference","summary":"Ines","html_url":"https://acme.pagerduty.com/users/U1"}`
 	)
 	hook := func(kind, when, more string) Record {
@@ -294,7 +291,8 @@ func TestPagerDutysPastIsWhatItsWebhooksSaid(t *testing.T) {
 	entry := func(kind, when string) string {
 		return `{"id":"R` + when + `","type":"` + kind + `_log_entry","created_at":"` + when + `","agent":` + agent + `,"channel":{"type":"web"}}`
 	}
-	incidents := `{"incidents":[` + incident + `,"status":"resolved","resolve_reason":{"type":"merge_resolve_reason","incident":{"id":"Q2"}}}],"more":false}`
+	over := strings.NewReplacer("Q1", "Q0", "@-1", "@-3").Replace(incident) + `,"status":"resolved","last_status_change_at":"@-2"}` // nobody asks for its log
+	incidents := `{"incidents":[` + over + "," + incident + `,"status":"resolved","resolve_reason":{"type":"merge_resolve_reason","incident":{"id":"Q2"}}}],"more":false}`
 	first := true
 	p := &player{}
 	answers := served(t, map[string]string{
@@ -308,7 +306,7 @@ func TestPagerDutysPastIsWhatItsWebhooksSaid(t *testing.T) {
 			return http.StatusUnauthorized, nil
 		}
 		if r.URL.Path == "/incidents" && !first {
-			return object{"incidents": []object{}, "more": false}, nil // created in the first week
+			return object{"incidents": []object{}, "more": false}, nil // created in the week that is asked for first
 		}
 		first = first && r.URL.Path != "/incidents"
 		return answers(r)
@@ -319,8 +317,8 @@ func TestPagerDutysPastIsWhatItsWebhooksSaid(t *testing.T) {
 	}
 	same(t, webhooks, all(t, plan), []string{"incident.updated incident/Q1/rated"}, nil)
 	weeks := slices.DeleteFunc(slices.Clone(p.asked), func(path string) bool { return strings.Contains(path, "log_entries") })
-	if len(weeks) != 13 {
-		t.Errorf("90 days were read in %d parts", len(weeks))
+	if len(weeks) != 18 {
+		t.Errorf("90 days and five weeks before were read in %d parts", len(weeks))
 	}
 }
 

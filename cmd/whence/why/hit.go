@@ -75,7 +75,8 @@ func (r *reader) unobserved(ctx context.Context, e *Effect, h *Hit) error {
 
 func (r *reader) usersHit(ctx context.Context, e *Effect, h *Hit) error {
 	statement := with(`
-SELECT uniqExactIf(user, user != '') AS users, uniqExactIf(user, user != '' AND ok = false) AS failed
+WITH (SELECT (groupArray(name), groupArray(canonical)) FROM whence.user_names) AS known, transform(user, known.1, known.2, user) AS person
+SELECT uniqExactIf(person, person != '') AS users, uniqExactIf(person, person != '' AND ok = false) AS failed
 FROM whence.observations FINAL
 WHERE service IN {services} AND environment = {environment} AND time >= {from} AND time < {to}`,
 		"services", e.Names, "environment", e.Environment, "from", h.From, "to", h.To)

@@ -114,7 +114,7 @@ func (w *randomWorld) some(kind string, n int) []string {
 func (w *randomWorld) version(n int) string {
 	number := w.IntN(n)
 	release, commit := fmt.Sprint(number, ".0"), fmt.Sprintf("c0ffee%x1%032x", number, number)
-	return []string{release, "v" + release, commit, commit[:7], commit[:8]}[w.IntN(5)]
+	return []string{release, "v" + release, commit, commit[:7], commit[:8], "sha-" + commit[:7]}[w.IntN(6)]
 }
 
 func (w *randomWorld) service() string { return w.one("service", 5) }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -365,6 +366,24 @@ func (s *system) keepsBothOfTwoBodies() {
 	if have := s.ask("SELECT arraySort([JSONExtractString(kept_data, 'owner'), JSONExtractString(lost_data, 'owner')]) FROM whence.conflicts FINAL WHERE source = 'two'"); have !=
 		"['one','the other']" {
 		s.t.Errorf("kept is %s", have)
+	}
+	for _, said := range []string{
+		`{"specversion":"1.0","id":"3","source":"two","type":"io.whence.behavior.recorded","time":"2026-01-01T00:00:00Z","data":{"name":"buy","service":"one"}}`,
+		`{"specversion":"1.0","id":"3","source":"two","type":"io.whence.behavior.recorded","time":"2026-01-01T00:00:07Z","data":{"name":"buy","service":"the other"}}`,
+		`{"specversion":"1.0","id":"4","source":"two","type":"io.whence.behavior.recorded","time":"2026-01-01T00:00:00Z","data":{"name":"buy","service":"s","value":1}}`,
+		`{"specversion":"1.0","id":"4","source":"two","type":"io.whence.behavior.recorded","time":"2026-01-01T00:00:00Z","data":{"name":"buy","service":"s","value":2}}`,
+	} {
+		s.overHTTP(sending{"an observation", "cdevents", []byte(said)})
+	}
+	s.awaitQuiet()
+	if have := s.ask("SELECT id, contents, services, first_time, last_time FROM whence.observation_conflicts(since = '2026-01-01', until = '2026-01-02') WHERE source = 'two'"); have !=
+		"3\t2\t['one','the other']\t2026-01-01 00:00:00.000\t2026-01-01 00:00:07.000" {
+		s.t.Errorf("ids of observations said in two ways:\n%s", have)
+	}
+	out, err := s.command("replay", "--check", "--kafka", s.kafka, "--topic", "whence.behavior", "--from", "0")
+	outdone := regexp.MustCompile(`(?m)^outdone .*$`).FindAllString(out, -1)
+	if err != nil || len(outdone) != 1 || !regexp.MustCompile(`^outdone +whence.behavior/\d+/\d+ +two +4 +2026-01-01T00:00:00Z$`).MatchString(outdone[0]) {
+		s.t.Errorf("whence replay --check: %v\n%s", err, out)
 	}
 }
 

@@ -265,12 +265,16 @@ func latestStarted(all []rollout, t event.Millis, which func(rollout) bool) *rol
 
 // The spellings of R13.
 var (
+	tagged    = regexp.MustCompile(`^(?:sha|git)-([0-9a-f]{7})(?:[0-9a-f]{0,5}|[0-9a-f]{33}|[0-9a-f]{57})$`)
 	withV     = regexp.MustCompile(`^[vV]([0-9])`)
 	whole     = regexp.MustCompile(`^([0-9a-f]{7})([0-9a-f]{33}|[0-9a-f]{57})$`)
 	shortened = regexp.MustCompile(`^[0-9]{0,6}[a-f][0-9a-f]+$`)
 )
 
 func plain(version string) string {
+	if parts := tagged.FindStringSubmatch(version); parts != nil {
+		return parts[1]
+	}
 	version = withV.ReplaceAllString(version, "$1")
 	if n := len(version); whole.MatchString(version) || shortened.MatchString(version) && 8 <= n && n <= 12 {
 		return version[:7]

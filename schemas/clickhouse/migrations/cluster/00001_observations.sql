@@ -33,12 +33,14 @@ CREATE TABLE IF NOT EXISTS whence_state.observations_shard ON CLUSTER '{cluster}
     user String CODEC(ZSTD(1)),
     session String CODEC(ZSTD(1)),
     version LowCardinality(String) COMMENT 'As the observation states it; deployed_version is the conclusion',
-    version_key LowCardinality(String) ALIAS if(
+    version_key LowCardinality(String) ALIAS multiIf(
+            match(version, '^(sha|git)-([0-9a-f]{7,12}|[0-9a-f]{40}|[0-9a-f]{64})$'),
+            substring(version, 5, 7),
             match(replaceRegexpOne(version, '^[vV]([0-9])', '\\1'), '^([0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{8,12})$')
                 AND (length(version) > 13 OR match(version, '^[vV]?[0-9]{0,6}[a-f]')),
             substring(replaceRegexpOne(version, '^[vV]([0-9])', '\\1'), 1, 7),
             replaceRegexpOne(version, '^[vV]([0-9])', '\\1'))
-        COMMENT 'The same for all spellings of a version: no v before a digit, of a commit seven digits. Deployments are found by it',
+        COMMENT 'The same for all spellings of a version: no v before a digit, of a commit seven digits, no sha- or git- before it. Deployments are found by it',
     instance LowCardinality(String),
     ok Nullable(Bool) COMMENT 'Whether it went well; null: not stated',
     duration_ms Nullable(Float64) CODEC(ZSTD(1)),

@@ -83,13 +83,16 @@ WHERE entity_kind = 'provider' AND live;
 
 -- What users and services saw in the half hour before each deployment started and the half hour after, by whole minutes
 -- of the service in its environment; the minute of the start is in neither. Where sources state ratios without counts,
--- the error rate is the mean of the ratios.
+-- the error rate is the mean of the ratios. Observations count under all names of the deployment's service, which is told
+-- as the deployment states it.
 CREATE OR REPLACE VIEW whence.deployment_impact ON CLUSTER '{cluster}' AS
-WITH minutes AS
+WITH (SELECT mapFromArrays(groupArray(name), groupArray(names)) FROM whence.service_names) AS known,
+minutes AS
 (
-    SELECT deployment_id, toString(service) AS service, toString(environment) AS environment,
+    SELECT deployment_id, toString(d.service) AS stated, toString(environment) AS environment,
+        arrayJoin(if(empty(known[stated]), [stated], known[stated])) AS service,
         arrayJoin(range(-30, 31)) AS step, toStartOfMinute(started_at) + INTERVAL step MINUTE AS minute
-    FROM whence.deployments FINAL
+    FROM whence.deployments AS d FINAL
     WHERE step != 0
 ),
 seen AS
@@ -158,8 +161,83 @@ SELECT
 FROM whence.observations FINAL
 GROUP BY service, environment, minute, version, deployment_id;
 
+-- For each incident, every change of its environment that was in progress at the onset, ended in the day before it, or
+-- began within ten minutes after it (onsets are estimates); one that is in progress for over 35 days is no news. The
+-- relation says how close it is: on the incident's services, on what they depend on, on what that depends on, elsewhere
+-- in the environment, or without a service. No ranking and no judgement: none of them need be the cause.
+-- The percent is a deployment's at the onset: 0 before its start, 100 once it ended with success, else as last stated by
+-- then, and null where nothing was stated.
+-- Changes meet incidents by the days they are around, so that the join grows with the events of a day. Services are canonical.
+CREATE OR REPLACE VIEW whence.incident_candidates ON CLUSTER '{cluster}' AS
+WITH
+    (SELECT mapFromArrays(groupArray(name), groupArray(canonical)) FROM whence.service_names) AS means,
+    (stated -> if(mapContains(means, stated), means[stated], stated)) AS meant,
+    edges AS (SELECT meant(toString(s.service)) AS service, environment, meant(arrayJoin(depends_on)) AS needs FROM whence.services AS s FINAL),
+    hurt AS (SELECT incident_id, environment, meant(arrayJoin(services)) AS service FROM whence.incidents FINAL),
+    direct AS
+    (
+        SELECT DISTINCT hurt.incident_id AS incident_id, hurt.environment AS environment, edges.needs AS service
+        FROM hurt INNER JOIN edges ON edges.service = hurt.service
+        WHERE edges.environment IN (hurt.environment, '')
+    ),
+    indirect AS
+    (
+        SELECT DISTINCT direct.incident_id AS incident_id, direct.environment AS environment, edges.needs AS service
+        FROM direct INNER JOIN edges ON edges.service = direct.service
+        WHERE edges.environment IN (direct.environment, '')
+    ),
+    scopes AS
+    (
+        SELECT incident_id, service, min(distance) AS hops
+        FROM
+        (
+            SELECT incident_id, service, 1 AS distance FROM hurt
+            UNION ALL SELECT incident_id, service, 2 FROM direct
+            UNION ALL SELECT incident_id, service, 3 FROM indirect
+        )
+        GROUP BY incident_id, service
+    ),
+    around AS
+    (
+        SELECT
+            * REPLACE (meant(c.service) AS service),
+            ifNull(ended_at + INTERVAL 24 HOUR, started_at + INTERVAL 35 DAY) AS until,
+            arrayJoin(range(
+                toUInt32(toDate(started_at - INTERVAL 10 MINUTE)),
+                toUInt32(toDate(least(until, started_at + INTERVAL 366 DAY))) + 1)) AS day
+        FROM whence.what_changed AS c
+    )
+SELECT
+    incidents.incident_id AS incident_id,
+    toString(incidents.severity) AS severity,
+    incidents.started_at AS incident_started_at,
+    around.kind AS cause_kind,
+    around.change_id AS cause_id,
+    around.service AS service,
+    toString(incidents.environment) AS environment,
+    multiIf(around.service = '', 'no service', scopes.hops = 1, 'same service', scopes.hops = 2, 'dependency',
+        scopes.hops = 3, 'indirect dependency', 'same environment') AS relation,
+    if(around.ended_at IS NULL OR around.ended_at > incidents.started_at, 'in_progress', around.state) AS state,
+    around.started_at AS started_at,
+    around.ended_at AS ended_at,
+    dateDiff('second', around.started_at, incidents.started_at) AS lag_seconds,
+    multiIf(
+        around.kind != 'deployment', NULL,
+        around.started_at > incidents.started_at, 0,
+        around.ended_at <= incidents.started_at AND around.state = 'success', 100,
+        arrayLast((percent, stated) -> stated <= incidents.started_at, arrayMap(p -> toNullable(p), around.percents), around.percent_times)) AS percent,
+    around.title AS title,
+    around.made_by AS made_by
+FROM (SELECT *, toUInt32(toDate(started_at)) AS day FROM whence.incidents FINAL) AS incidents
+INNER JOIN around ON around.day = incidents.day
+LEFT JOIN scopes ON scopes.incident_id = incidents.incident_id AND scopes.service = around.service
+WHERE around.environment IN (incidents.environment, '')
+    AND around.started_at - INTERVAL 10 MINUTE <= incidents.started_at
+    AND incidents.started_at <= around.until;
+
 -- +goose Down
 
+DROP VIEW IF EXISTS whence.incident_candidates ON CLUSTER '{cluster}' SYNC;
 DROP VIEW IF EXISTS whence.service_minutes ON CLUSTER '{cluster}' SYNC;
 DROP VIEW IF EXISTS whence.what_shipped ON CLUSTER '{cluster}' SYNC;
 DROP VIEW IF EXISTS whence.deployment_impact ON CLUSTER '{cluster}' SYNC;

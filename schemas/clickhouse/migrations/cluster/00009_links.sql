@@ -203,19 +203,6 @@ FROM whence_state.rankings AS r FINAL
 ARRAY JOIN arrayEnumerate(links.rank) AS i
 WHERE (effect_kind, effect_id, number) IN (SELECT effect_kind, effect_id, max(number) FROM whence_state.rankings GROUP BY effect_kind, effect_id);
 
--- What names of services mean, by the last fact that speaks of each (R5).
-CREATE OR REPLACE VIEW whence_state.aliases ON CLUSTER '{cluster}' AS
-SELECT said.1 AS alias, argMax(said.2, ord) AS name FROM
-(
-    SELECT ord, arrayJoin(if(entity_kind = 'service',
-        arrayMap(a -> (a, JSONExtractString(data, 'service')), JSONExtract(data, 'aliases', 'Array(String)')),
-        if(JSONExtractString(data, 'kind') = 'service', [(JSONExtractString(data, 'alias'), JSONExtractString(data, 'canonical'))], []))) AS said
-    FROM whence_state.entity_facts
-    WHERE entity_kind IN ('service', 'identity') AND live AND (entity_kind = 'identity' OR position(data, '"aliases"') > 0)
-)
-WHERE said.1 != '' AND said.2 != '' AND said.1 != said.2
-GROUP BY alias;
-
 -- What is known of how calls went, one row an interval, instance and edge: what services measured, and what users did, by
 -- the minute. `time` is the interval's end. A row without an instance is the edge as one of its ends sees it; behaviour that
 -- names no instance is of one called after its version (which is a `version_key`), and its caller is called (users); behaviour that doesn't say how it
@@ -253,7 +240,6 @@ FROM
 -- +goose Down
 
 DROP VIEW IF EXISTS whence.signals ON CLUSTER '{cluster}' SYNC;
-DROP VIEW IF EXISTS whence_state.aliases ON CLUSTER '{cluster}' SYNC;
 
 DROP VIEW IF EXISTS whence.links ON CLUSTER '{cluster}' SYNC;
 DROP VIEW IF EXISTS whence.links_history ON CLUSTER '{cluster}' SYNC;

@@ -13,12 +13,14 @@
 -- while reading.
 
 -- Where and from when until when a finding was live: one row a finding, service and environment, as finding_exposure
--- tells it, without users. Parameter finding: its id; empty: all.
+-- tells it, without users; service is canonical. Parameter finding: its id; empty: all.
 -- A finding that states its service meets the deployments of that service, another one those that carry a revision it
 -- names or that name it: a deployment and a finding meet by any of these words, in an environment or in any. Words that
 -- meet nothing leave a row without a place, which counts if there is no other.
 CREATE OR REPLACE VIEW whence_state.exposure AS
 WITH
+    (SELECT mapFromArrays(groupArray(name), groupArray(canonical)) FROM whence.service_names) AS means,
+    (stated -> if(mapContains(means, stated), means[stated], stated)) AS meant,
     -- A revision may be in several changes, and came with the one merged first.
     changed AS
     (
@@ -49,13 +51,13 @@ FROM
     (
         SELECT
             finding_id, toString(findings.environment) AS scope,
-            (toString(kind), toString(rule), toString(severity), toString(service), scope,
+            (toString(kind), toString(rule), toString(severity), meant(toString(findings.service)), scope,
                 coalesce(first_seen, opened_at, time), closed_at, toString(state)) AS finding,
             introduced.change AS introducing,
             if(revision_introduced = '', [], arrayPushFront(introduced.change.5, revision_introduced)) AS brought,
             if(revision_fixed = '', [], arrayPushFront(fixed.change.5, revision_fixed)) AS removed,
             arrayJoin(if(
-                findings.service != '', [('service', toString(findings.service), scope)],
+                findings.service != '', [('service', meant(toString(findings.service)), scope)],
                 arrayPushBack(arrayMap(r -> ('revision', r, scope), arrayConcat(brought, removed)), ('finding', finding_id, scope)))) AS word
         FROM (SELECT * FROM whence.findings FINAL WHERE {finding:String} = '' OR finding_id = {finding:String}) AS findings
         LEFT JOIN changed AS introduced ON introduced.revision = findings.revision_introduced
@@ -64,11 +66,11 @@ FROM
     LEFT JOIN
     (
         SELECT
-            deployment_id, toString(service) AS service, toString(environment) AS environment, toString(version) AS version,
+            deployment_id, meant(toString(d.service)) AS service, toString(environment) AS environment, toString(version) AS version,
             revisions, remediates, assumeNotNull(completed_at) AS completed, arrayJoin([environment, '']) AS scope,
             arrayJoin(arrayConcat(
                 [('service', service, scope)], arrayMap(r -> ('revision', r, scope), revisions), arrayMap(f -> ('finding', f, scope), remediates))) AS word
-        FROM whence.deployments FINAL
+        FROM whence.deployments AS d FINAL
         WHERE completed_at IS NOT NULL
     ) AS deployments ON deployments.word = found.word
     GROUP BY finding_id, at_service, at_environment
@@ -81,28 +83,35 @@ WHERE if(known, notEmpty(bringing), at_service != '' OR places = 1);
 -- ClickHouse 26.7). This one reads the 0.4 million rows of that service, the other one the keys of all.
 CREATE OR REPLACE VIEW whence.finding_exposure_of AS
 WITH
+    (SELECT mapFromArrays(groupArray(name), groupArray(names)) FROM whence.service_names) AS known,
+    (SELECT (groupArray(name), groupArray(canonical)) FROM whence.user_names) AS people,
     live AS
     (
         SELECT *, greatest(since, ifNull(until, now64(3, 'UTC'))) AS till
         FROM whence_state.exposure(finding = {finding:String})
     ),
+    placed AS
+    (
+        SELECT finding_id, toLowCardinality(service) AS service, toLowCardinality(environment) AS environment, since, till,
+            toLowCardinality(arrayJoin(if(empty(known[live.service]), [live.service], known[live.service]))) AS stated
+        FROM live
+    ),
     met AS
     (
-        SELECT live.finding_id AS finding_id, live.service AS service, live.environment AS environment, argMax(user, version) AS user
+        SELECT placed.finding_id AS finding_id, placed.service AS service, placed.environment AS environment, argMax(user, version) AS user
         FROM
         (
             SELECT service, environment, name, time, source, id, user, row_version AS version
             FROM whence.observations
             WHERE {finding:String} = '' OR (service, environment, toDate(time)) IN
             (
-                SELECT service, environment, arrayJoin(arrayMap(day -> toDate(since) + day, range(toUInt32(dateDiff('day', since, till)) + 1)))
-                FROM live
+                SELECT stated, environment, arrayJoin(arrayMap(day -> toDate(since) + day, range(toUInt32(dateDiff('day', since, till)) + 1)))
+                FROM placed
             )
         ) AS observations
-        INNER JOIN (SELECT finding_id, toLowCardinality(service) AS service, toLowCardinality(environment) AS environment, since, till FROM live) AS live
-            ON live.service = observations.service AND live.environment = observations.environment
-        WHERE observations.time >= live.since AND observations.time < live.till
-        GROUP BY finding_id, service, environment, name, time, source, id
+        INNER JOIN placed ON placed.stated = observations.service AND placed.environment = observations.environment
+        WHERE observations.time >= placed.since AND observations.time < placed.till
+        GROUP BY finding_id, service, environment, observations.service, name, time, source, id
     )
 SELECT
     live.finding_id AS finding_id, live.kind AS kind, live.rule AS rule, live.severity AS severity,
@@ -114,7 +123,7 @@ SELECT
     if(live.service = '' OR live.environment = '', NULL, users.users) AS users,
     live.state AS state
 FROM live
-LEFT JOIN (SELECT finding_id, service, environment, uniqExactIf(user, user != '') AS users FROM met GROUP BY finding_id, service, environment) AS users
+LEFT JOIN (SELECT finding_id, service, environment, uniqExactIf(transform(user, people.1, people.2, user), user != '') AS users FROM met GROUP BY finding_id, service, environment) AS users
     ON users.finding_id = live.finding_id AND users.service = live.service AND users.environment = live.environment;
 
 -- Who was exposed to a finding, where, for how long: one row a finding, service and environment.
@@ -126,21 +135,22 @@ LEFT JOIN (SELECT finding_id, service, environment, uniqExactIf(user, user != ''
 -- removed_by, removed_version: the deployment, completed first at or after since, that carries revision_fixed, or another
 -- revision of that change, or that names the finding among what it remediates.
 -- until: that deployment's completion, else when the finding was remediated or accepted; null: exposed until now.
--- exposure_hours: from since until until, or now. users: distinct users of observations of the service, as stated, in the
+-- exposure_hours: from since until until, or now. users: distinct users of observations of the service, all names of both, in the
 -- environment meanwhile; null where service or environment is not known. state: the finding's, everywhere.
 CREATE OR REPLACE VIEW whence.finding_exposure AS
 SELECT * FROM whence.finding_exposure_of(finding = '');
 
--- The spans of time that an incident is judged by, one row a span, service and day: during the impact, the hour before it,
+-- The spans of time that an incident is judged by, one row a span, name of a service and day: during the impact, the hour before it,
 -- and the same minutes some weeks before, one week unless the incident is longer. Parameter incident: its id; empty: all.
 CREATE OR REPLACE VIEW whence_state.incident_spans AS
+WITH (SELECT mapFromArrays(groupArray(name), groupArray(names)) FROM whence.service_names) AS known
 SELECT
     incident_id, service, environment, span.1 AS period, span.2 AS since, span.3 AS until,
     arrayJoin(arrayMap(n -> toDate(since) + n, range(toUInt32(dateDiff('day', since, until)) + 1))) AS day
 FROM
 (
     SELECT
-        incident_id, toLowCardinality(arrayJoin(services)) AS service, environment,
+        incident_id, toLowCardinality(arrayJoin(arrayDistinct(arrayConcat(services, arrayFlatten(arrayMap(s -> known[s], services)))))) AS service, environment,
         greatest(started_at, ifNull(ended_at, now64(3, 'UTC'))) AS ended,
         toIntervalWeek(intDiv(dateDiff('second', started_at, ended), 7 * 24 * 3600) + 1) AS weeks,
         arrayJoin([
@@ -176,6 +186,8 @@ WITH
     (seen.1 = 'io.whence.service.measured') AS measured,
     (NOT measured AND (seen.3 IS NOT NULL OR seen.4 IS NOT NULL)) AS request,
     (seen.1 = 'io.whence.behavior.recorded' AND ifNull(seen.3, true)) AS conversion,
+    (SELECT (groupArray(name), groupArray(canonical)) FROM whence.user_names) AS known,
+    transform(seen.2, known.1, known.2, seen.2) AS user,
     (period = 'during') AS during,
     (period = 'hour before') AS before
 SELECT
@@ -194,8 +206,8 @@ LEFT JOIN
 (
     SELECT
         incident_id AS counted_id,
-        uniqExactIf(seen.2, during AND seen.2 != '' AND seen.3 = false) AS users_affected,
-        uniqExactIf(seen.2, during AND seen.2 != '') AS users_seen,
+        uniqExactIf(user, during AND user != '' AND seen.3 = false) AS users_affected,
+        uniqExactIf(user, during AND user != '') AS users_seen,
         sumIf(seen.5, request AND during) AS requests_during,
         sumIf(seen.5, request AND before) AS requests_before,
         sumIf(seen.5, request AND during AND seen.3 = false) AS failed_during,
@@ -247,9 +259,9 @@ SELECT
     mapFromArrays(forecast.1, arrayMap(c -> assumeNotNull(c.3) - c.4, forecast)) AS conversions_lost
 FROM (SELECT *, arrayFilter(c -> c.3 IS NOT NULL, conversions) AS forecast FROM whence_state.incident_counts(incident = {incident:String}));
 
--- What an incident did to users: one row an incident, counted over all its services, as stated, in its environment, from
--- its onset to its end, or now.
--- users_affected, users_seen: distinct users with an observation that failed (ok is false), and with any.
+-- What an incident did to users: one row an incident, counted over all its services, under all their names, in its environment,
+-- from its onset to its end, or now.
+-- users_affected, users_seen: distinct users (user_names are one) with an observation that failed (ok is false), and with any.
 -- basis: what requests are counted from: 'observations' (those that state ok or duration_ms, by weight), where there are
 -- none 'measurements' (service.measured, as it counts the same requests from another side), where these have no counts
 -- 'ratios', else empty. requests, requests_failed: null if there are no counts. error_rate_before, error_rate_during: in

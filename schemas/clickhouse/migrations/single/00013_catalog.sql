@@ -4,47 +4,6 @@
 -- from names for merged changes: whose they are, and when they arrived. Nothing is stored for these views, so an alias or
 -- a declaration that comes late corrects what they say of the past.
 
--- What names mean, by the last fact that speaks of each (R5), of every kind: service, repository, person, user.
-CREATE OR REPLACE VIEW whence_state.words AS
-SELECT said.1 AS kind, said.2 AS alias, argMax(said.3, ord) AS name FROM
-(
-    SELECT ord, arrayJoin(if(entity_kind = 'service',
-        arrayMap(a -> ('service', a, JSONExtractString(data, 'service')), JSONExtract(data, 'aliases', 'Array(String)')),
-        [(JSONExtractString(data, 'kind'), JSONExtractString(data, 'alias'), JSONExtractString(data, 'canonical'))])) AS said
-    FROM whence_state.entity_facts
-    WHERE entity_kind IN ('service', 'identity') AND live AND (entity_kind = 'identity' OR position(data, '"aliases"') > 0)
-)
-WHERE said.2 != '' AND said.3 != '' AND said.2 != said.3
-GROUP BY kind, alias;
-
--- The same with chains followed to a name that means nothing else, and a cycle to its least name (R6). A name that comes
--- out as itself, the least of a cycle, has no row.
-CREATE OR REPLACE VIEW whence_state.meanings AS
-WITH
-    (SELECT (groupArray(concat(kind, ':', alias)), groupArray(concat(kind, ':', name))) FROM whence_state.words) AS known,
-    known.1 AS aliases, known.2 AS names,
-    range(length(arrayIntersect(aliases, names)) + 2) AS links
-SELECT kind, alias, canonical FROM
-(
-    SELECT
-        kind, alias,
-        if(has(aliases, concat(kind, ':', name)),
-            arrayFold(
-                (path, link) -> if(
-                    has(aliases, path[-1]) AND NOT has(arrayPopBack(path), path[-1]),
-                    arrayPushBack(path, names[indexOf(aliases, path[-1])]), path),
-                links, [concat(kind, ':', alias)]),
-            [concat(kind, ':', name)]) AS path,
-        if(has(arrayPopBack(path), path[-1]), arrayMin(arraySlice(path, indexOf(path, path[-1]))), path[-1]) AS last,
-        substring(last, length(kind) + 2) AS canonical
-    FROM whence_state.words
-)
-WHERE canonical != alias;
-
--- What names of services mean, chains followed: as canonical_service has it.
-CREATE OR REPLACE VIEW whence_state.aliases AS
-SELECT alias, canonical AS name FROM whence_state.meanings WHERE kind = 'service';
-
 -- Every mention of a name by a fact that counts: one row a name, what it is used as (role) and event. A label of an alert
 -- that says what it is about is a mention, and so is what is left of a pod's name without the suffixes that Kubernetes
 -- gives it: the workload.
@@ -252,8 +211,115 @@ SELECT DISTINCT JSONExtractString(data, 'kind') AS kind, entity_id AS alias, JSO
 FROM whence_state.entity_facts
 WHERE entity_kind = 'identity' AND live AND JSONExtractString(data, 'canonical') = entity_id AND canonical != '';
 
+-- What could not be placed, since a day: see catalog_unmapped. Parameter since as for catalog_names_since.
+CREATE OR REPLACE VIEW whence.catalog_unmapped_since AS
+WITH
+    names AS (SELECT * FROM whence.catalog_names_since(since = {since:String})),
+    listed AS
+    (
+        SELECT DISTINCT if(meanings.canonical = '', r, meanings.canonical) AS repository
+        FROM (SELECT arrayJoin(repositories) AS r FROM whence.services FINAL) AS s
+        LEFT JOIN whence_state.meanings AS meanings ON meanings.kind = 'repository' AND meanings.alias = s.r
+    ),
+    carried AS
+    (
+        SELECT DISTINCT toString(repository) AS repository
+        FROM (SELECT repository, arrayJoin(revisions) AS revision FROM whence.changes FINAL WHERE repository != '')
+        WHERE revision IN (SELECT arrayJoin(revisions) FROM whence.deployments FINAL)
+    ),
+    -- as observations.version_key
+    (version -> replaceRegexpOne(version, '^[vV]([0-9])', '\\1')) AS bare,
+    (version -> multiIf(
+        match(version, '^(sha|git)-([0-9a-f]{7,12}|[0-9a-f]{40}|[0-9a-f]{64})$'),
+        substring(version, 5, 7),
+        match(bare(version), '^([0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{8,12})$') AND (length(bare(version)) > 12 OR match(bare(version), '^[0-9]{0,6}[a-f]')),
+        substring(bare(version), 1, 7), bare(version))) AS key,
+    deployed AS
+    (
+        SELECT
+            if(meanings.canonical = '', d.service, meanings.canonical) AS service,
+            arraySort(groupUniqArrayArray(arrayMap(key, arrayFilter(v -> v != '', [d.version, d.previous_version])))) AS versions,
+            argMaxIf(d.version, (d.started_at, d.version), d.version != '') AS last
+        FROM (SELECT toString(service) AS service, toString(version) AS version, toString(previous_version) AS previous_version, started_at FROM whence.deployments FINAL WHERE service != '') AS d
+        LEFT JOIN whence_state.meanings AS meanings ON meanings.kind = 'service' AND meanings.alias = d.service
+        GROUP BY service
+    )
+SELECT kind, name, reason, sources, events, first_seen, last_seen, example_source, example_id
+FROM
+(
+    SELECT
+        kind, canonical,
+        max(declared) OVER (PARTITION BY kind, canonical) AS is_declared,
+        max(has(roles, 'deployment')) OVER (PARTITION BY kind, canonical) AS is_deployed,
+        max(has(roles, 'observation')) OVER (PARTITION BY kind, canonical) AS is_observed,
+        multiIf(
+            is_declared OR is_deployed AND is_observed OR roles = ['alias'], '',
+            is_deployed, 'deployed, but nothing observes or declares it',
+            is_observed, 'observed, but nothing deploys or declares it',
+            'nothing deploys, declares or observes it') AS reason,
+        name, sources, events, first_seen, last_seen, example_source, example_id
+    FROM names
+    WHERE kind = 'service'
+    UNION ALL
+    SELECT
+        kind, canonical, 0, 0, 0,
+        if(declared OR canonical IN listed OR name IN carried OR roles = ['alias'], '', 'no service lists it, and no deployment known carries its revisions'),
+        name, sources, events, first_seen, last_seen, example_source, example_id
+    FROM names
+    WHERE kind = 'repository'
+)
+WHERE reason != ''
+UNION ALL
+SELECT
+    'event', toString(type), unplaced, [toString(source)], count(), min(time), max(time), toString(source), argMax(id, (time, id))
+FROM
+(
+    SELECT source, type, id, time, arrayJoin(splitByString('; ', extensions['unplaced'])) AS unplaced
+    FROM whence.other_events FINAL
+    WHERE mapContains(extensions, 'unplaced') AND time >= parseDateTimeBestEffort({since:String}, 'UTC')
+)
+GROUP BY source, type, unplaced
+UNION ALL
+SELECT
+    'version', concat(stated.service, ' ', stated.version),
+    concat('no deployment of ', stated.service, ' names this version',
+        if(deployed.last = '', '', concat('; the last one deployed is ', deployed.last))),
+    sources, events, first_at, last_at, example.1, example.2
+FROM
+(
+    SELECT
+        if(meanings.canonical = '', o.service, meanings.canonical) AS service, o.version AS version, arraySort(groupUniqArrayArray(o.sources)) AS sources,
+        sum(o.n) AS events, min(o.first_at) AS first_at, max(o.last_at) AS last_at, argMax(o.example, (o.last_at, o.example)) AS example
+    FROM
+    (
+        SELECT
+            toString(service) AS service, toString(version) AS version, groupUniqArray(toString(source)) AS sources, count() AS n,
+            min(time) AS first_at, max(time) AS last_at, argMax((toString(source), id), (time, source, id)) AS example
+        FROM whence.observations FINAL
+        WHERE service != '' AND version != ''
+            AND toDate(time) >= toDate(parseDateTimeBestEffort({since:String}, 'UTC')) AND time >= parseDateTimeBestEffort({since:String}, 'UTC')
+        GROUP BY service, version
+    ) AS o
+    LEFT JOIN whence_state.meanings AS meanings ON meanings.kind = 'service' AND meanings.alias = o.service
+    GROUP BY service, version
+) AS stated
+INNER JOIN deployed ON deployed.service = stated.service
+WHERE NOT has(deployed.versions, key(stated.version));
+
+-- What could not be placed: one row a name or kind of event and reason.
+-- kind service: a name that neither service.declared nor both a deployment and observations stand behind, aliases
+-- resolved; repository: one that no service lists and no known deployment carries a revision of; event: accepted events
+-- (name: their type) that a mapping made no fact of, because something required is not in them: reason says what,
+-- version: a service, canonical, and a version that observations state and none of its deployments names, as version or as
+-- previous_version, in whatever spelling, though it has deployments.
+-- events: how many, example_source and example_id: the last of them.
+CREATE OR REPLACE VIEW whence.catalog_unmapped AS
+SELECT * FROM whence.catalog_unmapped_since(since = '2000-01-01');
+
 -- +goose Down
 
+DROP VIEW IF EXISTS whence.catalog_unmapped;
+DROP VIEW IF EXISTS whence.catalog_unmapped_since;
 DROP VIEW IF EXISTS whence_state.refusals;
 DROP VIEW IF EXISTS whence.shipped;
 DROP VIEW IF EXISTS whence.change_services;
@@ -261,6 +327,3 @@ DROP VIEW IF EXISTS whence_state.path_owners;
 DROP VIEW IF EXISTS whence.catalog_names;
 DROP VIEW IF EXISTS whence.catalog_names_since;
 DROP VIEW IF EXISTS whence_state.fact_mentions;
-DROP VIEW IF EXISTS whence_state.aliases;
-DROP VIEW IF EXISTS whence_state.meanings;
-DROP VIEW IF EXISTS whence_state.words;
