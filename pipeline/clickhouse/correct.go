@@ -67,18 +67,52 @@ func (c *Client) Correct(ctx context.Context, k tables.Correction, contexts []ev
 		return 0, fmt.Errorf("correct: %w", err)
 	}
 	defer func() { err = c.dropRun(ctx, k.Run, err) }()
-	if rows, err = c.rewrite(ctx, k.KeepHistory()); err != nil {
+	at, err := c.now(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("correct: %w", err)
+	}
+	if rows, err = c.rewrite(ctx, k.KeepHistory(at)); err != nil {
 		return 0, fmt.Errorf("correct: keep history: %w", err)
 	}
 	pipeline.Failpoint("reconcile/after-history")
 	if rows == 0 {
 		return 0, nil
 	}
-	if _, err = c.rewrite(ctx, k.Rewrite()); err != nil {
+	if err = c.rewriteKept(ctx, k, at, rows); err != nil {
 		return 0, fmt.Errorf("correct: %w", err)
 	}
 	pipeline.Failpoint("reconcile/after-rewrite")
 	return rows, nil
+}
+
+// rewriteKept rewrites the rows that were kept at a moment. Where these are the
+// half of what was looked at, to look for them costs more than it spares.
+func (c *Client) rewriteKept(ctx context.Context, k tables.Correction, at event.Millis, kept uint64) error {
+	var stale uint64
+	for _, s := range k.Stale {
+		stale += s.Rows
+	}
+	sharded, err := c.sharded(ctx)
+	if err != nil {
+		return err
+	}
+	if !sharded && kept < stale/2 {
+		// Fewer: somebody else has rewritten them, or their copies are not there.
+		if rewritten, err := c.rewrite(ctx, k.RewriteKept(at)); err != nil || rewritten == kept {
+			return err
+		}
+	}
+	_, err = c.rewrite(ctx, k.Rewrite())
+	return err
+}
+
+// now is the server's time.
+func (c *Client) now(ctx context.Context) (event.Millis, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
+	defer cancel()
+	var at int64
+	err := c.db.QueryRowContext(ctx, "SELECT toUnixTimestamp64Milli(now64(3, 'UTC'))").Scan(&at)
+	return event.Millis(at), Classify(err)
 }
 
 func (c *Client) prepareRun(ctx context.Context, run uint64, contexts []event.Context, servings []event.Serving) error {

@@ -116,6 +116,42 @@ func TestACorrectionRewritesWhatDiffersAndKeepsWhatWasSaid(t *testing.T) {
 	}
 }
 
+// Of many that are looked at few are wrong. The history's copies lead to these;
+// where the copies are gone, all are looked at again.
+func TestFewWrongRowsAmongManyAreRewrittenWithTheirCopiesAndWithout(t *testing.T) {
+	client := connect(t)
+	for _, copies := range []string{"there", "gone"} {
+		t.Run(copies, func(t *testing.T) {
+			empty(t, client, "whence.observations", "whence.observations_history")
+			for i := range 12 {
+				storeSeen(t, client, fmt.Sprintf("%s|%d", t.Name(), i), storedRow(fmt.Sprint(i), 20+int64(i), 100, func(_ *event.Observation, e *event.Enrichment) {
+					e.CanonicalService = "shop"
+				}))
+			}
+			c, _, servings := correctionOf(t, client, 200)
+			right := event.Context{Service: "shop", Environment: "prod", Since: c.Stale[0].First, Until: c.Stale[0].Last}
+			right.CanonicalService = "shop"
+			wrong, again := right, right
+			wrong.Since, again.Since = right.Since+3000, right.Since+5000
+			wrong.IncidentIDs = []string{"i"}
+			contexts := []event.Context{right, wrong, again}
+			if copies == "there" {
+				rows, err := client.Correct(t.Context(), c, contexts, servings)
+				must(t, err)
+				if rows != 2 {
+					t.Errorf("%d rows are corrected", rows)
+				}
+			} else {
+				must(t, client.prepareRun(t.Context(), c.Run, contexts, servings))
+				must(t, client.rewriteKept(t.Context(), c, event.MinTime, 2))
+				must(t, client.dropRun(t.Context(), c.Run, nil))
+			}
+			expect(t, client, "SELECT id, revision FROM whence.observations FINAL WHERE notEmpty(incident_ids) ORDER BY id", "3\t201", "4\t201")
+			expect(t, client, "SELECT count() FROM whence.observations FINAL WHERE revision = 100", "10")
+		})
+	}
+}
+
 func TestStaleRowsAreListedByDayWithWhatTheyState(t *testing.T) {
 	client := connect(t)
 	empty(t, client, "whence.observations")
@@ -195,26 +231,60 @@ func BenchmarkCorrect(b *testing.B) {
 	b.Run("two", func(b *testing.B) { benchmarkCorrect(b, 2) })
 }
 
+// A fact that says something else of a twentieth of a million rows: an incident of
+// an hour, of which all are looked at.
+func BenchmarkCorrectFew(b *testing.B) {
+	client := connect(b)
+	const rows = 1_000_000
+	fillToCorrect(b, client, rows)
+	revision := uint64(1000)
+	correct := func(incidents []string) uint64 {
+		revision += 10
+		c, contexts, servings := correctionOf(b, client, revision)
+		during, after := contexts[1], contexts[1]
+		during.Since, after.Since = c.Stale[0].First+40_000_000, c.Stale[0].First+44_000_000
+		during.IncidentIDs = incidents
+		corrected, err := client.Correct(b.Context(), c, append(contexts, during, after), servings)
+		must(b, err)
+		return corrected
+	}
+	correct(nil)
+	must(b, client.exec(b.Context(), "OPTIMIZE TABLE whence.observations FINAL", nil))
+	said := false
+	for b.Loop() {
+		var incidents []string
+		if said = !said; said {
+			incidents = []string{"i"}
+		}
+		if n := correct(incidents); n != rows/20 {
+			b.Fatalf("%d rows are corrected", n)
+		}
+	}
+	b.ReportMetric(float64(b.N*rows)/b.Elapsed().Seconds(), "looked-at/s")
+	empty(b, client, "whence.observations", "whence.observations_history")
+}
+
+func fillToCorrect(b *testing.B, client *Client, rows int) {
+	empty(b, client, "whence.observations", "whence.observations_history")
+	must(b, client.exec(b.Context(), fmt.Sprintf(`
+		INSERT INTO whence.observations (source, id, type, time, name, service, environment, user, session, version, ok, duration_ms,
+			attributes, deployment_id, deployed_version, deployment_age_ms, flags, owner, tier, canonical_service, revision, content_hash)
+		SELECT 'web', toString(number), 'io.whence.behavior.recorded', %s + toIntervalMillisecond(number * 80),
+			['page.viewed', 'cart.added', 'order.placed'][number %% 3 + 1], 'shop', 'prod', toString(cityHash64(number) %% 100000),
+			toString(cityHash64(number) %% 200000), if(number %% 3 = 0, '1', ''), number %% 50 != 0, number %% 700,
+			map('page', toString(number %% 100), 'country', 'at'), 'd0', if(number %% 3 = 0, '1', '0'), number, map('f', 'off'), 'team', '1', 'shop', 100, number
+		FROM numbers(%d)`, "toDateTime64('2000-01-01 00:00:00', 3, 'UTC')", rows), nil))
+	must(b, client.exec(b.Context(), "OPTIMIZE TABLE whence.observations FINAL", nil))
+}
+
 func benchmarkCorrect(b *testing.B, chunks int) {
 	client := connect(b)
 	const rows = 1_000_000
 	revision := uint64(1000)
-	fill := func() {
-		empty(b, client, "whence.observations", "whence.observations_history")
-		must(b, client.exec(b.Context(), fmt.Sprintf(`
-			INSERT INTO whence.observations (source, id, type, time, name, service, environment, user, session, version, ok, duration_ms,
-				attributes, deployment_id, deployed_version, deployment_age_ms, flags, owner, tier, canonical_service, revision, content_hash)
-			SELECT 'web', toString(number), 'io.whence.behavior.recorded', %s + toIntervalMillisecond(number * 80),
-				['page.viewed', 'cart.added', 'order.placed'][number %% 3 + 1], 'shop', 'prod', toString(cityHash64(number) %% 100000),
-				toString(cityHash64(number) %% 200000), if(number %% 3 = 0, '1', ''), number %% 50 != 0, number %% 700,
-				map('page', toString(number %% 100), 'country', 'at'), 'd0', if(number %% 3 = 0, '1', '0'), number, map('f', 'off'), 'team', '1', 'shop', 100, number
-			FROM numbers(%d)`, "toDateTime64('2000-01-01 00:00:00', 3, 'UTC')", rows), nil))
-		must(b, client.exec(b.Context(), "OPTIMIZE TABLE whence.observations FINAL", nil))
-	}
 	var corrected atomic.Uint64
 	for b.Loop() {
 		b.StopTimer()
-		fill()
+		fillToCorrect(b, client, rows)
 		b.StartTimer()
 		c, contexts, servings := correctionOf(b, client, revision)
 		group, ctx := errgroup.WithContext(b.Context())

@@ -161,9 +161,10 @@ var enriched = func() [][2]string {
 }()
 
 // from is the observations of a correction that its run says something else
-// of, joined with what it says. FINAL picks the row that counts before its
+// of, joined with what it says, and of them those for which narrower holds too.
+// FINAL picks the row that counts before its
 // revision is looked at: a superseded one is nobody's business.
-func (c *Correction) from() string {
+func (c *Correction) from(narrower string) string {
 	var differs []string
 	for _, e := range enriched {
 		differs = append(differs, fmt.Sprintf("NOT (o.%s <=> %s)", e[0], e[1]))
@@ -173,22 +174,23 @@ func (c *Correction) from() string {
 		where = InRegions(c.Regions)
 	}
 	return fmt.Sprintf(`
-FROM (SELECT * FROM whence.observations FINAL WHERE revision < %[1]d AND (%[2]s) AND (%[3]s)) AS o
+FROM (SELECT * FROM whence.observations FINAL WHERE revision < %[1]d AND (%[2]s) AND (%[3]s)%[6]s) AS o
 ASOF INNER JOIN (SELECT * FROM whence_state.contexts WHERE run = %[4]d) AS c
     ON c.service = o.service AND c.environment = o.environment AND c.since <= o.time
 ASOF LEFT JOIN (SELECT * FROM whence_state.servings WHERE run = %[4]d) AS s
     ON s.service = o.service AND s.environment = o.environment
     AND s.version = o.version AND s.instance = if(o.version = '', o.instance, '') AND s.since <= o.time
 WHERE o.time <= c.until AND (o.version = '' AND o.instance = '' OR s.run = %[4]d AND o.time <= s.until)
-    AND (%[5]s)`, c.Below, where, inStale(c.Stale), c.Run, strings.Join(differs, " OR "))
+    AND (%[5]s)`, c.Below, where, inStale(c.Stale), c.Run, strings.Join(differs, " OR "), narrower)
 }
 
-// KeepHistory is the statement that copies what the correction will supersede.
-func (c *Correction) KeepHistory() string { return keep(c.from()) }
+// KeepHistory is the statement that copies what the correction will supersede, as
+// superseded at a moment of the server's clock.
+func (c *Correction) KeepHistory(at event.Millis) string { return keep(moment(at), c.from("")) }
 
 // Keep is the statement that copies what is stored of observations.
 func Keep(observations []event.Observation) string {
-	return keep("\nFROM whence.observations AS o FINAL\nWHERE " + among(observations))
+	return keep("now64(3, 'UTC')", "\nFROM whence.observations AS o FINAL\nWHERE "+among(observations))
 }
 
 // StoredContents is the question which contents are stored of observations:
@@ -250,17 +252,28 @@ func about(observations []event.Observation) string {
 
 const millisPerDay = event.Millis(24 * 60 * 60 * 1000)
 
-func keep(from string) string {
+func keep(at, from string) string {
 	columns := []string{"source", "id", "time", "name", "service", "environment", "content_hash", "experiments", "revision"}
 	for _, e := range enriched {
 		columns = append(columns, e[0])
 	}
-	return "INSERT INTO whence.observations_history (" + strings.Join(columns, ", ") + ")\nSELECT o." +
-		strings.Join(columns, ", o.") + from
+	return "INSERT INTO whence.observations_history (" + strings.Join(columns, ", ") + ", superseded_at)\nSELECT o." +
+		strings.Join(columns, ", o.") + ", " + at + from
 }
 
 // Rewrite is the statement that writes the rows anew.
-func (c *Correction) Rewrite() string {
+func (c *Correction) Rewrite() string { return c.rewrite("") }
+
+// RewriteKept is the same statement, and looks only where KeepHistory has found
+// something at that moment: by far the less where most rows are right.
+func (c *Correction) RewriteKept(at event.Millis) string {
+	return c.rewrite(fmt.Sprintf(`
+    AND (service, environment, toStartOfMinute(time), name) IN
+        (SELECT service, environment, toStartOfMinute(time), name FROM whence.observations_history WHERE superseded_at = %s AND (%s))`,
+		moment(at), inStale(c.Stale)))
+}
+
+func (c *Correction) rewrite(narrower string) string {
 	columns := slices.Clone(stated)
 	values := make([]string, len(columns))
 	for i, column := range columns {
@@ -270,7 +283,7 @@ func (c *Correction) Rewrite() string {
 		columns, values = append(columns, e[0]), append(values, e[1]+" AS new_"+e[0])
 	}
 	return fmt.Sprintf("INSERT INTO whence.observations (%s, revision, rewritten)\nSELECT %s, %d, 1%s",
-		strings.Join(columns, ", "), strings.Join(values, ", "), c.Revision, c.from())
+		strings.Join(columns, ", "), strings.Join(values, ", "), c.Revision, c.from(narrower))
 }
 
 // stated is the columns of observations that no correction changes.

@@ -19,10 +19,9 @@ type Answers struct {
 type scopeKey struct{ service, environment string }
 
 type scope struct {
-	model    Model
-	rollouts []rollout
-	moments  []event.Millis // sorted
-	known    map[question]answered
+	place
+	moments []event.Millis // sorted
+	known   map[question]answered
 }
 
 // question is what an answer may depend on within a scope, apart from the
@@ -52,7 +51,7 @@ func (a *Answers) Of(o event.Observation) event.Enrichment {
 	q := question{o.Version, o.Instance, segment}
 	known, ok := s.known[q]
 	if !ok {
-		known = answered{o.Time, s.model.answer(o, s.rollouts)}
+		known = answered{o.Time, s.answer(o)}
 		s.known[q] = known
 	}
 	out := known.Enrichment
@@ -79,9 +78,8 @@ func (a *Answers) scope(k scopeKey) *scope {
 	if s := a.scopes[k]; s != nil {
 		return s
 	}
-	s := &scope{model: a.model.of(k.service, k.environment), known: map[question]answered{}}
-	s.rollouts = s.model.rollouts(k.service, k.environment)
-	for _, f := range s.model.facts {
+	s := &scope{place: a.model.of(k.service, k.environment).at(k.service, k.environment), known: map[question]answered{}}
+	for _, f := range s.facts {
 		s.moments = append(s.moments, moments(f)...)
 	}
 	slices.Sort(s.moments)

@@ -177,6 +177,8 @@ func (m Model) same(stated, service string) bool {
 type rollout struct {
 	id, service, environment, version, previous string
 	revisions, instances                        []string
+	spelled                                     string   // the version, in whatever spelling (R13)
+	changes                                     []string // R17
 	start                                       event.Fact
 	completed                                   *event.Fact
 	ends, failures                              []event.Millis
@@ -201,6 +203,7 @@ func (m Model) rollouts(service, environment string) []rollout {
 	for id, facts := range byID {
 		r := m.rollout(id, facts)
 		if m.same(r.service, service) && r.environment == environment {
+			r.spelled, r.changes = plain(r.version), m.changes(r.revisions)
 			found = append(found, r)
 		}
 	}
@@ -282,32 +285,51 @@ func plain(version string) string {
 	return version
 }
 
-// Answer is R5 to R31 but for the revision.
-func (m Model) Answer(o event.Observation) event.Enrichment {
-	return m.answer(o, m.rollouts(m.canonical(o.Service), o.Environment))
+// place is a service in an environment, and what of it does not depend on when.
+type place struct {
+	Model
+	service, environment string
+	rollouts             []rollout
+	incidents            map[string][]event.Fact
+	findings             []finding
+	flags, declarations  []event.Fact
 }
 
-func (m Model) answer(o event.Observation, all []rollout) event.Enrichment {
-	s, e, t := m.canonical(o.Service), o.Environment, o.Time
-	out := event.Enrichment{CanonicalService: s, DeploymentAgeMS: event.NoAge}
-	m.belongs(&out, all, o)
-	for _, r := range all {
+// at is the place of a service, canonical, in an environment.
+func (m Model) at(service, environment string) place {
+	all := m.rollouts(service, environment)
+	return place{
+		m, service, environment, all, m.incidents(service, environment), m.findings(service, environment, all),
+		m.flags(service, environment), m.declarations(service, environment),
+	}
+}
+
+// Answer is R5 to R31 but for the revision.
+func (m Model) Answer(o event.Observation) event.Enrichment {
+	return m.at(m.canonical(o.Service), o.Environment).answer(o)
+}
+
+func (p place) answer(o event.Observation) event.Enrichment {
+	t := o.Time
+	out := event.Enrichment{CanonicalService: p.service, DeploymentAgeMS: event.NoAge}
+	belongs(&out, p.rollouts, o)
+	for _, r := range p.rollouts {
 		if r.start.Time > t || r.endedBy(t) {
 			continue
 		}
 		out.RolloutIDs = append(out.RolloutIDs, r.id)
 		out.RolloutPercent = 0
 		for _, f := range r.facts {
-			if p := f.Payload.(*event.Deployment).Percent; f.Time <= t && !math.IsNaN(p) {
-				out.RolloutPercent = p
+			if percent := f.Payload.(*event.Deployment).Percent; f.Time <= t && !math.IsNaN(percent) {
+				out.RolloutPercent = percent
 			}
 		}
 	}
-	out.Flags = m.flags(s, e, t)
-	out.IncidentIDs, out.IncidentSeverity = m.incidents(s, e, t)
-	out.FindingIDs = m.findings(s, e, t, all)
-	out.Owner = m.declared(s, e, t, func(d *event.Declaration) string { return d.Owner })
-	out.Tier = m.declared(s, e, t, func(d *event.Declaration) string { return d.Tier })
+	out.Flags = rules(p.flags, t)
+	out.IncidentIDs, out.IncidentSeverity = openIncidents(p.incidents, t)
+	out.FindingIDs = openFindings(p.findings, t)
+	out.Owner = declared(p.declarations, t, func(d *event.Declaration) string { return d.Owner })
+	out.Tier = declared(p.declarations, t, func(d *event.Declaration) string { return d.Tier })
 	if o.Experiment != "" {
 		out.Experiments = []event.Pair{{Key: o.Experiment, Value: o.Variant}}
 	}
@@ -315,13 +337,13 @@ func (m Model) answer(o event.Observation, all []rollout) event.Enrichment {
 }
 
 // belongs is R13 to R17.
-func (m Model) belongs(out *event.Enrichment, all []rollout, o event.Observation) {
+func belongs(out *event.Enrichment, all []rollout, o event.Observation) {
 	var r *rollout
 	switch {
 	case o.Version != "":
 		out.DeployedVersion = o.Version
 		said := plain(o.Version)
-		r = latestStarted(all, o.Time, func(r rollout) bool { return r.version != "" && plain(r.version) == said })
+		r = latestStarted(all, o.Time, func(r rollout) bool { return r.version != "" && r.spelled == said })
 	case o.Instance != "":
 		r = latestStarted(all, o.Time, func(r rollout) bool { return slices.Contains(r.instances, o.Instance) })
 		if r == nil {
@@ -341,28 +363,40 @@ func (m Model) belongs(out *event.Enrichment, all []rollout, o event.Observation
 			out.PreviousVersion = p.version
 		}
 	}
+	out.ChangeIDs = r.changes
+}
+
+// changes is R17.
+func (m Model) changes(revisions []string) []string {
 	ids := map[string]bool{}
 	for _, f := range m.facts {
 		if c, ok := f.Payload.(*event.Change); ok {
 			for _, v := range append([]string{c.Revision}, c.Commits...) {
-				if v != "" && slices.Contains(r.revisions, v) {
+				if v != "" && slices.Contains(revisions, v) {
 					ids[c.ChangeID] = true
 				}
 			}
 		}
 	}
-	out.ChangeIDs = sortedKeys(ids)
+	return sortedKeys(ids)
 }
 
-// flags is R19.
-func (m Model) flags(s, e string, t event.Millis) (pairs []event.Pair) {
-	rules := map[string]string{}
+// flags is R19: the facts that concern the service in the environment.
+func (m Model) flags(s, e string) (said []event.Fact) {
 	for _, f := range m.facts {
 		c, ok := f.Payload.(*event.Flag)
-		if !ok || c.Environment != e || f.Time > t {
-			continue
+		if ok && c.Environment == e && (len(c.Services) == 0 || slices.ContainsFunc(c.Services, func(n string) bool { return m.same(n, s) })) {
+			said = append(said, f)
 		}
-		if len(c.Services) == 0 || slices.ContainsFunc(c.Services, func(n string) bool { return m.same(n, s) }) {
+	}
+	return said
+}
+
+// rules is R19 at a moment.
+func rules(flags []event.Fact, t event.Millis) (pairs []event.Pair) {
+	rules := map[string]string{}
+	for _, f := range flags {
+		if c := f.Payload.(*event.Flag); f.Time <= t {
 			rules[c.Flag] = c.Rules
 		}
 	}
@@ -373,18 +407,28 @@ func (m Model) flags(s, e string, t event.Millis) (pairs []event.Pair) {
 	return pairs
 }
 
-// incidents is R20 to R24.
-func (m Model) incidents(s, e string, t event.Millis) ([]string, string) {
+// incidents is R20: the facts of each that names the service in the environment.
+func (m Model) incidents(s, e string) map[string][]event.Fact {
 	byID := map[string][]event.Fact{}
 	for _, f := range m.facts {
 		if i, ok := f.Payload.(*event.Incident); ok {
 			byID[i.IncidentID] = append(byID[i.IncidentID], f)
 		}
 	}
+	for id, facts := range byID {
+		if !m.names(facts, s, e) {
+			delete(byID, id)
+		}
+	}
+	return byID
+}
+
+// openIncidents is R21 to R24.
+func openIncidents(byID map[string][]event.Fact, t event.Millis) ([]string, string) {
 	ids := map[string]bool{}
 	worst, rank := "", math.MaxInt
 	for id, facts := range byID {
-		if !m.names(facts, s, e) || !openAt(facts, t) {
+		if !openAt(facts, t) {
 			continue
 		}
 		ids[id] = true
@@ -465,48 +509,68 @@ func openAt(facts []event.Fact, t event.Millis) bool {
 	return false
 }
 
-// findings is R25 to R27.
-func (m Model) findings(s, e string, t event.Millis, all []rollout) []string {
+// finding is one of a service in an environment.
+type finding struct {
+	id    string
+	from  event.Millis // it is open, unless it is closed
+	facts []event.Fact
+}
+
+// findings is R25, and of R26 from when.
+func (m Model) findings(s, e string, all []rollout) (found []finding) {
 	byID := map[string][]event.Fact{}
 	for _, f := range m.facts {
 		if d, ok := f.Payload.(*event.Finding); ok {
 			byID[d.FindingID] = append(byID[d.FindingID], f)
 		}
 	}
-	ids := map[string]bool{}
 	for id, facts := range byID {
-		var all1 event.Finding
-		var opened, reopened, closed event.Millis
+		var said event.Finding
+		var opened event.Millis
 		for _, f := range facts {
 			d := f.Payload.(*event.Finding)
-			all1.Service = cmp.Or(d.Service, all1.Service)
-			all1.Environment = cmp.Or(d.Environment, all1.Environment)
-			all1.Repository = cmp.Or(d.Repository, all1.Repository)
-			all1.RevisionIntroduced = cmp.Or(d.RevisionIntroduced, all1.RevisionIntroduced)
-			all1.FirstSeen = cmp.Or(d.FirstSeen, all1.FirstSeen)
+			said.Service = cmp.Or(d.Service, said.Service)
+			said.Environment = cmp.Or(d.Environment, said.Environment)
+			said.Repository = cmp.Or(d.Repository, said.Repository)
+			said.RevisionIntroduced = cmp.Or(d.RevisionIntroduced, said.RevisionIntroduced)
+			said.FirstSeen = cmp.Or(d.FirstSeen, said.FirstSeen)
 			if d.Stage == event.FindingOpened {
 				opened = cmp.Or(opened, f.Time)
-				if f.Time <= t {
-					reopened = f.Time
-				}
-			} else if f.Time <= t {
-				closed = f.Time
 			}
 		}
-		from := cmp.Or(all1.FirstSeen, opened, facts[0].Time)
 		var completed event.Millis
 		for _, r := range all {
-			if r.completed != nil && all1.RevisionIntroduced != "" && slices.Contains(r.revisions, all1.RevisionIntroduced) {
+			if r.completed != nil && said.RevisionIntroduced != "" && slices.Contains(r.revisions, said.RevisionIntroduced) {
 				if completed == 0 || r.completed.Time < completed {
 					completed = r.completed.Time
 				}
 			}
 		}
-		from = cmp.Or(completed, from)
-		ofS := m.same(all1.Service, s) || all1.Service == "" && m.lists(s, all1.Repository)
-		inE := all1.Environment == "" || all1.Environment == e
-		if ofS && inE && from <= t && (closed == 0 || reopened > closed) {
-			ids[id] = true
+		ofS := m.same(said.Service, s) || said.Service == "" && m.lists(s, said.Repository)
+		inE := said.Environment == "" || said.Environment == e
+		if ofS && inE {
+			found = append(found, finding{id, cmp.Or(completed, said.FirstSeen, opened, facts[0].Time), facts})
+		}
+	}
+	return found
+}
+
+// openFindings is R26 and R27.
+func openFindings(all []finding, t event.Millis) []string {
+	ids := map[string]bool{}
+	for _, found := range all {
+		var reopened, closed event.Millis
+		for _, f := range found.facts {
+			switch {
+			case f.Time > t:
+			case f.Payload.(*event.Finding).Stage == event.FindingOpened:
+				reopened = f.Time
+			default:
+				closed = f.Time
+			}
+		}
+		if found.from <= t && (closed == 0 || reopened > closed) {
+			ids[found.id] = true
 		}
 	}
 	return sortedKeys(ids)
@@ -522,15 +586,21 @@ func (m Model) lists(s, repository string) bool {
 	return false
 }
 
-// declared is R28.
-func (m Model) declared(s, e string, t event.Millis, field func(*event.Declaration) string) string {
-	said := ""
+// declarations are those that R28 looks at.
+func (m Model) declarations(s, e string) (said []event.Fact) {
 	for _, f := range m.facts {
-		d, ok := f.Payload.(*event.Declaration)
-		if !ok || !m.same(d.Service, s) || d.Environment != "" && d.Environment != e {
-			continue
+		if d, ok := f.Payload.(*event.Declaration); ok && m.same(d.Service, s) && (d.Environment == "" || d.Environment == e) {
+			said = append(said, f)
 		}
-		if v := field(d); v != "" && (f.Time <= t || said == "") {
+	}
+	return said
+}
+
+// declared is R28.
+func declared(declarations []event.Fact, t event.Millis, field func(*event.Declaration) string) string {
+	said := ""
+	for _, f := range declarations {
+		if v := field(f.Payload.(*event.Declaration)); v != "" && (f.Time <= t || said == "") {
 			said = v
 		}
 	}
