@@ -38,8 +38,9 @@ what they said before is kept in observations_history.
 
 --check stores nothing. It compares, and tells which observations are missing in
 ClickHouse (it exits 1 then), and which are outdone: of two contents that somebody
-publishes under one id, of one service, name and moment, the greater counts, and
-the other one is nowhere but in Kafka.
+publishes under one id, of one service, environment, name and moment, the greater
+counts, and the other one is nowhere but in Kafka. Facts and other events are not
+compared: whence verify and event_conflicts tell of them.
 
 It may run while workers do: it joins no group and moves no offset. It needs their
 configuration where that names rules: what they hide or drop would be stored
@@ -99,7 +100,7 @@ otherwise, so it refuses to go by none where they go by some.`,
 	k.add(cmd)
 	c.add(cmd)
 	withoutRules(cmd, &without)
-	cmd.Flags().BoolVar(&check, "check", false, "store nothing: tell what ClickHouse lacks, or has another content of")
+	cmd.Flags().BoolVar(&check, "check", false, "store nothing: tell which observations ClickHouse lacks, or has another content of")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "with --check: one JSON object a record that differs")
 	cmd.Flags().StringVar(&topic, "topic", "", "`TOPIC`, in full")
 	cmd.Flags().StringVar(&from, "from", "", "an `OFFSET|TIME`: of each partition, or of Kafka taking the record")

@@ -50,6 +50,7 @@ type Client struct {
 	http           *http.Client
 	db             *sql.DB
 	shards         atomic.Pointer[bool] // whether there are any; nil: not asked yet
+	marked         atomic.Int64         // the last correction's mark
 }
 
 // Open makes a client. It does not connect: use Ping. Errors are Fatal: they

@@ -67,7 +67,7 @@ func (c *Client) Correct(ctx context.Context, k tables.Correction, contexts []ev
 		return 0, fmt.Errorf("correct: %w", err)
 	}
 	defer func() { err = c.dropRun(ctx, k.Run, err) }()
-	at, err := c.now(ctx)
+	at, err := c.mark(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("correct: %w", err)
 	}
@@ -97,8 +97,12 @@ func (c *Client) rewriteKept(ctx context.Context, k tables.Correction, at event.
 		return err
 	}
 	if !sharded && kept < stale/2 {
-		// Fewer: somebody else has rewritten them, or their copies are not there.
-		if rewritten, err := c.rewrite(ctx, k.RewriteKept(at)); err != nil || rewritten == kept {
+		if _, err := c.rewrite(ctx, k.RewriteKept(at)); err != nil {
+			return err
+		}
+		// Another one's copy of the same row, which came later, has another mark.
+		left, err := c.count(ctx, k.CountKept(at))
+		if err != nil || left >= kept {
 			return err
 		}
 	}
@@ -106,13 +110,28 @@ func (c *Client) rewriteKept(ctx context.Context, k tables.Correction, at event.
 	return err
 }
 
-// now is the server's time.
-func (c *Client) now(ctx context.Context) (event.Millis, error) {
+// mark is a moment of the server's time that no other correction of this client
+// has: what it copies is known by it.
+func (c *Client) mark(ctx context.Context) (event.Millis, error) {
+	now, err := c.count(ctx, "SELECT toUnixTimestamp64Milli(now64(3, 'UTC'))")
+	if err != nil {
+		return 0, err
+	}
+	for {
+		last := c.marked.Load()
+		at := max(int64(now), last+1)
+		if c.marked.CompareAndSwap(last, at) {
+			return event.Millis(at), nil
+		}
+	}
+}
+
+// count is the answer to a question for one number that is not negative.
+func (c *Client) count(ctx context.Context, question string) (n uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
 	defer cancel()
-	var at int64
-	err := c.db.QueryRowContext(ctx, "SELECT toUnixTimestamp64Milli(now64(3, 'UTC'))").Scan(&at)
-	return event.Millis(at), Classify(err)
+	err = c.db.QueryRowContext(settings(ctx, map[string]any{"max_query_size": longStatement, "max_ast_elements": longStatement}), question).Scan(&n)
+	return n, Classify(err)
 }
 
 func (c *Client) prepareRun(ctx context.Context, run uint64, contexts []event.Context, servings []event.Serving) error {

@@ -124,8 +124,8 @@ func TestFewWrongRowsAmongManyAreRewrittenWithTheirCopiesAndWithout(t *testing.T
 		t.Run(copies, func(t *testing.T) {
 			empty(t, client, "whence.observations", "whence.observations_history")
 			for i := range 12 {
-				storeSeen(t, client, fmt.Sprintf("%s|%d", t.Name(), i), storedRow(fmt.Sprint(i), 20+int64(i), 100, func(_ *event.Observation, e *event.Enrichment) {
-					e.CanonicalService = "shop"
+				storeSeen(t, client, fmt.Sprintf("%s|%d", t.Name(), i), storedRow(fmt.Sprint(i), 20+int64(i), 100, func(o *event.Observation, e *event.Enrichment) {
+					o.Caller, o.Callee, e.CanonicalService = "shop", "stock", "shop" // a view has rows of its own of these
 				}))
 			}
 			c, _, servings := correctionOf(t, client, 200)

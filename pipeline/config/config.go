@@ -261,8 +261,8 @@ const (
 
 // Offsets is about lost ones.
 type Offsets struct {
-	// OnLost is what becomes of an input whose committed offset is gone, expired or
-	// deleted: fail (its partition stops), ledger (go on where ClickHouse says that
+	// OnLost is what becomes of an input, or of the context log, whose committed
+	// offset is gone, expired or deleted: fail (its partition stops), ledger (go on where ClickHouse says that
 	// it is stored up to), earliest (from the log's beginning).
 	OnLost string `yaml:"on_lost"`
 }

@@ -26,8 +26,12 @@ type partition struct {
 }
 
 // owes tells whether the group's commit says less than is known by now: nothing,
-// or, where promises are made, an earlier revision.
+// or, where promises are made, an earlier revision. Where a partition should begin
+// and can't is not said: the operator may choose anew.
 func (p *partition) owes(revision uint64, promises bool) bool {
+	if p.unsaid && p.stopped {
+		return false
+	}
 	return p.next >= 0 && p.announced.End == 0 && (p.unsaid || promises && p.promised < revision)
 }
 

@@ -267,10 +267,17 @@ func (c *Correction) Rewrite() string { return c.rewrite("") }
 // RewriteKept is the same statement, and looks only where KeepHistory has found
 // something at that moment: by far the less where most rows are right.
 func (c *Correction) RewriteKept(at event.Millis) string {
-	return c.rewrite(fmt.Sprintf(`
+	return c.rewrite(`
     AND (service, environment, toStartOfMinute(time), name) IN
-        (SELECT service, environment, toStartOfMinute(time), name FROM whence.observations_history WHERE superseded_at = %s AND (%s))`,
-		moment(at), inStale(c.Stale)))
+        (SELECT service, environment, toStartOfMinute(time), name` + c.kept(at) + ")")
+}
+
+// CountKept asks how many copies of that moment there are: fewer than were made
+// where others have copied the same rows since.
+func (c *Correction) CountKept(at event.Millis) string { return "SELECT count()" + c.kept(at) }
+
+func (c *Correction) kept(at event.Millis) string {
+	return fmt.Sprintf(" FROM whence.observations_history WHERE superseded_at = %s AND (%s)", moment(at), inStale(c.Stale))
 }
 
 func (c *Correction) rewrite(narrower string) string {

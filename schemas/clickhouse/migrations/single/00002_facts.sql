@@ -354,7 +354,7 @@ SELECT
     max(received_at) AS last_received_at, arraySort(groupUniqArray(toString(topic))) AS topics
 FROM whence.observations FINAL
 WHERE toDate(time) >= toDate(since) AND toDate(time) <= toDate(until) AND time >= since AND time < until
-    AND cityHash64(observations.source, id, observations.type) IN several
+    AND cityHash64(observations.source, id, observations.type) GLOBAL IN several
 GROUP BY source, id, type
 HAVING contents > 1;
 
