@@ -368,10 +368,10 @@ func (s *system) keepsBothOfTwoBodies() {
 		s.t.Errorf("kept is %s", have)
 	}
 	for _, said := range []string{
-		`{"specversion":"1.0","id":"3","source":"two","type":"io.whence.behavior.recorded","time":"2026-01-01T00:00:00Z","data":{"name":"buy","service":"one"}}`,
-		`{"specversion":"1.0","id":"3","source":"two","type":"io.whence.behavior.recorded","time":"2026-01-01T00:00:07Z","data":{"name":"buy","service":"the other"}}`,
-		`{"specversion":"1.0","id":"4","source":"two","type":"io.whence.behavior.recorded","time":"2026-01-01T00:00:00Z","data":{"name":"buy","service":"s","value":1}}`,
-		`{"specversion":"1.0","id":"4","source":"two","type":"io.whence.behavior.recorded","time":"2026-01-01T00:00:00Z","data":{"name":"buy","service":"s","value":2}}`,
+		`{"specversion":"1.0","id":"3","source":"two","type":"io.whence.behavior.recorded","time":"2026-01-01T00:00:00Z","data":{"name":"buy","service":"one","environment":"e"}}`,
+		`{"specversion":"1.0","id":"3","source":"two","type":"io.whence.behavior.recorded","time":"2026-01-01T00:00:07Z","data":{"name":"buy","service":"the other","environment":"e"}}`,
+		`{"specversion":"1.0","id":"4","source":"two","type":"io.whence.behavior.recorded","time":"2026-01-01T00:00:00Z","data":{"name":"buy","service":"s","environment":"e","value":1}}`,
+		`{"specversion":"1.0","id":"4","source":"two","type":"io.whence.behavior.recorded","time":"2026-01-01T00:00:00Z","data":{"name":"buy","service":"s","environment":"e","value":2}}`,
 	} {
 		s.overHTTP(sending{"an observation", "cdevents", []byte(said)})
 	}
