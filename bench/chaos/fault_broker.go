@@ -139,5 +139,8 @@ func (r *round) coordinator() *pipelinetest.Node {
 	return r.anyNode()
 }
 
-// group is the workers' default.
-const group = "whence"
+// group is the workers' default, contextGroup is those of them who store facts.
+const (
+	group        = "whence"
+	contextGroup = group + "-context"
+)

@@ -27,7 +27,7 @@ func (r *round) loseOffsets() string {
 	r.eventually("the groups are deleted", func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		deleted, err := r.cluster.Admin.DeleteGroups(ctx, group, group+"-context")
+		deleted, err := r.cluster.Admin.DeleteGroups(ctx, group, contextGroup)
 		if err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ func (r *round) loseOffsets() string {
 // committed tells whether the groups have an offset for the context log and for
 // every partition that events were published to.
 func (r *round) committed() bool {
-	return r.commits(group, r.published()) && r.commits(group+"-context", mark{partition{topic: topicContext}: 0})
+	return r.commits(group, r.published()) && r.commits(contextGroup, mark{partition{topic: topicContext}: 0})
 }
 
 func (r *round) commits(group string, partitions mark) bool {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,7 +64,7 @@ func (r reference) write() []byte {
 func (r reference) annotate(node *yaml.Node, t reflect.Type) {
 	for i := 0; i < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
-		field := named(t, key.Value)
+		field := t.Field(slices.Index(keysOf(t), key.Value))
 		comment := r.meaning(t, field)
 		switch of := field.Type; {
 		case of.Kind() == reflect.Struct:
@@ -157,15 +158,6 @@ func stated(content []*yaml.Node) (some []*yaml.Node) {
 		}
 	}
 	return some
-}
-
-func named(t reflect.Type, key string) reflect.StructField {
-	for i := range t.NumField() {
-		if f := t.Field(i); keyOf(f) == key {
-			return f
-		}
-	}
-	panic(t.Name() + " has no key " + key)
 }
 
 // fieldComments reads the comments of this package's structs.

@@ -152,6 +152,18 @@ func (f *fixture) publish(partitions int32, n int) {
 	}
 }
 
+// store publishes n records to the first partition, and runs a consumer until they
+// are stored.
+func (f *fixture) store(s *store, n int) {
+	f.Helper()
+	f.publish(1, n)
+	stop := f.run(f.consumer(s, &events{}))
+	eventually(f.T, "stored", func() bool { return s.stored() == n })
+	if err := stop(); err != nil {
+		f.Fatal(err)
+	}
+}
+
 func (f *fixture) consumer(s *store, e *events) *Consumer {
 	return &Consumer{
 		Connection: Connection{Seeds: f.seeds, Log: zaptest.NewLogger(f.T, zaptest.Level(zap.ErrorLevel))},
@@ -356,12 +368,7 @@ func TestALostOffsetIsAnErrorUnlessAnOperatorChose(t *testing.T) {
 	for _, choice := range []LostOffsets{LostFail, LostLedger, LostEarliest} {
 		t.Run(string(choice), func(t *testing.T) {
 			f, s, e := newFixture(t, 1), newStore(), &events{}
-			f.publish(1, 20)
-			stop := f.run(f.consumer(s, e))
-			eventually(t, "stored", func() bool { return s.stored() == 20 })
-			if err := stop(); err != nil {
-				t.Fatal(err)
-			}
+			f.store(s, 20)
 			if _, err := kadm.NewClient(f.client).DeleteGroup(t.Context(), "g"); err != nil {
 				t.Fatal(err)
 			}
@@ -369,7 +376,7 @@ func TestALostOffsetIsAnErrorUnlessAnOperatorChose(t *testing.T) {
 			before := len(s.batches)
 			c := f.consumer(s, e)
 			c.OnLost = choice
-			stop = f.run(c)
+			stop := f.run(c)
 			if choice == LostFail {
 				eventually(t, "stopped", func() bool { e.mu.Lock(); defer e.mu.Unlock(); return e.stopped["in/0"] != nil })
 				if s.stored() != 20 {
@@ -389,17 +396,14 @@ func TestALostOffsetIsAnErrorUnlessAnOperatorChose(t *testing.T) {
 
 func TestALostOffsetIsCommittedAgainThoughNoRecordComes(t *testing.T) {
 	f, s := newFixture(t, 1), newStore()
-	f.publish(1, 20)
-	stop := f.run(f.consumer(s, &events{}))
-	eventually(t, "stored", func() bool { return s.stored() == 20 })
-	_ = stop()
+	f.store(s, 20)
 	admin := kadm.NewClient(f.client)
 	if _, err := admin.DeleteGroup(t.Context(), "g"); err != nil {
 		t.Fatal(err)
 	}
 	c := f.consumer(s, &events{})
 	c.OnLost = LostLedger
-	stop = f.run(c)
+	stop := f.run(c)
 	eventually(t, "committed where the ledger ends", func() bool {
 		commits, err := admin.FetchOffsets(t.Context(), "g")
 		at, ok := commits.Lookup("in", 0)
@@ -415,10 +419,7 @@ func TestALostOffsetIsCommittedAgainThoughNoRecordComes(t *testing.T) {
 
 func TestATopicMadeAnewIsReadFromItsStart(t *testing.T) {
 	f, s := newFixture(t, 1), newStore()
-	f.publish(1, 20)
-	stop := f.run(f.consumer(s, &events{}))
-	eventually(t, "stored", func() bool { return s.stored() == 20 })
-	_ = stop()
+	f.store(s, 20)
 	admin := kadm.NewClient(f.client)
 	if _, err := admin.DeleteTopic(t.Context(), "in"); err != nil {
 		t.Fatal(err)
@@ -428,7 +429,7 @@ func TestATopicMadeAnewIsReadFromItsStart(t *testing.T) {
 	}
 	f.client.PurgeTopicsFromProducing("in")
 	f.publish(1, 30)
-	stop = f.run(f.consumer(s, &events{}))
+	stop := f.run(f.consumer(s, &events{}))
 	eventually(t, "the new topic is stored", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
