@@ -17,7 +17,7 @@ var (
 	chosen       = flag.String("fault", "", "regular expression: only faults whose name it matches")
 	without      = flag.String("without", "^$", "regular expression: no faults whose name it matches")
 	budget       = flag.Duration("budget", 5*time.Minute, "for faults, where it is no full run")
-	safeguards   = flag.String("safeguards", "no-intent|no-token", "which are taken out, a regular expression; all five take four minutes")
+	safeguards   = flag.String("safeguards", "no-intent|no-token", "which are taken out, a regular expression; all six take five minutes")
 )
 
 func TestEveryTableIsRightAfterEveryFault(t *testing.T) {

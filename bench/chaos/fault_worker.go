@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+
+	"github.com/whencehq/whence/pipeline/pipelinetest/world"
 )
 
 func workerFaults() []*fault {
@@ -23,6 +25,7 @@ func workerFaults() []*fault {
 		}},
 		{name: "a worker stands still beyond its session, and goes on", inject: (*round).pauseWorker},
 		{name: "a worker stands still between insert and commit, another takes over", inject: (*round).pauseBeforeCommit},
+		{name: "a worker stands still in a correction that is undone meanwhile", inject: (*round).pauseInCorrection},
 		{name: "rolling restart", inject: func(r *round) string {
 			for _, w := range r.fleet.all() {
 				if err := r.fleet.stop(w); err != nil {
@@ -51,6 +54,7 @@ func workerFaults() []*fault {
 		{"a worker is killed with facts stored and not derived", "store/after-facts=kill@2"},
 		{"a worker is killed before it commits facts", "context/before-commit=kill@2"},
 		{"a worker is killed in a correction, promises read", "reconcile/after-promises=kill"},
+		{"a worker is killed in a correction, rows claimed", "reconcile/after-claim=kill"},
 		{"a worker is killed in a correction, images kept", "reconcile/after-history=kill"},
 		{"a worker is killed in a correction, rows rewritten", "reconcile/after-rewrite=kill"},
 		{"a worker is killed in a correction, minutes touched", "reconcile/after-touch=kill"},
@@ -116,4 +120,26 @@ func (r *round) pauseBeforeCommit() string {
 		r.hears("sessions ended", 1)
 	})
 	return seen + ", " + r.goesOn(1000)
+}
+
+// pauseInCorrection: the one that stands still is about to rewrite rows by a fact
+// that is retracted. Another one, which knows both, finds that they are right.
+func (r *round) pauseInCorrection() string {
+	w := r.fleet.start("reconcile/after-history=stop")
+	for _, other := range r.fleet.all() {
+		if other != w {
+			_ = r.fleet.stop(other) // the one that stands still has to correct
+		}
+	}
+	id := ""
+	r.publisher.inject(func(w *world.World) (said []world.Said) { said, id = w.Correction(); return said })
+	seen := r.sees("it stands still", 5*patience, func() bool { return stopped(w.Pid()) })
+	r.publisher.inject(func(w *world.World) []world.Said { return w.Retract(id) })
+	r.publisher.pause()
+	r.fleet.start("")
+	r.later(func() {
+		w.Signal(syscall.SIGCONT)
+		r.hears("sessions ended", 1)
+	})
+	return seen + ", " + r.sees("another one has corrected", 5*patience, func() bool { return r.corrected() == nil })
 }

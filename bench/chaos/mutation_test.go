@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"slices"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/pipeline/pipelinetest"
 	"github.com/whencehq/whence/pipeline/pipelinetest/world"
 	"github.com/whencehq/whence/schemas/codec"
 	"github.com/whencehq/whence/schemas/event"
@@ -27,6 +30,7 @@ var stories = []struct {
 	{"no-lock", tellOfALateCommit},
 	{"no-revision-guard", tellOfAnOldTimeline},
 	{"no-reseal", tellOfASealedMinute},
+	{"no-claim", tellOfALateRewrite},
 }
 
 // What the harness can't see missing it does not check. Each story is told
@@ -204,6 +208,40 @@ func tellOfASealedMinute(r *round) {
 	})
 	r.publisher.inject((*world.World).Redeployment)
 	r.publisher.flush()
+}
+
+// A command is about to rewrite rows by a fact that is retracted then. A worker,
+// which knows both, finds that the rows are right, and closes the facts.
+func tellOfALateRewrite(r *round) {
+	r.publisher.resume()
+	r.fleet.start("")
+	r.publishes(5000)
+	r.quieten()
+	for _, err := range r.fleet.stopAll() {
+		r.Error(err)
+	}
+	id := ""
+	r.publisher.inject(func(w *world.World) (said []world.Said) { said, id = w.Correction(); return said })
+	r.publisher.flush()
+	held := r.lone("reconcile/after-promises=hold")
+	r.awaitCovered(r.published())
+	r.eventually("the fact is stored", func() error {
+		end, err := r.end(topicContext)
+		if err != nil {
+			return err
+		}
+		return r.covered(end)
+	})
+	r.fleet.kill(held)
+	environment := append(slices.Clone(r.fleet.environment), pipeline.FailpointsVariable+"=reconcile/after-history=hold")
+	command := pipelinetest.RunTo(r.T, r.journal.of("rebuild"), environment, "rebuild", "--clickhouse", "http://"+r.address)
+	command.AwaitLine("failpoint reconcile/after-history holds", r.settle)
+	r.publisher.inject(func(w *world.World) []world.Said { return w.Retract(id) })
+	r.publisher.flush()
+	r.fleet.start("")
+	r.quieten()
+	command.Signal(syscall.SIGUSR1)
+	<-command.Ended()
 }
 
 // tellContext puts facts on the context log, and returns the last one's offset.

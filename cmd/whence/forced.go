@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -16,13 +19,12 @@ import (
 )
 
 // forced computes rows anew from what ClickHouse holds alone, whatever a late
-// fact says or not. It is safe while workers work: what it writes is right as
-// of the facts stored by then, and later ones correct it as they correct any
-// row.
+// fact says or not. It is safe while workers work: it claims what it rewrites
+// rows at, so that nobody who knows more leaves a row to it.
 type forced struct {
 	store    *clickhouse.Client
-	timeline *timeline.Memory
-	known    uint64 // the revision that the timeline is of
+	timeline reconcile.Timeline
+	known    uint64 // rows of later revisions are not looked at
 }
 
 // recallFacts folds every stored fact.
@@ -31,18 +33,57 @@ func recallFacts(ctx context.Context, store *clickhouse.Client, stderr io.Writer
 	if err != nil {
 		return nil, err
 	}
-	f := &forced{store: store, timeline: timeline.NewMemory(nil)}
-	if f.known, err = store.StoredRevision(ctx); err != nil {
+	known, err := store.StoredRevision(ctx)
+	if err != nil {
 		return nil, err
 	}
+	all := &recalled{Memory: timeline.NewMemory(nil), store: store, log: log}
 	bar := progress(stderr, -1, "reading facts")
-	err = store.Snapshot(ctx, log, 0, f.known, func(facts []event.Fact) {
-		f.timeline.Timeline.Apply(facts)
-		_ = bar.Add(len(facts))
-	})
+	err = all.fold(ctx, known, func(n int) { _ = bar.Add(n) })
 	_ = bar.Finish()
-	f.timeline.Advance(f.known)
-	return f, err
+	return &forced{store: store, timeline: all, known: known}, err
+}
+
+// recalled is a timeline of what ClickHouse has stored of facts. To know more it
+// reads on.
+type recalled struct {
+	*timeline.Memory
+	store *clickhouse.Client
+	log   *zap.Logger
+	mu    sync.Mutex
+}
+
+func (r *recalled) fold(ctx context.Context, upTo uint64, folded func(facts int)) error {
+	err := r.store.Snapshot(ctx, r.log, r.Revision(), upTo, func(facts []event.Fact) {
+		r.Timeline.Apply(facts)
+		folded(len(facts))
+	})
+	if err == nil {
+		r.Advance(upTo)
+	}
+	return err
+}
+
+// Wait returns when facts up to a revision are stored and folded.
+func (r *recalled) Wait(ctx context.Context, revision uint64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clock := pipeline.SystemClock{}
+	for r.Revision() < revision {
+		stored, err := r.store.StoredRevision(ctx)
+		switch {
+		case err != nil:
+			return err
+		case stored > r.Revision():
+			err = r.fold(ctx, stored, func(int) {})
+		case !clock.Sleep(ctx, 200*time.Millisecond):
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // correct computes the rows of the regions anew and returns how many were
@@ -51,10 +92,9 @@ func (f *forced) correct(ctx context.Context, regions []event.Region, stderr io.
 	rows := &watched{correctable: correctable{f.store}, stderr: stderr}
 	defer rows.finish()
 	r := reconcile.New(reconcile.Config{}, f.timeline, nil, rows, pipeline.SystemClock{}, reconcileLog{zap.NewNop(), observe.NewMetrics()})
-	if wrong, err = r.Correct(ctx, regions, f.known+1); err != nil {
-		return wrong, err
-	}
-	return wrong, rows.Touch(ctx, regions, 0)
+	wrong, err = r.Correct(ctx, regions, f.known+1)
+	// Also where it was interrupted: what is rewritten already has valid seals.
+	return wrong, errors.Join(err, rows.Touch(context.WithoutCancel(ctx), regions, 0))
 }
 
 // watched shows on a terminal how far a correction is.

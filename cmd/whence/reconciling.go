@@ -30,7 +30,7 @@ func (w *worker) reconciler() (*reconciling, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := reconcile.New(reconcile.Config{}, w.timeline, leastPromise{promises}, correctable{w.store}, pipeline.SystemClock{},
+	r := reconcile.New(reconcile.Config{}, w.timeline, leastPromise{promises}, closing{correctable{w.store}}, pipeline.SystemClock{},
 		reconcileLog{w.log.Named("reconcile"), w.metrics})
 	return &reconciling{r, promises}, nil
 }
@@ -71,12 +71,28 @@ func (p leastPromise) Least(ctx context.Context) (uint64, error) {
 	return least, nil
 }
 
-// correctable is whence.observations as reconcile sees it.
+// correctable is whence.observations as a command sees it that corrects rows and
+// closes nothing.
 type correctable struct{ *clickhouse.Client }
+
+// closing is the same for a worker, which closes facts.
+type closing struct{ correctable }
+
+// Claim of a command: rows that others may still rewrite are theirs to look
+// after, and none that is right is counted as wrong.
+func (c correctable) Claim(ctx context.Context, pass, revision uint64) (reconcile.Rivals, error) {
+	latest, _, err := c.Client.Claim(ctx, clickhouse.Claim{Pass: pass, Revision: revision})
+	return reconcile.Rivals{Latest: latest}, err
+}
+
+func (c closing) Claim(ctx context.Context, pass, revision uint64) (reconcile.Rivals, error) {
+	latest, doubt, err := c.Client.Claim(ctx, clickhouse.Claim{Pass: pass, Revision: revision, Closes: true})
+	return reconcile.Rivals{Latest: latest, Doubt: doubt}, err
+}
 
 func (c correctable) Correct(ctx context.Context, k reconcile.Correction) (uint64, error) {
 	return c.Client.Correct(ctx, tables.Correction{
-		Run: rand.Uint64() | 1, Regions: k.Regions, Stale: k.Stale, Below: k.Below, Revision: k.Revision,
+		Run: rand.Uint64() | 1, Regions: k.Regions, Stale: k.Stale, Below: k.Below, Doubt: k.Doubt, Revision: k.Revision,
 	}, k.Contexts, k.Servings)
 }
 
@@ -102,7 +118,7 @@ func (c correctable) Closed(ctx context.Context, p reconcile.Pass) error {
 		facts = p.Revision&(1<<40-1) + 1
 	}
 	return c.Client.Closed(ctx, clickhouse.Pass{
-		Revision: p.Revision, Facts: facts, Regions: p.Regions, Corrected: p.Corrected, Began: p.Began,
+		Revision: p.Revision, Known: p.Known, Facts: facts, Regions: p.Regions, Corrected: p.Corrected, Began: p.Began,
 	})
 }
 

@@ -42,6 +42,11 @@ type Rows interface {
 	// Stale lists the observations of the regions enriched before a revision,
 	// by day.
 	Stale(ctx context.Context, regions []event.Region, below uint64) ([]event.Stale, error)
+	// Claim lets everybody know that a pass is about to rewrite rows at a
+	// revision, and only then looks what others have claimed.
+	Claim(ctx context.Context, pass, revision uint64) (Rivals, error)
+	// Settle says that nothing of a pass is under way any more.
+	Settle(ctx context.Context, pass uint64) error
 	// Correct rewrites what a correction says otherwise than the rows do, keeps
 	// what they said, and returns how many there were.
 	Correct(ctx context.Context, c Correction) (rows uint64, err error)
@@ -53,11 +58,24 @@ type Rows interface {
 	Closed(ctx context.Context, p Pass) error
 }
 
+// Rivals is what others have claimed that rewrite rows: workers that took this
+// one for dead or are taken for it, and commands.
+type Rivals struct {
+	// Latest is the greatest revision that any of them knew, those that are done
+	// included: some may have seen already that a row is right, and won't look at
+	// it again.
+	Latest uint64
+	// Doubt is the greatest revision below the claimed one at which rows may still
+	// be rewritten.
+	Doubt uint64
+}
+
 // Correction is stale observations, and what holds for them.
 type Correction struct {
 	Regions  []event.Region // no row outside of these is concerned; none: ask each
 	Stale    []event.Stale
 	Below    uint64 // only rows enriched before this revision
+	Doubt    uint64 // rows before this one are rewritten also where they are right
 	Contexts []event.Context
 	Servings []event.Serving
 	Revision uint64 // that Contexts and Servings are of
@@ -66,6 +84,7 @@ type Correction struct {
 // Pass is what closing the facts up to Revision took.
 type Pass struct {
 	After, Revision uint64 // the facts with After < revision <= Revision
+	Known           uint64 // the greatest revision that rows were compared with; 0: none were
 	Regions         int
 	Corrected       uint64 // rows
 	Began           time.Time
@@ -173,6 +192,7 @@ func (r *Reconciler) next(ctx context.Context) error {
 // Close closes the facts after the cursor that the timeline knows.
 func (r *Reconciler) Close(ctx context.Context, cursor uint64) (Pass, error) {
 	p := Pass{After: cursor, Revision: r.timeline.Revision(), Began: r.clock.Now()}
+	claims := r.claims()
 	if regions := r.timeline.Pending(p.Revision); len(regions) > 0 {
 		if err := r.promised(ctx, p.Revision); err != nil {
 			return p, fmt.Errorf("wait for all partitions to know revision %d: %w", p.Revision, err)
@@ -184,9 +204,10 @@ func (r *Reconciler) Close(ctx context.Context, cursor uint64) (Pass, error) {
 		regions = r.timeline.Pending(p.Revision)
 		p.Regions = len(regions)
 		var err error
-		if p.Corrected, err = r.Correct(ctx, regions, p.Revision); err != nil {
+		if p.Corrected, err = r.correctAll(ctx, claims, regions, p.Revision); err != nil {
 			return p, err
 		}
+		p.Known = claims.latest()
 		// Rows that a crashed pass rewrote are among these, so what it did not
 		// touch any more is touched now.
 		if err := r.rows.Touch(ctx, regions, cursor); err != nil {
@@ -200,7 +221,7 @@ func (r *Reconciler) Close(ctx context.Context, cursor uint64) (Pass, error) {
 		return p, err
 	}
 	r.timeline.Forget(p.Revision)
-	return p, nil
+	return p, claims.settle(ctx)
 }
 
 func (r *Reconciler) promised(ctx context.Context, revision uint64) error {
@@ -226,8 +247,16 @@ const regionsAtOnce = 64
 
 // Correct writes the rows of the regions anew that were enriched before a
 // revision and say something else than the timeline does, and returns how many
-// there were.
+// there were. It closes nothing.
 func (r *Reconciler) Correct(ctx context.Context, regions []event.Region, below uint64) (rows uint64, err error) {
+	claims := r.claims()
+	if rows, err = r.correctAll(ctx, claims, regions, below); err != nil {
+		return rows, err
+	}
+	return rows, claims.settle(ctx)
+}
+
+func (r *Reconciler) correctAll(ctx context.Context, claims *claims, regions []event.Region, below uint64) (rows uint64, err error) {
 	stale, err := r.stale(ctx, regions, below)
 	if err != nil {
 		return 0, err
@@ -243,7 +272,7 @@ func (r *Reconciler) Correct(ctx context.Context, regions []event.Region, below 
 			if ctx.Err() != nil {
 				return ctx.Err() // another one has failed
 			}
-			n, err := r.correct(ctx, regions, chunk, below)
+			n, err := r.correct(ctx, claims, chunk, Correction{Regions: regions, Below: below})
 			corrected.Add(n)
 			return err
 		})
@@ -288,29 +317,51 @@ func union(a, b []string) []string {
 
 // correct works one chunk off, in halves where it needs too many contexts or
 // takes too long.
-func (r *Reconciler) correct(ctx context.Context, regions []event.Region, stale []event.Stale, below uint64) (uint64, error) {
-	contexts, servings, revision, ok, err := r.timeline.Contexts(ctx, stale, r.config.Contexts)
+func (r *Reconciler) correct(ctx context.Context, claims *claims, stale []event.Stale, c Correction) (uint64, error) {
+	ok, err := r.informed(ctx, claims, stale, &c)
 	if err != nil {
 		return 0, err
 	}
 	if ok {
-		n, err := r.rows.Correct(ctx, Correction{
-			Regions: regions, Stale: stale, Below: below, Contexts: contexts, Servings: servings, Revision: revision,
-		})
+		n, err := r.rows.Correct(ctx, c)
 		if !errors.Is(err, pipeline.ErrTooLong) {
 			return n, err
 		}
+		c.Doubt = max(c.Doubt, c.Revision) // the server may be at it still
 	}
 	one, other := halves(stale)
 	if len(other) == 0 {
 		return 0, errIndivisible
 	}
-	n, err := r.correct(ctx, regions, one, below)
+	n, err := r.correct(ctx, claims, one, c)
 	if err != nil {
 		return n, err
 	}
-	m, err := r.correct(ctx, regions, other, below)
+	m, err := r.correct(ctx, claims, other, c)
 	return n + m, err
+}
+
+// informed completes a correction with what holds, as of a revision that is
+// claimed and that no rival is ahead of; not ok: that is too much.
+func (r *Reconciler) informed(ctx context.Context, claims *claims, stale []event.Stale, c *Correction) (ok bool, err error) {
+	c.Stale = stale
+	for {
+		if c.Contexts, c.Servings, c.Revision, ok, err = r.timeline.Contexts(ctx, stale, r.config.Contexts); err != nil || !ok {
+			return false, err
+		}
+		rivals, err := claims.at(ctx, c.Revision)
+		if err != nil {
+			return false, err
+		}
+		pipeline.Failpoint("reconcile/after-claim")
+		if rivals.Latest <= c.Revision {
+			c.Doubt = max(c.Doubt, rivals.Doubt)
+			return true, nil
+		}
+		if err := r.timeline.Wait(ctx, rivals.Latest); err != nil {
+			return false, fmt.Errorf("wait for revision %d, which another pass knows: %w", rivals.Latest, err)
+		}
+	}
 }
 
 var errIndivisible = &pipeline.Error{

@@ -24,6 +24,7 @@ type world struct {
 	failing int
 
 	revision  uint64
+	follows   bool // whoever waits for a revision gets it
 	pending   []event.Region
 	forgotten uint64
 	promises  []uint64 // one an answer, the last for ever
@@ -33,6 +34,8 @@ type world struct {
 	slow      uint64 // rows that take too long; 0: none
 	past      error  // of who is asked for facts of the past
 	cursor    uint64
+	rivals    []reconcile.Rivals // one a claim, then none
+	passes    []uint64           // that claimed something, in order
 	corrected []reconcile.Correction
 	meanwhile func(reconcile.Correction) // while rows are corrected
 }
@@ -53,6 +56,10 @@ func (w *world) Revision() uint64 { return w.revision }
 func (w *world) Wait(ctx context.Context, revision uint64) error {
 	if w.revision >= revision {
 		return nil
+	}
+	if w.follows {
+		w.revision = revision
+		return w.call("wait for %d", revision)
 	}
 	<-ctx.Done()
 	return ctx.Err()
@@ -87,6 +94,24 @@ func (w *world) Least(context.Context) (uint64, error) {
 
 func (w *world) Stale(_ context.Context, regions []event.Region, below uint64) ([]event.Stale, error) {
 	return w.stale, w.call("stale below %d in %d", below, len(regions))
+}
+
+func (w *world) Claim(_ context.Context, pass, revision uint64) (rivals reconcile.Rivals, err error) {
+	err = w.call("claim %d", revision)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.passes = append(w.passes, pass)
+	if len(w.rivals) > 0 {
+		rivals, w.rivals = w.rivals[0], w.rivals[1:]
+	}
+	return rivals, err
+}
+
+func (w *world) Settle(_ context.Context, pass uint64) error {
+	if pass != w.passes[len(w.passes)-1] {
+		return errors.New("another pass is settled")
+	}
+	return w.call("settle")
 }
 
 func (w *world) Correct(_ context.Context, c reconcile.Correction) (uint64, error) {
@@ -154,7 +179,7 @@ func TestAPassAsksForPromisesBeforeItLooksAtRows(t *testing.T) {
 	if err != nil || pass.Corrected != 10 || pass.Revision != 7 {
 		t.Fatalf("%+v, %v", pass, err)
 	}
-	if want := "promises, stale below 7 in 1, correct 10 at 12, touch after 3, close 7"; w.said() != want {
+	if want := "promises, stale below 7 in 1, claim 12, correct 10 at 12, touch after 3, close 7, settle"; w.said() != want {
 		t.Errorf("it did %s\nwant %s", w.said(), want)
 	}
 }
@@ -186,7 +211,7 @@ func TestFactsThatConcernNothingBeforeThemAreClosedWithoutAQuestion(t *testing.T
 
 func TestAfterAFailureAnywhereTheNextPassBeginsAtTheCursorAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for failing := 1; failing <= 6; failing++ {
+		for failing := 1; failing <= 7; failing++ {
 			w := newWorld()
 			w.failing = failing
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -194,7 +219,7 @@ func TestAfterAFailureAnywhereTheNextPassBeginsAtTheCursorAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			cancel()
-			want := "cursor, promises, stale below 7 in 1, correct 10 at 12, touch after 3, close 7, passed with 10 corrected, cursor"
+			want := "cursor, promises, stale below 7 in 1, claim 12, correct 10 at 12, touch after 3, close 7, settle, passed with 10 corrected, cursor"
 			if w.cursor != 7 || !strings.HasSuffix(w.said(), want) {
 				t.Errorf("call %d failed: it did %s, cursor %d", failing, w.said(), w.cursor)
 			}
@@ -272,7 +297,7 @@ func TestManyRegionsAreAskedForInTurnAndTheirRowsCorrectedOnce(t *testing.T) {
 	if _, err := w.reconciler(reconcile.Config{}).Correct(t.Context(), w.pending, 7); err != nil {
 		t.Fatal(err)
 	}
-	if want := "stale below 7 in 64, stale below 7 in 64, stale below 7 in 2, correct 30 at 12"; w.said() != want {
+	if want := "stale below 7 in 64, stale below 7 in 64, stale below 7 in 2, claim 12, correct 30 at 12, settle"; w.said() != want {
 		t.Errorf("it did %s", w.said())
 	}
 }
@@ -302,8 +327,15 @@ func TestAStatementThatTakesTooLongIsCutInHalves(t *testing.T) {
 	if _, err := w.reconciler(reconcile.Config{}).Correct(t.Context(), w.pending, 7); err != nil {
 		t.Fatal(err)
 	}
-	if want := "stale below 7 in 1, too long, too long, correct 250 at 12, correct 250 at 12, too long, correct 250 at 12, correct 250 at 12"; w.said() != want {
+	want := "stale below 7 in 1, claim 12, too long, claim 12, too long, claim 12, correct 250 at 12, claim 12, correct 250 at 12, " +
+		"claim 12, too long, claim 12, correct 250 at 12, claim 12, correct 250 at 12, settle"
+	if w.said() != want {
 		t.Errorf("it did %s", w.said())
+	}
+	for _, c := range w.corrected {
+		if c.Doubt != 12 {
+			t.Errorf("rows below %d are rewritten though they are right, of those that the statement cut short may still rewrite", c.Doubt)
+		}
 	}
 }
 
@@ -340,7 +372,7 @@ func TestTwoChunksAreUnderWayAtOnceAndNeverMore(t *testing.T) {
 
 func TestAChunkThatFailsEndsThePassAndTheOthersAreNotBegun(t *testing.T) {
 	w := newWorld()
-	w.stale[0].Rows, w.failing = 500, 3
+	w.stale[0].Rows, w.failing = 500, 4
 	if _, err := w.reconciler(reconcile.Config{Rows: 100}).Close(t.Context(), 3); !errors.Is(err, errAway) {
 		t.Errorf("%v", err)
 	}
@@ -354,5 +386,36 @@ func TestAPassFailsWhereFactsOfThePastCanNotBeAskedFor(t *testing.T) {
 	w.past = errAway
 	if _, err := w.reconciler(reconcile.Config{}).Close(t.Context(), 3); !errors.Is(err, errAway) || len(w.corrected) > 0 {
 		t.Errorf("%v, corrected %v", err, w.corrected)
+	}
+}
+
+func TestAPassThatARivalIsAheadOfTakesWhatHoldsAnew(t *testing.T) {
+	w := newWorld()
+	w.rivals = []reconcile.Rivals{{Latest: 20}, {Latest: 25, Doubt: 9}}
+	w.follows = true
+	pass, err := w.reconciler(reconcile.Config{}).Close(t.Context(), 3)
+	want := "promises, stale below 7 in 1, claim 12, wait for 20, claim 25, correct 10 at 25, touch after 3, close 7, settle"
+	if err != nil || w.said() != want || pass.Known != 25 {
+		t.Errorf("%v, known %d: it did %s", err, pass.Known, w.said())
+	}
+	if c := w.corrected[0]; c.Doubt != 9 {
+		t.Errorf("rows below %d are rewritten though they are right, where a rival may rewrite those below 9", c.Doubt)
+	}
+}
+
+func TestClaimsStandWhereAPassFails(t *testing.T) {
+	w := newWorld()
+	if _, err := w.reconciler(reconcile.Config{}).Correct(t.Context(), w.pending, 7); err != nil {
+		t.Fatal(err)
+	}
+	w.calls, w.failing = nil, 3
+	if _, err := w.reconciler(reconcile.Config{}).Correct(t.Context(), w.pending, 7); !errors.Is(err, errAway) {
+		t.Errorf("%v", err)
+	}
+	if want := "stale below 7 in 1, claim 12, correct 10 at 12"; w.said() != want {
+		t.Errorf("it did %s", w.said())
+	}
+	if w.passes[0] == w.passes[1] {
+		t.Error("two passes claim as one")
 	}
 }

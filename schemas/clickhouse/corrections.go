@@ -121,6 +121,8 @@ type Correction struct {
 	Regions []event.Region // that hold all of them; none: no narrower
 	Stale   []event.Stale
 	Below   uint64
+	// Doubt: those enriched before it are written anew also where they are right.
+	Doubt uint64
 	// Revision that the run's contexts are of.
 	Revision uint64
 }
@@ -161,11 +163,14 @@ var enriched = func() [][2]string {
 }()
 
 // from is the observations of a correction that its run says something else
-// of, joined with what it says, and of them those for which narrower holds too.
+// of, or that are in doubt, joined with what it says, and of them those for which narrower holds too.
 // FINAL picks the row that counts before its
 // revision is looked at: a superseded one is nobody's business.
 func (c *Correction) from(narrower string) string {
 	var differs []string
+	if c.Doubt > 0 {
+		differs = append(differs, fmt.Sprintf("o.revision < %d", c.Doubt))
+	}
 	for _, e := range enriched {
 		differs = append(differs, fmt.Sprintf("NOT (o.%s <=> %s)", e[0], e[1]))
 	}

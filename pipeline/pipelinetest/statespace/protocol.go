@@ -20,6 +20,8 @@ type Scope struct {
 	// together. Being late is no fault: every step may be as late as it likes.
 	// Nor is a rebalance.
 	Faults int
+	// Undoing: a fact undoes what the one before it did.
+	Undoing bool
 	// Window: the store forgets the tokens of completed batches.
 	Window bool
 	// History: what was told before must be found in the history.
@@ -74,6 +76,11 @@ const (
 	CloseBeforeRewrite    // it closes, then rewrites
 	CloseAtEnd            // it closes what is on the log when it ends, not when it began
 	ImageAfterRewrite     // it rewrites, then copies what was there
+	NoDoubt               // it leaves a row that is right to whoever is about to rewrite it
+	Overtaken             // it rewrites with what it knew, though others know more
+	CheckBeforeClaim      // it looks who has claimed rows before it claims its own
+	ClaimEndsWithPass     // nobody sees what was claimed by a pass that was broken off
+	ClaimEndsWithClose    // ... or by one that is closed
 
 	mutations
 )
@@ -137,8 +144,10 @@ func (m Protocol) Same(s System) System {
 }
 
 // prune forgets what can't matter any more: inserts that their token will
-// drop, and hands of dropped members that can't send one.
+// drop, hands of dropped members that can't send one, and claims that the
+// cursor has passed.
 func (m Protocol) prune(s *System) {
+	s.Orphans &^= 1<<(s.Cursor+1) - 1
 	for p := range s.Partitions {
 		part := &s.Partitions[p]
 		for n := range uint8(ranges) {

@@ -27,6 +27,10 @@ func TestTheIntactProtocolLosesNothingInAnyInterleaving(t *testing.T) {
 		{"a record, two facts, more faults", Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 1, Faults: 3}, true},
 		{"a record, two facts, two passes", Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Faults: 2}, true},
 
+		{"a fact that undoes the other, two passes", Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Faults: 1, Undoing: true}, false},
+		{"the same with more faults", Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Faults: 2, Undoing: true}, true},
+		{"three facts that undo each other, a pass that may be broken off", Scope{Partitions: 1, Records: 1, Facts: 3, Passes: 1, Faults: 1, Undoing: true}, false},
+		{"two records, facts that undo each other", Scope{Partitions: 1, Records: 2, Facts: 2, Passes: 1, Faults: 1, Undoing: true}, true},
 		{"inserts after the token window", Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 1, Faults: 2, Window: true}, false},
 		{"the same beside two passes", Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Faults: 2, Window: true}, true},
 		{"what was stored first is in the history", Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Faults: 1, History: FirstStored}, false},
@@ -52,6 +56,8 @@ func TestLeavingOutOrReorderingAnyOneStepShows(t *testing.T) {
 	)
 	ingest := Scope{Partitions: 1, Records: 2, Faults: 2}
 	late := Scope{Partitions: 1, Records: 1, Facts: 1, Passes: 1, Faults: 1}
+	undone := Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Undoing: true}
+	brokenOff := Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 1, Faults: 1, Undoing: true}
 	cases := []struct {
 		without  string
 		mutation Mutation
@@ -82,6 +88,11 @@ func TestLeavingOutOrReorderingAnyOneStepShows(t *testing.T) {
 		{"the cursor is moved before the rows are rewritten", CloseBeforeRewrite, late, stale},
 		{"the cursor is moved to the end of the log", CloseAtEnd, Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 1}, stale},
 		{"the history is written after the rewrite", ImageAfterRewrite, Scope{Partitions: 1, Records: 1, Facts: 1, Passes: 1, Faults: 1, History: FirstStored}, forgot},
+		{"a row that is right is left to whoever may still rewrite it", NoDoubt, undone, stale},
+		{"a pass that is overtaken goes on with what it knew", Overtaken, undone, stale},
+		{"it looks for claims before it claims", CheckBeforeClaim, undone, stale},
+		{"what was claimed by a pass that is closed is forgotten", ClaimEndsWithClose, undone, stale},
+		{"the claims of a pass that was broken off are forgotten", ClaimEndsWithPass, brokenOff, stale},
 	}
 	if len(cases) != int(mutations)-1 {
 		t.Errorf("%d cases for %d mutations", len(cases), mutations-1)
@@ -131,13 +142,14 @@ func TestEveryStepOfTheProtocolHappens(t *testing.T) {
 		"says of the idle partition": true, "announced end 0, revision 2": true,
 		"is stored, enriched at revision 1": true, "after its token is forgotten, enriched at revision 1": true,
 		"is rewritten at revision 2": true, "it is to close the facts from 1 to 2": true, "from 2 to 2": true,
-		"commits promise revision 2": true, "finds 1 rows": true, "finds 0 rows": true, "copies it to the history": true,
+		"commits promise revision 2": true, "finds 1 rows": true, "finds 0 rows": true, "copies to the history": true,
+		"claims it at revision 2": true, "takes the row again": true, "below revision 1 may still be rewritten": true,
 		"sends it again, at revision 2": true, "nothing to rewrite": true, "hears that it is rewritten": true,
 		"is broken off": true, "closes the facts up to 2": true,
 	}
 	spec := Protocol{Scope: Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Faults: 1, Window: true}}.Spec()
 	watch(t, &spec, missing)
-	spec = Protocol{Scope: Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 1, Faults: 2, Window: true}}.Spec()
+	spec = Protocol{Scope: Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 1, Faults: 2, Window: true, History: FirstStored}}.Spec()
 	watch(t, &spec, missing)
 	for text := range missing {
 		t.Errorf("never happens: %s", text)

@@ -1,10 +1,14 @@
 package statespace
 
 // pass is one run of reconcile: it takes the end of its timeline, waits for the
-// commits, scans, copies, rewrites, and closes.
+// commits, scans, and then decides, claims, checks, copies and rewrites row by
+// row, and closes.
 func (m Protocol) pass(s System, r uint8, happen Happen[System]) {
 	if s.Passes[r].Phase != Asleep {
 		to := s
+		if m.Mutation != ClaimEndsWithPass {
+			to.Orphans |= s.Passes[r].Claims
+		}
 		to.Passes[r] = Pass{}
 		m.fault(to, happen, "pass %d is broken off", r)
 	}
@@ -17,6 +21,20 @@ func (m Protocol) pass(s System, r uint8, happen Happen[System]) {
 		m.scan(s, r, happen)
 	case Working:
 		m.work(s, r, happen)
+	case Decided:
+		if m.Mutation == CheckBeforeClaim {
+			m.check(s, r, Claimed, happen)
+			return
+		}
+		m.claim(s, r, Claimed, happen)
+	case Claimed:
+		if m.Mutation == CheckBeforeClaim {
+			m.claim(s, r, Checked, happen)
+			return
+		}
+		m.check(s, r, Checked, happen)
+	case Checked:
+		m.copy(s, r, happen)
 	case Copied:
 		m.rewrite(s, r, happen)
 	case Rewriting:
@@ -71,6 +89,9 @@ func (m Protocol) close(to *System, r uint8) {
 		x = to.Facts
 	}
 	to.Cursor = max(to.Cursor, x)
+	if m.Mutation != ClaimEndsWithClose {
+		to.Known = max(to.Known, to.Passes[r].Claims.last())
+	}
 	to.Passes[r] = Pass{}
 }
 
@@ -80,7 +101,7 @@ func (m Protocol) scan(s System, r uint8, happen Happen[System]) {
 	p := s.Passes[r]
 	next, found := Pass{Phase: Working, Upto: p.Upto}, 0
 	for at := range uint8(m.Partitions * m.Records) {
-		if m.row(&s, at).below(p.Upto) && wrong(m.record(at), p.From, p.Upto) {
+		if m.row(&s, at).below(p.Upto) && concerned(m.record(at), p.From, p.Upto) {
 			next.Todo = next.Todo.with(at)
 			found++
 		}
@@ -99,7 +120,8 @@ func (m Protocol) record(at uint8) uint8 { return at % uint8(m.Records) }
 
 func (row *Row) below(revision uint8) bool { return row.Told > 0 && row.Told-1 < revision }
 
-// work takes any row that is left and copies what it says, or closes.
+// work takes any row that is left and asks the timeline, as it is now, what it
+// is to say, or closes.
 func (m Protocol) work(s System, r uint8, happen Happen[System]) {
 	p := s.Passes[r]
 	if p.Todo == 0 {
@@ -107,22 +129,73 @@ func (m Protocol) work(s System, r uint8, happen Happen[System]) {
 		return
 	}
 	for at := range uint8(m.Partitions * m.Records) {
-		if !p.Todo.has(at) {
+		if !p.Todo.has(at) || p.Least > 0 && at != p.At {
 			continue
 		}
-		to := s
-		next := &to.Passes[r]
-		row := m.row(&to, at)
-		next.Phase, next.At = Copied, at
-		switch {
-		case m.History == NoHistory:
-		case m.Mutation == ImageAfterRewrite:
-			next.Image = row.Told
-		default:
-			row.Images = row.Images.with(row.Told - 1)
+		for y := max(p.Upto, p.Least); y <= s.Facts; y++ {
+			to := s
+			next := &to.Passes[r]
+			next.Phase, next.At, next.Rewrite = Decided, at, y
+			happen(Progress, to, "pass %d takes record %d of partition %d, and knows what it says at revision %d", r, m.record(at), int(at)/m.Records, y)
 		}
-		happen(Progress, to, "pass %d takes record %d of partition %d, which says what was known at revision %d, and copies it to the history", r, m.record(at), int(at)/m.Records, row.Told-1)
 	}
+}
+
+// claim shows everybody the revision, until the pass is closed.
+func (m Protocol) claim(s System, r uint8, then Phase, happen Happen[System]) {
+	to := s
+	next := &to.Passes[r]
+	next.Phase, next.Claims = then, next.Claims.with(next.Rewrite)
+	happen(Progress, to, "pass %d claims it at revision %d", r, next.Rewrite)
+}
+
+// check looks who else has claimed rows, and how far the cursor is. Somebody who
+// knows more may have seen already that the row is right, and will not look
+// again: then the pass has to know as much. Somebody who knows less may still
+// rewrite it: then it is rewritten too, even if it says the same.
+func (m Protocol) check(s System, r uint8, then Phase, happen Happen[System]) {
+	p := s.Passes[r]
+	others := s.Orphans | s.Passes[1-r].Claims
+	latest, doubt := max(s.Cursor, s.Known), uint8(0)
+	for y := range uint8(revisions) {
+		switch {
+		case !others.has(y):
+		case y >= p.Rewrite:
+			latest = max(latest, y)
+		case y > s.Cursor:
+			doubt = y
+		}
+	}
+	to := s
+	next := &to.Passes[r]
+	if latest > p.Rewrite && m.Mutation != Overtaken {
+		next.Phase, next.Rewrite, next.Least = Working, 0, latest
+		happen(Progress, to, "pass %d sees that revision %d is known, and takes the row again", r, latest)
+		return
+	}
+	if m.Mutation == NoDoubt {
+		doubt = 0
+	}
+	next.Phase, next.Least, next.Doubt = then, 0, doubt
+	happen(Progress, to, "pass %d sees that rows below revision %d may still be rewritten", r, doubt)
+}
+
+// copy keeps what the row says.
+func (m Protocol) copy(s System, r uint8, happen Happen[System]) {
+	to := s
+	next := &to.Passes[r]
+	row := m.row(&to, next.At)
+	next.Phase = Copied
+	switch {
+	case m.History == NoHistory:
+		m.rewrite(to, r, happen)
+		return
+	case m.Mutation == ImageAfterRewrite:
+		next.Image = row.Told
+	default:
+		row.Images = row.Images.with(row.Told - 1)
+	}
+	happen(Progress, to, "pass %d copies to the history what was known at revision %d", r, row.Told-1)
 }
 
 func (m Protocol) finish(s System, r uint8, happen Happen[System]) {
@@ -137,34 +210,29 @@ func (m Protocol) finish(s System, r uint8, happen Happen[System]) {
 	happen(Progress, to, "pass %d has no rows left, and closes the facts up to %d", r, to.Cursor)
 }
 
-// rewrite sends the row again, computed from the timeline as it is now, unless
-// somebody has done so or it would say the same.
+// rewrite sends the row again, unless somebody has done so or it would say the
+// same and nobody is in doubt.
 func (m Protocol) rewrite(s System, r uint8, happen Happen[System]) {
 	p := s.Passes[r]
 	row := m.row(&s, p.At)
-	sent := false
-	for y := p.Upto; y <= s.Facts; y++ {
-		if !row.below(p.Upto) || !wrong(m.record(p.At), row.Told-1, y) {
-			continue
-		}
-		to := s
-		again := m.row(&to, p.At)
-		again.Rewrites = again.Rewrites.with(y)
-		if m.ImagesAhead {
-			again.Images = again.Images.with(y)
-		}
-		to.Passes[r].Phase, to.Passes[r].Rewrite = Rewriting, y
-		happen(Progress, to, "pass %d sends it again, at revision %d", r, y)
-		sent = true
-	}
-	if !sent {
-		to := s
+	to := s
+	if !row.below(p.Upto) || !row.below(p.Doubt) && !m.wrong(m.record(p.At), row.Told-1, p.Rewrite) {
 		to.Passes[r].done()
 		happen(Progress, to, "pass %d has nothing to rewrite there", r)
+		return
 	}
+	again := m.row(&to, p.At)
+	again.Rewrites = again.Rewrites.with(p.Rewrite)
+	if m.ImagesAhead {
+		again.Images = again.Images.with(p.Rewrite)
+	}
+	to.Passes[r].Phase = Rewriting
+	happen(Progress, to, "pass %d sends it again, at revision %d", r, p.Rewrite)
 }
 
-func (p *Pass) done() { *p = Pass{Phase: Working, Upto: p.Upto, Todo: p.Todo.without(p.At)} }
+func (p *Pass) done() {
+	*p = Pass{Phase: Working, Upto: p.Upto, Todo: p.Todo.without(p.At), Claims: p.Claims}
+}
 
 // rewritten: the store says that it has the rewrite.
 func (m Protocol) rewritten(s System, r uint8, happen Happen[System]) {

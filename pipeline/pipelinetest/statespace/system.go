@@ -1,13 +1,16 @@
 package statespace
 
-import "unsafe"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // The bounds of the model. A Scope chooses within them.
 const (
 	workers    = 2
 	partitions = 2
 	records    = 3
-	revisions  = 3 // 0 and two facts
+	revisions  = 4 // 0 and three facts
 	passes     = 2
 	ranges     = records * (records + 1) / 2
 )
@@ -18,6 +21,8 @@ type System struct {
 	Facts      uint8 // the end of the context log; revision r knows the facts 1 to r
 	Cursor     uint8 // the facts up to it are closed
 	Faults     uint8 // how many have happened
+	Known      uint8 // the latest revision that a closed pass has claimed rows at
+	Orphans    Set   // the claims of passes that were broken off, by revision
 	Partitions [partitions]Partition
 	Workers    [workers]Worker
 	Passes     [passes]Pass
@@ -116,7 +121,10 @@ type Pass struct {
 	Upto    uint8 // it is to close the facts (From, Upto]
 	Todo    Set   // the places of the rows that were found and are not done
 	At      uint8 // the place of the row it is at: partition * records + record
-	Rewrite uint8 // the revision of the rewrite on its way
+	Rewrite uint8 // the revision that its contexts for that row are of
+	Least   uint8 // they must be of this one at least
+	Claims  Set   // what others see of it: all the revisions that it has rewritten rows at
+	Doubt   uint8 // rows below it may still be rewritten by somebody else
 	Image   uint8 // if images are written late: 1 + the revision of the one in hand
 }
 
@@ -129,6 +137,9 @@ const (
 	Waiting         // for the commits of all partitions
 	Scanning        // about to
 	Working         // through what it found
+	Decided         // what row At is to say
+	Claimed         // everybody can see that it does so at revision Rewrite
+	Checked         // it has seen who else does
 	Copied          // the image of row At is in the history
 	Rewriting       // row At, at revision Rewrite
 )
@@ -139,6 +150,9 @@ type Set uint8
 func (s Set) has(i uint8) bool    { return s&(1<<i) != 0 }
 func (s Set) with(i uint8) Set    { return s | 1<<i }
 func (s Set) without(i uint8) Set { return s &^ (1 << i) }
+
+// last is the greatest member, 0 if there is none.
+func (s Set) last() uint8 { return uint8(max(bits.Len8(uint8(s)), 1) - 1) }
 
 // rangeOf numbers the ranges [from, to).
 func rangeOf(from, to uint8) uint8 { return to*(to-1)/2 + from }
@@ -176,7 +190,7 @@ func (s *System) swapPartitions(n uint8) {
 	for i := range s.Passes {
 		p := &s.Passes[i]
 		p.Todo = p.Todo>>n | p.Todo&(1<<n-1)<<n
-		if p.Phase == Copied || p.Phase == Rewriting {
+		if p.Phase >= Decided || p.Least > 0 {
 			p.At = (p.At + n) % (2 * n)
 		}
 	}

@@ -105,11 +105,27 @@ ORDER BY (service, environment, version, instance, since)
 TTL written_at + INTERVAL 1 DAY
 COMMENT 'Deployments by version and instance, for the corrections under way';
 
+-- Who is rewriting rows, and at which revisions: workers' passes, and commands. A row stands until its pass is done; that
+-- of a pass that never ends goes after a day, as its contexts do, without which its statements find nothing.
+CREATE TABLE IF NOT EXISTS whence_state.claims ON CLUSTER '{cluster}'
+(
+    pass UInt64,
+    revision UInt64 COMMENT 'That rows are rewritten at',
+    closes Bool COMMENT 'It closes facts: once they are closed up to the revision the claim is void. A command closes nothing',
+    claimed_at DateTime DEFAULT now()
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/whence_state/claims', '{shard}-{replica}')
+PARTITION BY pass
+ORDER BY revision
+TTL claimed_at + INTERVAL 1 DAY
+COMMENT 'Corrections under way';
+
 -- One row a pass of reconcile: every fact up to revision is in every row it concerns. The cursor is the greatest; who
 -- writes a lesser one changes nothing.
 CREATE TABLE IF NOT EXISTS whence_state.reconciled ON CLUSTER '{cluster}'
 (
     revision UInt64,
+    known UInt64 COMMENT 'The greatest revision that rows were compared with; 0: none were',
     facts UInt64 COMMENT 'Closed by this pass',
     regions UInt64 COMMENT 'Intervals of services that they may have concerned',
     corrected UInt64 COMMENT 'Rows that were rewritten',
@@ -123,6 +139,7 @@ COMMENT 'Up to which revision late truth is in the rows';
 -- +goose Down
 
 DROP TABLE IF EXISTS whence_state.reconciled ON CLUSTER '{cluster}' SYNC;
+DROP TABLE IF EXISTS whence_state.claims ON CLUSTER '{cluster}' SYNC;
 DROP TABLE IF EXISTS whence_state.servings ON CLUSTER '{cluster}' SYNC;
 DROP TABLE IF EXISTS whence_state.contexts ON CLUSTER '{cluster}' SYNC;
 DROP TABLE IF EXISTS whence.observations_history ON CLUSTER '{cluster}' SYNC;
