@@ -85,7 +85,7 @@ kills: engine
 	WHENCE_KILLS=$(KILLS) go test -count=1 -v -timeout 60m ./pipeline/pipelinetest/exactlyonce
 
 safeguards: engine
-	go test -count=1 -v -timeout 1h -run TestTheHarness ./bench/chaos -args -safeguards 'no-intent|no-token|no-lock|no-revision-guard|no-reseal|no-claim'
+	go test -count=1 -v -timeout 1h -run TestTheHarness ./bench/chaos -args -safeguards 'no-intent|no-token|no-lock|no-revision-guard|no-reseal|no-announcement'
 
 chaos: engine
 	go test -count=1 -v -timeout 24h -run TestEveryTable ./bench/chaos -args -seed $(SEED) -rounds $(ROUNDS) -observations $(OBSERVATIONS)

@@ -26,7 +26,7 @@
 //	no-lock            a rebalance does not wait for the round, so a late commit counts
 //	no-revision-guard  nobody waits for what is known and promised, so a fact is closed
 //	                   before a batch that was enriched without it is stored
-//	no-claim           nobody says what they rewrite rows at, so a late rewrite spoils what
+//	no-announcement    nobody says what they rewrite rows at, so a late rewrite spoils what
 //	                   another one has found right
 //	no-reseal          a correction touches no minute, so vitals stay as they were
 package chaos

@@ -54,7 +54,7 @@ func workerFaults() []*fault {
 		{"a worker is killed with facts stored and not derived", "store/after-facts=kill@2"},
 		{"a worker is killed before it commits facts", "context/before-commit=kill@2"},
 		{"a worker is killed in a correction, promises read", "reconcile/after-promises=kill"},
-		{"a worker is killed in a correction, rows claimed", "reconcile/after-claim=kill"},
+		{"a worker is killed in a correction, its revision announced", "reconcile/after-announcement=kill"},
 		{"a worker is killed in a correction, images kept", "reconcile/after-history=kill"},
 		{"a worker is killed in a correction, rows rewritten", "reconcile/after-rewrite=kill"},
 		{"a worker is killed in a correction, minutes touched", "reconcile/after-touch=kill"},
@@ -134,8 +134,8 @@ func (r *round) pauseInCorrection() string {
 	id := ""
 	r.publisher.inject(func(w *world.World) (said []world.Said) { said, id = w.Correction(); return said })
 	seen := r.sees("it stands still", 5*patience, func() bool { return stopped(w.Pid()) })
-	r.publisher.inject(func(w *world.World) []world.Said { return w.Retract(id) })
 	r.publisher.pause()
+	r.tellContext(r.world.Retract(id)) // so that the other one meets both facts at once
 	r.fleet.start("")
 	r.later(func() {
 		w.Signal(syscall.SIGCONT)

@@ -11,13 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/pipelinetest"
 	"github.com/whencehq/whence/pipeline/pipelinetest/world"
-	"github.com/whencehq/whence/schemas/codec"
-	"github.com/whencehq/whence/schemas/event"
 )
 
 // stories each lead a worker to the one moment at which a safeguard is needed.
@@ -30,7 +26,7 @@ var stories = []struct {
 	{"no-lock", tellOfALateCommit},
 	{"no-revision-guard", tellOfAnOldTimeline},
 	{"no-reseal", tellOfASealedMinute},
-	{"no-claim", tellOfALateRewrite},
+	{"no-announcement", tellOfALateRewrite},
 }
 
 // What the harness can't see missing it does not check. Each story is told
@@ -235,37 +231,15 @@ func tellOfALateRewrite(r *round) {
 	r.fleet.kill(held)
 	environment := append(slices.Clone(r.fleet.environment), pipeline.FailpointsVariable+"=reconcile/after-history=hold")
 	command := pipelinetest.RunTo(r.T, r.journal.of("rebuild"), environment, "rebuild", "--clickhouse", "http://"+r.address)
-	command.AwaitLine("failpoint reconcile/after-history holds", r.settle)
-	r.publisher.inject(func(w *world.World) []world.Said { return w.Retract(id) })
-	r.publisher.flush()
+	r.eventually("a rewrite is held", func() error {
+		if r.heard("rewrites held") == 0 {
+			return errors.New("none yet")
+		}
+		return nil
+	})
+	r.tellContext(r.world.Retract(id))
 	r.fleet.start("")
 	r.quieten()
 	command.Signal(syscall.SIGUSR1)
 	<-command.Ended()
-}
-
-// tellContext puts facts on the context log, and returns the last one's offset.
-func (r *round) tellContext(said []world.Said) (last int64) {
-	r.Helper()
-	var encoder codec.Encoder
-	for _, s := range said {
-		r.record.mu.Lock()
-		fact := r.record.fact(s)
-		r.record.facts = append(r.record.facts, fact)
-		r.record.mu.Unlock()
-		fact.Provenance = event.Provenance{ReceivedAt: fact.Time, Topic: event.TopicBehavior} // of a record that is accounted for
-		m, err := encoder.EncodeFact(&fact)
-		if err != nil {
-			r.Fatal(err)
-		}
-		record := &kgo.Record{Topic: topicContext, Key: m.Key, Value: m.Value}
-		for _, h := range m.Headers {
-			record.Headers = append(record.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
-		}
-		if err := r.publisher.client.ProduceSync(context.Background(), record).FirstErr(); err != nil {
-			r.Fatal(err)
-		}
-		last = record.Offset
-	}
-	return last
 }

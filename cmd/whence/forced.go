@@ -19,8 +19,8 @@ import (
 )
 
 // forced computes rows anew from what ClickHouse holds alone, whatever a late
-// fact says or not. It is safe while workers work: it claims what it rewrites
-// rows at, so that nobody who knows more leaves a row to it.
+// fact says or not. It is safe while workers work: it announces what it
+// rewrites rows at, so that nobody who knows more leaves a row to it.
 type forced struct {
 	store    *clickhouse.Client
 	timeline reconcile.Timeline

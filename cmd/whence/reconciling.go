@@ -78,15 +78,15 @@ type correctable struct{ *clickhouse.Client }
 // closing is the same for a worker, which closes facts.
 type closing struct{ correctable }
 
-// Claim of a command: rows that others may still rewrite are theirs to look
+// Announce of a command: rows that others may still rewrite are theirs to look
 // after, and none that is right is counted as wrong.
-func (c correctable) Claim(ctx context.Context, pass, revision uint64) (reconcile.Rivals, error) {
-	latest, _, err := c.Client.Claim(ctx, clickhouse.Claim{Pass: pass, Revision: revision})
+func (c correctable) Announce(ctx context.Context, pass, revision uint64) (reconcile.Rivals, error) {
+	latest, _, err := c.Client.Announce(ctx, clickhouse.Announcement{Pass: pass, Revision: revision})
 	return reconcile.Rivals{Latest: latest}, err
 }
 
-func (c closing) Claim(ctx context.Context, pass, revision uint64) (reconcile.Rivals, error) {
-	latest, doubt, err := c.Client.Claim(ctx, clickhouse.Claim{Pass: pass, Revision: revision, Closes: true})
+func (c closing) Announce(ctx context.Context, pass, revision uint64) (reconcile.Rivals, error) {
+	latest, doubt, err := c.Client.Announce(ctx, clickhouse.Announcement{Pass: pass, Revision: revision, Closes: true})
 	return reconcile.Rivals{Latest: latest, Doubt: doubt}, err
 }
 

@@ -233,8 +233,8 @@ func written(header http.Header) (uint64, error) {
 	return 0, &pipeline.Error{Class: pipeline.Retryable, Err: fmt.Errorf("summary %q: %w", text, err)}
 }
 
-// Claim is what whoever rewrites rows says of itself before.
-type Claim struct {
+// Announcement is what whoever rewrites rows says of itself before.
+type Announcement struct {
 	Pass     uint64 // tells it from all others
 	Revision uint64 // that it rewrites rows at
 	// Closes: it is a pass that closes facts, so once they are closed at that
@@ -242,33 +242,33 @@ type Claim struct {
 	Closes bool
 }
 
-// Claim stores a claim, and then asks for the others: the greatest revision that
-// any of them knew, or a pass that was closed, and the greatest one below this
-// claim's of those that may be under way. Of two that claim at the same time one
-// sees the other at least.
-func (c *Client) Claim(ctx context.Context, claim Claim) (latest, doubt uint64, err error) {
-	err = c.exec(ctx, fmt.Sprintf("INSERT INTO whence_state.claims (pass, revision, closes) VALUES (%d, %d, %t)", claim.Pass, claim.Revision, claim.Closes),
+// Announce stores an announcement, and then asks for the others: the greatest
+// revision that any of them knew, or a pass that was closed, and the greatest one
+// below this of those that may be under way. Of two that announce at the same time
+// one sees the other at least.
+func (c *Client) Announce(ctx context.Context, a Announcement) (latest, doubt uint64, err error) {
+	err = c.exec(ctx, fmt.Sprintf("INSERT INTO whence_state.rewriting (pass, revision, closes) VALUES (%d, %d, %t)", a.Pass, a.Revision, a.Closes),
 		url.Values{"async_insert": {"0"}, "insert_deduplicate": {"0"}})
 	if err != nil {
-		return 0, 0, fmt.Errorf("claim: %w", err)
+		return 0, 0, fmt.Errorf("announce: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
 	defer cancel()
 	err = c.db.QueryRowContext(ctx, fmt.Sprintf(`
 		WITH (SELECT (max(revision), max(known)) FROM whence_state.reconciled) AS closed
 		SELECT greatest(max(revision), closed.1, closed.2), maxIf(revision, revision < %d AND (NOT closes OR revision > closed.1))
-		FROM whence_state.claims WHERE pass != %d`, claim.Revision, claim.Pass)).Scan(&latest, &doubt)
+		FROM whence_state.rewriting WHERE pass != %d`, a.Revision, a.Pass)).Scan(&latest, &doubt)
 	if err != nil {
-		return 0, 0, fmt.Errorf("claims: %w", Classify(err))
+		return 0, 0, fmt.Errorf("announced: %w", Classify(err))
 	}
 	return latest, doubt, nil
 }
 
-// Settle drops the claims of a pass: nothing of it is under way any more. Those
+// Settle drops what a pass has announced: nothing of it is under way any more. That
 // of one that never does go after a day, as the contexts do without which its
 // statements find nothing.
 func (c *Client) Settle(ctx context.Context, pass uint64) error {
-	return c.exec(ctx, fmt.Sprintf("ALTER TABLE whence_state.claims DROP PARTITION %d", pass), nil)
+	return c.exec(ctx, fmt.Sprintf("ALTER TABLE whence_state.rewriting DROP PARTITION %d", pass), nil)
 }
 
 // Pass is one pass of reconcile: every fact up to Revision is in the rows.

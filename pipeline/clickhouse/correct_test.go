@@ -156,15 +156,15 @@ func TestFewWrongRowsAmongManyAreRewrittenWithTheirCopiesAndWithout(t *testing.T
 // next one finds the row right, and writes it again all the same.
 func TestARowThatIsRightIsWrittenAgainWhereALateRewriteMaySpoilIt(t *testing.T) {
 	client := connect(t)
-	empty(t, client, "whence.observations", "whence.observations_history", "whence_state.claims", "whence_state.reconciled")
+	empty(t, client, "whence.observations", "whence.observations_history", "whence_state.rewriting", "whence_state.reconciled")
 	storeSeen(t, client, "late|1", storedRow("a", 20, 100, nil), storedRow("b", 21, 250, nil))
-	claim := func(pass, revision uint64) (latest, doubt uint64) {
-		latest, doubt, err := client.Claim(t.Context(), Claim{Pass: pass, Revision: revision, Closes: true})
+	announce := func(pass, revision uint64) (latest, doubt uint64) {
+		latest, doubt, err := client.Announce(t.Context(), Announcement{Pass: pass, Revision: revision, Closes: true})
 		must(t, err)
 		return latest, doubt
 	}
-	claim(1, 200)
-	latest, doubt := claim(2, 300)
+	announce(1, 200)
+	latest, doubt := announce(2, 300)
 	if latest != 200 || doubt != 200 {
 		t.Errorf("the second pass hears of revision %d and doubts rows below %d", latest, doubt)
 	}
@@ -180,27 +180,27 @@ func TestARowThatIsRightIsWrittenAgainWhereALateRewriteMaySpoilIt(t *testing.T) 
 	expect(t, client, "SELECT id, toString(incident_ids), revision FROM whence.observations_history FINAL ORDER BY id", "a\t[]\t100")
 }
 
-func TestClaimsAreSeenUntilTheyAreSettledOrTheirFactsAreClosed(t *testing.T) {
+func TestAnnouncementsAreSeenUntilTheyAreSettledOrTheirFactsAreClosed(t *testing.T) {
 	client := connect(t)
-	empty(t, client, "whence_state.claims", "whence_state.reconciled")
-	claim := func(c Claim, wantLatest, wantDoubt uint64) {
+	empty(t, client, "whence_state.rewriting", "whence_state.reconciled")
+	announce := func(a Announcement, wantLatest, wantDoubt uint64) {
 		t.Helper()
-		latest, doubt, err := client.Claim(t.Context(), c)
+		latest, doubt, err := client.Announce(t.Context(), a)
 		must(t, err)
 		if latest != wantLatest || doubt != wantDoubt {
-			t.Errorf("pass %d at revision %d hears of %d and doubts rows below %d, want %d and %d", c.Pass, c.Revision, latest, doubt, wantLatest, wantDoubt)
+			t.Errorf("pass %d at revision %d hears of %d and doubts rows below %d, want %d and %d", a.Pass, a.Revision, latest, doubt, wantLatest, wantDoubt)
 		}
 	}
-	claim(Claim{Pass: 1, Revision: 200, Closes: true}, 0, 0)
-	claim(Claim{Pass: 1, Revision: 250, Closes: true}, 0, 0) // it is no rival of its own
-	claim(Claim{Pass: 2, Revision: 220}, 250, 200)
-	claim(Claim{Pass: 3, Revision: 300, Closes: true}, 250, 250)
+	announce(Announcement{Pass: 1, Revision: 200, Closes: true}, 0, 0)
+	announce(Announcement{Pass: 1, Revision: 250, Closes: true}, 0, 0) // it is no rival of its own
+	announce(Announcement{Pass: 2, Revision: 220}, 250, 200)
+	announce(Announcement{Pass: 3, Revision: 300, Closes: true}, 250, 250)
 	must(t, client.Closed(t.Context(), Pass{Revision: 260, Known: 300, Began: time.Now()}))
 	must(t, client.Settle(t.Context(), 3))
-	claim(Claim{Pass: 4, Revision: 270, Closes: true}, 300, 220) // what is closed knew 300; the command is under way
-	claim(Claim{Pass: 4, Revision: 310, Closes: true}, 300, 220)
+	announce(Announcement{Pass: 4, Revision: 270, Closes: true}, 300, 220) // what is closed knew 300; the command is under way
+	announce(Announcement{Pass: 4, Revision: 310, Closes: true}, 300, 220)
 	must(t, client.Settle(t.Context(), 2))
-	claim(Claim{Pass: 5, Revision: 320, Closes: true}, 310, 310)
+	announce(Announcement{Pass: 5, Revision: 320, Closes: true}, 310, 310)
 	must(t, client.Settle(t.Context(), 2)) // again, of nothing
 }
 

@@ -22,7 +22,11 @@
 // costs one question per pass.
 //
 // A crash anywhere loses nothing: the next pass begins at the last revision
-// closed, and rows that were rewritten already are not below X any more. Two
-// that run at once do the same work twice: a row is a function of the facts up
-// to its revision, and of two rows the later revision counts.
+// closed, and rows that were rewritten already are not below X any more.
+//
+// Two may run at once, and one of them may know less: it announces Y before it
+// rewrites rows, and so does the other. Who sees a greater revision announced
+// takes what holds anew; who sees a lesser one writes rows below that again
+// even where they are right, so that the other's rewrite does not count
+// ([Rows].Announce, pipeline/DESIGN.md).
 package reconcile

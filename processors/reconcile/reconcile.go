@@ -42,9 +42,9 @@ type Rows interface {
 	// Stale lists the observations of the regions enriched before a revision,
 	// by day.
 	Stale(ctx context.Context, regions []event.Region, below uint64) ([]event.Stale, error)
-	// Claim lets everybody know that a pass is about to rewrite rows at a
-	// revision, and only then looks what others have claimed.
-	Claim(ctx context.Context, pass, revision uint64) (Rivals, error)
+	// Announce lets everybody know that a pass is about to rewrite rows at a
+	// revision, and only then looks what others have announced.
+	Announce(ctx context.Context, pass, revision uint64) (Rivals, error)
 	// Settle says that nothing of a pass is under way any more.
 	Settle(ctx context.Context, pass uint64) error
 	// Correct rewrites what a correction says otherwise than the rows do, keeps
@@ -58,14 +58,14 @@ type Rows interface {
 	Closed(ctx context.Context, p Pass) error
 }
 
-// Rivals is what others have claimed that rewrite rows: workers that took this
+// Rivals is what others have announced that rewrite rows: workers that took this
 // one for dead or are taken for it, and commands.
 type Rivals struct {
 	// Latest is the greatest revision that any of them knew, those that are done
 	// included: some may have seen already that a row is right, and won't look at
 	// it again.
 	Latest uint64
-	// Doubt is the greatest revision below the claimed one at which rows may still
+	// Doubt is the greatest revision below the announced one at which rows may still
 	// be rewritten.
 	Doubt uint64
 }
@@ -79,6 +79,8 @@ type Correction struct {
 	Contexts []event.Context
 	Servings []event.Serving
 	Revision uint64 // that Contexts and Servings are of
+
+	tried uint64 // the revision of a statement that was cut short; the server may be at it still
 }
 
 // Pass is what closing the facts up to Revision took.
@@ -192,7 +194,7 @@ func (r *Reconciler) next(ctx context.Context) error {
 // Close closes the facts after the cursor that the timeline knows.
 func (r *Reconciler) Close(ctx context.Context, cursor uint64) (Pass, error) {
 	p := Pass{After: cursor, Revision: r.timeline.Revision(), Began: r.clock.Now()}
-	claims := r.claims()
+	said := r.announced()
 	if regions := r.timeline.Pending(p.Revision); len(regions) > 0 {
 		if err := r.promised(ctx, p.Revision); err != nil {
 			return p, fmt.Errorf("wait for all partitions to know revision %d: %w", p.Revision, err)
@@ -204,10 +206,10 @@ func (r *Reconciler) Close(ctx context.Context, cursor uint64) (Pass, error) {
 		regions = r.timeline.Pending(p.Revision)
 		p.Regions = len(regions)
 		var err error
-		if p.Corrected, err = r.correctAll(ctx, claims, regions, p.Revision); err != nil {
+		if p.Corrected, err = r.correctAll(ctx, said, regions, p.Revision); err != nil {
 			return p, err
 		}
-		p.Known = claims.latest()
+		p.Known = said.latest()
 		// Rows that a crashed pass rewrote are among these, so what it did not
 		// touch any more is touched now.
 		if err := r.rows.Touch(ctx, regions, cursor); err != nil {
@@ -221,7 +223,7 @@ func (r *Reconciler) Close(ctx context.Context, cursor uint64) (Pass, error) {
 		return p, err
 	}
 	r.timeline.Forget(p.Revision)
-	return p, claims.settle(ctx)
+	return p, said.settle(ctx)
 }
 
 func (r *Reconciler) promised(ctx context.Context, revision uint64) error {
@@ -249,14 +251,14 @@ const regionsAtOnce = 64
 // revision and say something else than the timeline does, and returns how many
 // there were. It closes nothing.
 func (r *Reconciler) Correct(ctx context.Context, regions []event.Region, below uint64) (rows uint64, err error) {
-	claims := r.claims()
-	if rows, err = r.correctAll(ctx, claims, regions, below); err != nil {
+	said := r.announced()
+	if rows, err = r.correctAll(ctx, said, regions, below); err != nil {
 		return rows, err
 	}
-	return rows, claims.settle(ctx)
+	return rows, said.settle(ctx)
 }
 
-func (r *Reconciler) correctAll(ctx context.Context, claims *claims, regions []event.Region, below uint64) (rows uint64, err error) {
+func (r *Reconciler) correctAll(ctx context.Context, said *announced, regions []event.Region, below uint64) (rows uint64, err error) {
 	stale, err := r.stale(ctx, regions, below)
 	if err != nil {
 		return 0, err
@@ -272,7 +274,7 @@ func (r *Reconciler) correctAll(ctx context.Context, claims *claims, regions []e
 			if ctx.Err() != nil {
 				return ctx.Err() // another one has failed
 			}
-			n, err := r.correct(ctx, claims, chunk, Correction{Regions: regions, Below: below})
+			n, err := r.correct(ctx, said, chunk, Correction{Regions: regions, Below: below})
 			corrected.Add(n)
 			return err
 		})
@@ -317,8 +319,8 @@ func union(a, b []string) []string {
 
 // correct works one chunk off, in halves where it needs too many contexts or
 // takes too long.
-func (r *Reconciler) correct(ctx context.Context, claims *claims, stale []event.Stale, c Correction) (uint64, error) {
-	ok, err := r.informed(ctx, claims, stale, &c)
+func (r *Reconciler) correct(ctx context.Context, said *announced, stale []event.Stale, c Correction) (uint64, error) {
+	ok, err := r.informed(ctx, said, stale, &c)
 	if err != nil {
 		return 0, err
 	}
@@ -327,35 +329,38 @@ func (r *Reconciler) correct(ctx context.Context, claims *claims, stale []event.
 		if !errors.Is(err, pipeline.ErrTooLong) {
 			return n, err
 		}
-		c.Doubt = max(c.Doubt, c.Revision) // the server may be at it still
+		c.tried = c.Revision
 	}
 	one, other := halves(stale)
 	if len(other) == 0 {
 		return 0, errIndivisible
 	}
-	n, err := r.correct(ctx, claims, one, c)
+	n, err := r.correct(ctx, said, one, c)
 	if err != nil {
 		return n, err
 	}
-	m, err := r.correct(ctx, claims, other, c)
+	m, err := r.correct(ctx, said, other, c)
 	return n + m, err
 }
 
 // informed completes a correction with what holds, as of a revision that is
-// claimed and that no rival is ahead of; not ok: that is too much.
-func (r *Reconciler) informed(ctx context.Context, claims *claims, stale []event.Stale, c *Correction) (ok bool, err error) {
+// announced and that no rival is ahead of; not ok: that is too much.
+func (r *Reconciler) informed(ctx context.Context, said *announced, stale []event.Stale, c *Correction) (ok bool, err error) {
 	c.Stale = stale
 	for {
 		if c.Contexts, c.Servings, c.Revision, ok, err = r.timeline.Contexts(ctx, stale, r.config.Contexts); err != nil || !ok {
 			return false, err
 		}
-		rivals, err := claims.at(ctx, c.Revision)
+		rivals, err := said.at(ctx, c.Revision)
 		if err != nil {
 			return false, err
 		}
-		pipeline.Failpoint("reconcile/after-claim")
+		pipeline.Failpoint("reconcile/after-announcement")
 		if rivals.Latest <= c.Revision {
 			c.Doubt = max(c.Doubt, rivals.Doubt)
+			if c.tried < c.Revision {
+				c.Doubt = max(c.Doubt, c.tried)
+			}
 			return true, nil
 		}
 		if err := r.timeline.Wait(ctx, rivals.Latest); err != nil {

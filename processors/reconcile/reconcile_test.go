@@ -34,8 +34,8 @@ type world struct {
 	slow      uint64 // rows that take too long; 0: none
 	past      error  // of who is asked for facts of the past
 	cursor    uint64
-	rivals    []reconcile.Rivals // one a claim, then none
-	passes    []uint64           // that claimed something, in order
+	rivals    []reconcile.Rivals // one an announcement, then none
+	passes    []uint64           // that announced something, in order
 	corrected []reconcile.Correction
 	meanwhile func(reconcile.Correction) // while rows are corrected
 }
@@ -96,8 +96,8 @@ func (w *world) Stale(_ context.Context, regions []event.Region, below uint64) (
 	return w.stale, w.call("stale below %d in %d", below, len(regions))
 }
 
-func (w *world) Claim(_ context.Context, pass, revision uint64) (rivals reconcile.Rivals, err error) {
-	err = w.call("claim %d", revision)
+func (w *world) Announce(_ context.Context, pass, revision uint64) (rivals reconcile.Rivals, err error) {
+	err = w.call("announce %d", revision)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.passes = append(w.passes, pass)
@@ -121,6 +121,7 @@ func (w *world) Correct(_ context.Context, c reconcile.Correction) (uint64, erro
 	}
 	if w.slow > 0 && rows > w.slow {
 		_ = w.call("too long")
+		w.revision++ // a fact comes meanwhile
 		return 0, fmt.Errorf("correct: %w", pipeline.ErrTooLong)
 	}
 	w.mu.Lock()
@@ -179,7 +180,7 @@ func TestAPassAsksForPromisesBeforeItLooksAtRows(t *testing.T) {
 	if err != nil || pass.Corrected != 10 || pass.Revision != 7 {
 		t.Fatalf("%+v, %v", pass, err)
 	}
-	if want := "promises, stale below 7 in 1, claim 12, correct 10 at 12, touch after 3, close 7, settle"; w.said() != want {
+	if want := "promises, stale below 7 in 1, announce 12, correct 10 at 12, touch after 3, close 7, settle"; w.said() != want {
 		t.Errorf("it did %s\nwant %s", w.said(), want)
 	}
 }
@@ -219,7 +220,7 @@ func TestAfterAFailureAnywhereTheNextPassBeginsAtTheCursorAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			cancel()
-			want := "cursor, promises, stale below 7 in 1, claim 12, correct 10 at 12, touch after 3, close 7, settle, passed with 10 corrected, cursor"
+			want := "cursor, promises, stale below 7 in 1, announce 12, correct 10 at 12, touch after 3, close 7, settle, passed with 10 corrected, cursor"
 			if w.cursor != 7 || !strings.HasSuffix(w.said(), want) {
 				t.Errorf("call %d failed: it did %s, cursor %d", failing, w.said(), w.cursor)
 			}
@@ -297,7 +298,7 @@ func TestManyRegionsAreAskedForInTurnAndTheirRowsCorrectedOnce(t *testing.T) {
 	if _, err := w.reconciler(reconcile.Config{}).Correct(t.Context(), w.pending, 7); err != nil {
 		t.Fatal(err)
 	}
-	if want := "stale below 7 in 64, stale below 7 in 64, stale below 7 in 2, claim 12, correct 30 at 12, settle"; w.said() != want {
+	if want := "stale below 7 in 64, stale below 7 in 64, stale below 7 in 2, announce 12, correct 30 at 12, settle"; w.said() != want {
 		t.Errorf("it did %s", w.said())
 	}
 }
@@ -327,15 +328,18 @@ func TestAStatementThatTakesTooLongIsCutInHalves(t *testing.T) {
 	if _, err := w.reconciler(reconcile.Config{}).Correct(t.Context(), w.pending, 7); err != nil {
 		t.Fatal(err)
 	}
-	want := "stale below 7 in 1, claim 12, too long, claim 12, too long, claim 12, correct 250 at 12, claim 12, correct 250 at 12, " +
-		"claim 12, too long, claim 12, correct 250 at 12, claim 12, correct 250 at 12, settle"
+	want := "stale below 7 in 1, announce 12, too long, announce 13, too long, announce 14, correct 250 at 14, announce 14, correct 250 at 14, " +
+		"announce 14, too long, announce 15, correct 250 at 15, announce 15, correct 250 at 15, settle"
 	if w.said() != want {
 		t.Errorf("it did %s", w.said())
 	}
+	// What was cut short may still be under way, with what was known then.
+	var doubts []uint64
 	for _, c := range w.corrected {
-		if c.Doubt != 12 {
-			t.Errorf("rows below %d are rewritten though they are right, of those that the statement cut short may still rewrite", c.Doubt)
-		}
+		doubts = append(doubts, c.Doubt)
+	}
+	if !slices.Equal(doubts, []uint64{13, 13, 14, 14}) {
+		t.Errorf("rows below %d are rewritten though they are right", doubts)
 	}
 }
 
@@ -394,7 +398,7 @@ func TestAPassThatARivalIsAheadOfTakesWhatHoldsAnew(t *testing.T) {
 	w.rivals = []reconcile.Rivals{{Latest: 20}, {Latest: 25, Doubt: 9}}
 	w.follows = true
 	pass, err := w.reconciler(reconcile.Config{}).Close(t.Context(), 3)
-	want := "promises, stale below 7 in 1, claim 12, wait for 20, claim 25, correct 10 at 25, touch after 3, close 7, settle"
+	want := "promises, stale below 7 in 1, announce 12, wait for 20, announce 25, correct 10 at 25, touch after 3, close 7, settle"
 	if err != nil || w.said() != want || pass.Known != 25 {
 		t.Errorf("%v, known %d: it did %s", err, pass.Known, w.said())
 	}
@@ -403,7 +407,7 @@ func TestAPassThatARivalIsAheadOfTakesWhatHoldsAnew(t *testing.T) {
 	}
 }
 
-func TestClaimsStandWhereAPassFails(t *testing.T) {
+func TestWhatIsAnnouncedStandsWhereAPassFails(t *testing.T) {
 	w := newWorld()
 	if _, err := w.reconciler(reconcile.Config{}).Correct(t.Context(), w.pending, 7); err != nil {
 		t.Fatal(err)
@@ -412,10 +416,10 @@ func TestClaimsStandWhereAPassFails(t *testing.T) {
 	if _, err := w.reconciler(reconcile.Config{}).Correct(t.Context(), w.pending, 7); !errors.Is(err, errAway) {
 		t.Errorf("%v", err)
 	}
-	if want := "stale below 7 in 1, claim 12, correct 10 at 12"; w.said() != want {
+	if want := "stale below 7 in 1, announce 12, correct 10 at 12"; w.said() != want {
 		t.Errorf("it did %s", w.said())
 	}
 	if w.passes[0] == w.passes[1] {
-		t.Error("two passes claim as one")
+		t.Error("two passes announce as one")
 	}
 }

@@ -26,8 +26,8 @@
 //	              idle partitions
 //	store.go      tokens, rows that replace    processors/store/processor.go: insert; pipeline/clickhouse/insert.go;
 //	              each other, the ledger       schemas/clickhouse/migrations: observations, batches
-//	reconcile.go  passes, the cursor, images   processors/reconcile: Close; pipeline/kafka/promises.go: Read;
-//	                                           pipeline/clickhouse/correct.go: Correct, Closed
+//	reconcile.go  passes, the cursor, images,  processors/reconcile: Close, informed; pipeline/kafka/promises.go: Read;
+//	              what passes announce         pipeline/clickhouse/correct.go: Announce, Correct, Closed, Settle
 //	law.go        laws 1 and 2, and what a     Client.LedgerGaps; whence verify; pipeline/pipelinetest/oracle
 //	              closed fact promises
 //
@@ -45,7 +45,8 @@
 //
 // Faults are counted and bounded: a crash (a session that gives up for want of
 // an answer is the same to everybody else), a member dropped, one let in again
-// under another id, a pass broken off, an insert after its token was forgotten.
+// under another id, a pass broken off, a rewrite that nobody waits for any longer,
+// an insert after its token was forgotten.
 // Where nothing but faults could happen any more all records must be committed,
 // all facts closed, every row say what the batch computation says, and every run
 // must get there: a circle of steps without a fault is a violation too.
@@ -63,8 +64,11 @@
 //     range, and the ledger, stored last, is retried like the rest. An insert is
 //     stored whole or not at all.
 //   - Values. A row that was enriched at revision r is right about the facts up
-//     to r, and each fact makes a difference to the rows it concerns. That the
-//     regions of the timeline's journal cover these is for its property tests.
+//     to r. Each fact makes a difference to the rows it concerns, or takes back
+//     what the one before it did. That the regions of the timeline's journal cover
+//     these is for its property tests.
+//   - Commands that correct (whence reconcile, rebuild). They are passes that close
+//     nothing, so their announcements stand until they are done.
 //   - Topics made anew, logs truncated, offsets expired, partitions added,
 //     another context log.
 //   - Several servers. The store here shows at once what it has acknowledged; of
@@ -73,7 +77,7 @@
 //
 // # Bounds
 //
-// Two workers; up to two partitions, three records each, two facts, two passes;
+// Two workers; up to two partitions, three records each, three facts, two passes;
 // one to nine faults. Workers, partitions and passes are interchangeable: of the
 // states that differ in their numbers one is visited. Beyond the bounds nothing
 // is proven.

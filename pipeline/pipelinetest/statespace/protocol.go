@@ -76,11 +76,12 @@ const (
 	CloseBeforeRewrite    // it closes, then rewrites
 	CloseAtEnd            // it closes what is on the log when it ends, not when it began
 	ImageAfterRewrite     // it rewrites, then copies what was there
-	NoDoubt               // it leaves a row that is right to whoever is about to rewrite it
+	NoDoubt               // it leaves a row that is right to a rewrite that may be under way
 	Overtaken             // it rewrites with what it knew, though others know more
-	CheckBeforeClaim      // it looks who has claimed rows before it claims its own
-	ClaimEndsWithPass     // nobody sees what was claimed by a pass that was broken off
-	ClaimEndsWithClose    // ... or by one that is closed
+	LookBeforeAnnouncing  // it looks who else rewrites rows before it announces its own revision
+	TriedIsForgotten      // ... to one of its own that took too long
+	NoOrphans             // nobody sees what a pass has announced that was broken off
+	NoKnown               // ... or that is closed
 
 	mutations
 )
@@ -144,8 +145,8 @@ func (m Protocol) Same(s System) System {
 }
 
 // prune forgets what can't matter any more: inserts that their token will
-// drop, hands of dropped members that can't send one, and claims that the
-// cursor has passed.
+// drop, hands of dropped members that can't send one, and announcements that
+// the cursor has passed.
 func (m Protocol) prune(s *System) {
 	s.Orphans &^= 1<<(s.Cursor+1) - 1
 	for p := range s.Partitions {

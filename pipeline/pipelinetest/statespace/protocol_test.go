@@ -89,10 +89,11 @@ func TestLeavingOutOrReorderingAnyOneStepShows(t *testing.T) {
 		{"the cursor is moved to the end of the log", CloseAtEnd, Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 1}, stale},
 		{"the history is written after the rewrite", ImageAfterRewrite, Scope{Partitions: 1, Records: 1, Facts: 1, Passes: 1, Faults: 1, History: FirstStored}, forgot},
 		{"a row that is right is left to whoever may still rewrite it", NoDoubt, undone, stale},
+		{"a row that is right is left to a rewrite of its own that took too long", TriedIsForgotten, brokenOff, stale},
 		{"a pass that is overtaken goes on with what it knew", Overtaken, undone, stale},
-		{"it looks for claims before it claims", CheckBeforeClaim, undone, stale},
-		{"what was claimed by a pass that is closed is forgotten", ClaimEndsWithClose, undone, stale},
-		{"the claims of a pass that was broken off are forgotten", ClaimEndsWithPass, brokenOff, stale},
+		{"it looks what is announced before it announces", LookBeforeAnnouncing, undone, stale},
+		{"what a pass has announced that is closed is forgotten", NoKnown, undone, stale},
+		{"what a pass has announced that was broken off is forgotten", NoOrphans, brokenOff, stale},
 	}
 	if len(cases) != int(mutations)-1 {
 		t.Errorf("%d cases for %d mutations", len(cases), mutations-1)
@@ -143,13 +144,15 @@ func TestEveryStepOfTheProtocolHappens(t *testing.T) {
 		"is stored, enriched at revision 1": true, "after its token is forgotten, enriched at revision 1": true,
 		"is rewritten at revision 2": true, "it is to close the facts from 1 to 2": true, "from 2 to 2": true,
 		"commits promise revision 2": true, "finds 1 rows": true, "finds 0 rows": true, "copies to the history": true,
-		"claims it at revision 2": true, "takes the row again": true, "below revision 1 may still be rewritten": true,
+		"announces revision 2": true, "is known, and takes the row again": true, "has waited too long": true, "below revision 1 may still be rewritten": true,
 		"sends it again, at revision 2": true, "nothing to rewrite": true, "hears that it is rewritten": true,
 		"is broken off": true, "closes the facts up to 2": true,
 	}
 	spec := Protocol{Scope: Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Faults: 1, Window: true}}.Spec()
 	watch(t, &spec, missing)
-	spec = Protocol{Scope: Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 1, Faults: 2, Window: true, History: FirstStored}}.Spec()
+	spec = Protocol{Scope: Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 1, Faults: 2, Window: true}}.Spec()
+	watch(t, &spec, missing)
+	spec = Protocol{Scope: Scope{Partitions: 1, Records: 1, Facts: 1, Passes: 1, History: FirstStored}}.Spec()
 	watch(t, &spec, missing)
 	for text := range missing {
 		t.Errorf("never happens: %s", text)

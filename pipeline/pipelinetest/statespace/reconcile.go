@@ -1,13 +1,13 @@
 package statespace
 
 // pass is one run of reconcile: it takes the end of its timeline, waits for the
-// commits, scans, and then decides, claims, checks, copies and rewrites row by
+// commits, scans, and then decides, announces, looks, copies and rewrites row by
 // row, and closes.
 func (m Protocol) pass(s System, r uint8, happen Happen[System]) {
 	if s.Passes[r].Phase != Asleep {
 		to := s
-		if m.Mutation != ClaimEndsWithPass {
-			to.Orphans |= s.Passes[r].Claims
+		if m.Mutation != NoOrphans {
+			to.Orphans |= s.Passes[r].Said
 		}
 		to.Passes[r] = Pass{}
 		m.fault(to, happen, "pass %d is broken off", r)
@@ -22,18 +22,18 @@ func (m Protocol) pass(s System, r uint8, happen Happen[System]) {
 	case Working:
 		m.work(s, r, happen)
 	case Decided:
-		if m.Mutation == CheckBeforeClaim {
-			m.check(s, r, Claimed, happen)
+		if m.Mutation == LookBeforeAnnouncing {
+			m.look(s, r, Announced, happen)
 			return
 		}
-		m.claim(s, r, Claimed, happen)
-	case Claimed:
-		if m.Mutation == CheckBeforeClaim {
-			m.claim(s, r, Checked, happen)
+		m.announcePass(s, r, Announced, happen)
+	case Announced:
+		if m.Mutation == LookBeforeAnnouncing {
+			m.announcePass(s, r, Looked, happen)
 			return
 		}
-		m.check(s, r, Checked, happen)
-	case Checked:
+		m.look(s, r, Looked, happen)
+	case Looked:
 		m.copy(s, r, happen)
 	case Copied:
 		m.rewrite(s, r, happen)
@@ -89,8 +89,8 @@ func (m Protocol) close(to *System, r uint8) {
 		x = to.Facts
 	}
 	to.Cursor = max(to.Cursor, x)
-	if m.Mutation != ClaimEndsWithClose {
-		to.Known = max(to.Known, to.Passes[r].Claims.last())
+	if m.Mutation != NoKnown {
+		to.Known = max(to.Known, to.Passes[r].Said.last())
 	}
 	to.Passes[r] = Pass{}
 }
@@ -141,29 +141,29 @@ func (m Protocol) work(s System, r uint8, happen Happen[System]) {
 	}
 }
 
-// claim shows everybody the revision, until the pass is closed.
-func (m Protocol) claim(s System, r uint8, then Phase, happen Happen[System]) {
+// announcePass shows everybody the revision, until the pass is closed.
+func (m Protocol) announcePass(s System, r uint8, then Phase, happen Happen[System]) {
 	to := s
 	next := &to.Passes[r]
-	next.Phase, next.Claims = then, next.Claims.with(next.Rewrite)
-	happen(Progress, to, "pass %d claims it at revision %d", r, next.Rewrite)
+	next.Phase, next.Said = then, next.Said.with(next.Rewrite)
+	happen(Progress, to, "pass %d announces revision %d", r, next.Rewrite)
 }
 
-// check looks who else has claimed rows, and how far the cursor is. Somebody who
+// look sees what others have announced, and how far the cursor is. Somebody who
 // knows more may have seen already that the row is right, and will not look
 // again: then the pass has to know as much. Somebody who knows less may still
 // rewrite it: then it is rewritten too, even if it says the same.
-func (m Protocol) check(s System, r uint8, then Phase, happen Happen[System]) {
+func (m Protocol) look(s System, r uint8, then Phase, happen Happen[System]) {
 	p := s.Passes[r]
-	others := s.Orphans | s.Passes[1-r].Claims
-	latest, doubt := max(s.Cursor, s.Known), uint8(0)
+	others := s.Orphans | s.Passes[1-r].Said
+	latest, doubt := max(s.Cursor, s.Known), p.Doubt
 	for y := range uint8(revisions) {
 		switch {
 		case !others.has(y):
 		case y >= p.Rewrite:
 			latest = max(latest, y)
 		case y > s.Cursor:
-			doubt = y
+			doubt = max(doubt, y)
 		}
 	}
 	to := s
@@ -172,6 +172,9 @@ func (m Protocol) check(s System, r uint8, then Phase, happen Happen[System]) {
 		next.Phase, next.Rewrite, next.Least = Working, 0, latest
 		happen(Progress, to, "pass %d sees that revision %d is known, and takes the row again", r, latest)
 		return
+	}
+	if p.Tried < p.Rewrite && m.Mutation != TriedIsForgotten {
+		doubt = max(doubt, p.Tried)
 	}
 	if m.Mutation == NoDoubt {
 		doubt = 0
@@ -231,12 +234,17 @@ func (m Protocol) rewrite(s System, r uint8, happen Happen[System]) {
 }
 
 func (p *Pass) done() {
-	*p = Pass{Phase: Working, Upto: p.Upto, Todo: p.Todo.without(p.At), Claims: p.Claims}
+	*p = Pass{Phase: Working, Upto: p.Upto, Todo: p.Todo.without(p.At), Said: p.Said}
 }
 
-// rewritten: the store says that it has the rewrite.
+// rewritten: the store says that it has the rewrite, or nobody waits for that any
+// longer.
 func (m Protocol) rewritten(s System, r uint8, happen Happen[System]) {
 	p := s.Passes[r]
+	again := s
+	next := &again.Passes[r]
+	next.Phase, next.Rewrite, next.Least, next.Tried = Working, 0, p.Rewrite, p.Rewrite
+	m.fault(again, happen, "pass %d has waited too long for it, and takes the row again", r)
 	if m.row(&s, p.At).Rewrites.has(p.Rewrite) {
 		return
 	}

@@ -21,8 +21,8 @@ type System struct {
 	Facts      uint8 // the end of the context log; revision r knows the facts 1 to r
 	Cursor     uint8 // the facts up to it are closed
 	Faults     uint8 // how many have happened
-	Known      uint8 // the latest revision that a closed pass has claimed rows at
-	Orphans    Set   // the claims of passes that were broken off, by revision
+	Known      uint8 // the latest revision that a closed pass has announced
+	Orphans    Set   // what passes have announced that were broken off, by revision
 	Partitions [partitions]Partition
 	Workers    [workers]Worker
 	Passes     [passes]Pass
@@ -123,7 +123,8 @@ type Pass struct {
 	At      uint8 // the place of the row it is at: partition * records + record
 	Rewrite uint8 // the revision that its contexts for that row are of
 	Least   uint8 // they must be of this one at least
-	Claims  Set   // what others see of it: all the revisions that it has rewritten rows at
+	Said    Set   // what it has announced: the revisions that it has rewritten rows at
+	Tried   uint8 // the revision of a rewrite of that row that took too long, and may still be under way
 	Doubt   uint8 // rows below it may still be rewritten by somebody else
 	Image   uint8 // if images are written late: 1 + the revision of the one in hand
 }
@@ -138,8 +139,8 @@ const (
 	Scanning        // about to
 	Working         // through what it found
 	Decided         // what row At is to say
-	Claimed         // everybody can see that it does so at revision Rewrite
-	Checked         // it has seen who else does
+	Announced       // everybody can see that it does so at revision Rewrite
+	Looked          // it has seen who else does
 	Copied          // the image of row At is in the history
 	Rewriting       // row At, at revision Rewrite
 )
