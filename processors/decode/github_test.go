@@ -240,7 +240,7 @@ func TestAnIssueWithTheLabelIsAnIncidentFromOpenedToReopened(t *testing.T) {
 		{"labeled", "incident", "", []string{opened, labelled}},
 		{"labeled", "severity:high", "", []string{labelled}},
 		{"unlabeled", "sev3", "", []string{labelled}},
-		{"unlabeled", "bug", "", nil},
+		{"unlabeled", "bug", "", []string{}},
 		{"closed", "", `,"closed_at":"2026-03-01T10:29:00Z"`, []string{"incident.resolved 2026-03-01T10:29:00Z issue/4/closed/2026-03-01T10:29:00.000Z " + data}},
 		{"reopened", "", "", []string{"incident.reopened 2026-03-01T10:30:00Z issue/4/reopened/2026-03-01T10:30:00.000Z " + data}},
 	} {
