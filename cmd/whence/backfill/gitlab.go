@@ -318,7 +318,9 @@ func (g *gitLab) deployments(ctx context.Context, project *gitLabProject, at, cu
 			if err := json.Unmarshal(raw, &d); err != nil {
 				return err
 			}
-			where.Environments[d.Environment.Name] = true
+			if name := d.Environment.Name; name != "" {
+				where.Environments[name] = true
+			}
 			if d.Updated.Before(g.Until) {
 				d.add(p, project)
 			}
