@@ -565,7 +565,7 @@ func githubIssueRules() []rule[hook[githubIssue]] {
 			return named("issue", i.said.Issue.GetNumber(), what, moment.from(i))
 		}}
 	}
-	severity := func(i m) string { return labelledSeverity(githubLabels(i)) }
+	severity := field[m]{"severity", severityLabelDoc, func(i m) any { return labelledSeverity(githubLabels(i)) }}
 	fields := func(more ...field[m]) []field[m] {
 		return append([]field[m]{
 			{"incident_id", "github/`repository.full_name`/issue/`issue.number`", func(i m) any { return i.entity("issue", i.said.Issue.GetNumber()) }},
@@ -575,24 +575,32 @@ func githubIssueRules() []rule[hook[githubIssue]] {
 			{"environment", "x of a label environment:x or env:x", func(i m) any {
 				return i.environment(scopedLabel("environment", githubLabels(i)), scopedLabel("env", githubLabels(i)))
 			}},
-			{"severity", severityLabelDoc, func(i m) any { return severity(i) }},
 			{"title", "`issue.title`", func(i m) any { return i.said.Issue.GetTitle() }},
 		}, more...)
 	}
 	created, closed := at("created_at", (*github.Issue).GetCreatedAt), at("closed_at", (*github.Issue).GetClosedAt)
 	updated := at("updated_at", (*github.Issue).GetUpdatedAt)
+	rated := field[m]{doc: "`issue.created_at` of `opened`, else `issue.updated_at`", from: func(i m) any {
+		if i.said.Action == "opened" {
+			return created.from(i)
+		}
+		return updated.from(i)
+	}}
+	relabelled := func(i m) bool {
+		return incident("opened")(i) || labelled(i) || incident("labeled", "unlabeled")(i) && labelledSeverity([]string{i.said.Label.GetName()}) != ""
+	}
 	const isOne = "a label or the type is one of `incidents` in the configuration"
 	opened := field[m]{doc: "issue/`issue.number`/opened", from: func(i m) any { return named("issue", i.said.Issue.GetNumber(), "opened") }}
 	return []rule[m]{
+		// Labels change. So the opening, which has one id whenever it is told of, says no
+		// severity: that is a fact of the moment at which it was so.
 		{when: "`action` is `opened` or, with the label that makes it one, `labeled`; " + isOne, to: "incident.opened", id: opened, time: created, fields: fields(),
 			is: func(i m) bool { return incident("opened")(i) || labelled(i) }},
-		{when: "`action` is `labeled` with a severity; " + isOne, to: "incident.updated", id: id("labeled", updated), time: updated, fields: fields(),
-			is: func(i m) bool {
-				return incident("labeled")(i) && !labelled(i) && labelledSeverity([]string{i.said.Label.GetName()}) != ""
-			}},
+		{when: "the same, or `action` is `labeled` or `unlabeled` with a severity; labels state one; " + isOne, to: "incident.updated", id: id("labeled", rated), time: rated, fields: fields(severity),
+			is: func(i m) bool { return relabelled(i) && !empty(severity.from(i)) }},
 		{when: "`action` is `closed`, or `issue.closed_at` is stated when it is labelled; " + isOne, to: "incident.resolved", id: id("closed", closed), time: closed,
 			is:     func(i m) bool { return incident("closed")(i) || labelled(i) && !i.said.Issue.GetClosedAt().IsZero() },
-			fields: fields(field[m]{"by", "`issue.closed_by.login`", func(i m) any { return i.said.Issue.GetClosedBy().GetLogin() }})},
-		{when: "`action` is `reopened`; " + isOne, to: "incident.reopened", id: id("reopened", updated), time: updated, fields: fields(), is: incident("reopened")},
+			fields: fields(severity, field[m]{"by", "`issue.closed_by.login`", func(i m) any { return i.said.Issue.GetClosedBy().GetLogin() }})},
+		{when: "`action` is `reopened`; " + isOne, to: "incident.reopened", id: id("reopened", updated), time: updated, fields: fields(severity), is: incident("reopened")},
 	}
 }

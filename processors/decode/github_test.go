@@ -230,20 +230,35 @@ func githubIssueOf(action, label, labels, more string) string {
 func TestAnIssueWithTheLabelIsAnIncidentFromOpenedToReopened(t *testing.T) {
 	const labels = `{"name":"Incident"},{"name":"severity:high"},{"name":"service:checkout"},{"name":"env: staging"}`
 	const data = `{"environment":"staging","incident_id":"github/octo/shop/issue/4","service":"checkout","severity":"high","title":"Checkout is down"}`
-	opened := "incident.opened 2026-03-01T10:00:00Z issue/4/opened " + data
-	for _, c := range []struct{ action, label, more, want string }{
-		{"opened", "", "", opened},
-		{"labeled", "incident", "", opened},
-		{"labeled", "severity:high", "", "incident.updated 2026-03-01T10:30:00Z issue/4/labeled/2026-03-01T10:30:00.000Z " + data},
-		{"closed", "", `,"closed_at":"2026-03-01T10:29:00Z"`, "incident.resolved 2026-03-01T10:29:00Z issue/4/closed/2026-03-01T10:29:00.000Z " + data},
-		{"reopened", "", "", "incident.reopened 2026-03-01T10:30:00Z issue/4/reopened/2026-03-01T10:30:00.000Z " + data},
+	opened := "incident.opened 2026-03-01T10:00:00Z issue/4/opened " + strings.Replace(data, `"severity":"high",`, "", 1)
+	labelled := "incident.updated 2026-03-01T10:30:00Z issue/4/labeled/2026-03-01T10:30:00.000Z " + data
+	for _, c := range []struct {
+		action, label, more string
+		want                []string
+	}{
+		{"opened", "", "", []string{opened, "incident.updated 2026-03-01T10:00:00Z issue/4/labeled/2026-03-01T10:00:00.000Z " + data}},
+		{"labeled", "incident", "", []string{opened, labelled}},
+		{"labeled", "severity:high", "", []string{labelled}},
+		{"unlabeled", "sev3", "", []string{labelled}},
+		{"unlabeled", "bug", "", []string{}},
+		{"closed", "", `,"closed_at":"2026-03-01T10:29:00Z"`, []string{"incident.resolved 2026-03-01T10:29:00Z issue/4/closed/2026-03-01T10:29:00.000Z " + data}},
+		{"reopened", "", "", []string{"incident.reopened 2026-03-01T10:30:00Z issue/4/reopened/2026-03-01T10:30:00.000Z " + data}},
 	} {
 		facts, _ := hooked(t, "github", githubIssueOf(c.action, c.label, labels, c.more), "x-github-event", "issues")
-		becomes(t, facts, c.want)
+		becomes(t, facts, c.want...)
 	}
 	for _, action := range []string{"opened", "closed", "reopened", "labeled", "assigned"} {
 		if facts, _ := hooked(t, "github", githubIssueOf(action, "bug", `{"name":"bug"}`, ""), "x-github-event", "issues"); len(facts) > 0 {
 			t.Errorf("%s: %q", action, facts)
+		}
+	}
+}
+
+func TestOfSeveralLabelsTheWorstSeverityCountsInWhateverOrderTheyAreListed(t *testing.T) {
+	for _, labels := range []string{`{"name":"incident"},{"name":"sev3"},{"name":"severity: major"}`, `{"name":"severity: major"},{"name":"sev3"},{"name":"incident"}`} {
+		facts, _ := hooked(t, "github", githubIssueOf("closed", "", labels, `,"closed_at":"2026-03-01T10:29:00Z"`), "x-github-event", "issues")
+		if len(facts) != 1 || !strings.Contains(facts[0], `"severity":"high"`) {
+			t.Errorf("%s: %q", labels, facts)
 		}
 	}
 }

@@ -400,6 +400,12 @@ func gitlabIssueRules() []rule[hook[gitlabIssue]] {
 	closed := at("`object_attributes.closed_at`, `.updated_at`", func(i m) time.Time {
 		return gitlabTime(i.said.ObjectAttributes.ClosedAt, i.said.ObjectAttributes.UpdatedAt)
 	})
+	rated := at("`object_attributes.created_at` of `open`, else `.updated_at`", func(i m) time.Time {
+		if action(i) == "open" {
+			return gitlabTime(i.said.ObjectAttributes.CreatedAt)
+		}
+		return gitlabTime(i.said.ObjectAttributes.UpdatedAt)
+	})
 	id := func(what string, moment field[m]) field[m] {
 		return field[m]{doc: "issue/`object_attributes.iid`/" + what + "/" + moment.doc, from: func(i m) any {
 			return named("issue", i.said.ObjectAttributes.IID, what, moment.from(i))
@@ -414,22 +420,25 @@ func gitlabIssueRules() []rule[hook[gitlabIssue]] {
 		{"environment", "x of a label environment:x or env:x", func(i m) any {
 			return i.environment(scopedLabel("environment", i.said.labels()), scopedLabel("env", i.said.labels()))
 		}},
-		{"severity", "`object_attributes.severity` where it is known, " + severityLabelDoc, func(i m) any {
-			return cmp.Or(hostSeverity(i.said.ObjectAttributes.Severity), labelledSeverity(i.said.labels()))
-		}},
 		{"title", "`object_attributes.title`", func(i m) any { return i.said.ObjectAttributes.Title }},
 	}
+	severity := field[m]{"severity", "`object_attributes.severity` where it is known, " + severityLabelDoc, func(i m) any {
+		return cmp.Or(hostSeverity(i.said.ObjectAttributes.Severity), labelledSeverity(i.said.labels()))
+	}}
 	does := func(what string) func(m) bool { return func(i m) bool { return action(i) == what && incident(i) } }
 	const isOne = "; a label or `object_attributes.type` is one of `incidents` in the configuration"
 	return []rule[m]{
+		// Labels and severity change. So the opening, which has one id whenever it is
+		// told of, says no severity: that is a fact of the moment at which it was so.
 		{when: "`object_attributes.action` is `open`, or `update` with the label that makes it one" + isOne, to: "incident.opened", id: opened, time: created, fields: fields,
 			is: func(i m) bool { return does("open")(i) || turned(i) }},
-		{when: "`object_attributes.action` is `update` with `changes` of severity or labels" + isOne, to: "incident.updated", id: id("updated", updated), time: updated, fields: fields,
+		{when: "`object_attributes.action` is `open` and there is a severity, or `update` with `changes` of severity or labels" + isOne, to: "incident.updated",
+			id: id("updated", rated), time: rated, fields: with(fields, severity),
 			is: func(i m) bool {
-				return does("update")(i) && !turned(i) && (i.said.Changes.Labels != nil || len(i.said.Changes.Severity) > 0)
+				return does("open")(i) && !empty(severity.from(i)) || does("update")(i) && (i.said.Changes.Labels != nil || len(i.said.Changes.Severity) > 0)
 			}},
-		{when: "`object_attributes.action` is `close`" + isOne, is: does("close"), to: "incident.resolved", id: id("closed", closed), time: closed, fields: fields},
-		{when: "`object_attributes.action` is `reopen`" + isOne, is: does("reopen"), to: "incident.reopened", id: id("reopened", updated), time: updated, fields: fields},
+		{when: "`object_attributes.action` is `close`" + isOne, is: does("close"), to: "incident.resolved", id: id("closed", closed), time: closed, fields: with(fields, severity)},
+		{when: "`object_attributes.action` is `reopen`" + isOne, is: does("reopen"), to: "incident.reopened", id: id("reopened", updated), time: updated, fields: with(fields, severity)},
 	}
 }
 
@@ -452,6 +461,7 @@ func gitlabVulnerabilityRules() []rule[hook[gitlab.VulnerabilityEvent]] {
 		{"first_seen", "`object_attributes.created_at`", func(v m) any { return gitlabTime(v.said.ObjectAttributes.CreatedAt) }},
 		{"evidence_url", "`object_attributes.url`", func(v m) any { return v.said.ObjectAttributes.URL }},
 	}
+	open := []string{"detected", "confirmed"}
 	stage := func(to, what, doc string, of func(m) string, states ...string) rule[m] {
 		return rule[m]{
 			when: "`object_attributes.state` is `" + strings.Join(states, "` or `") + "`", to: to, fields: fields,
@@ -462,8 +472,17 @@ func gitlabVulnerabilityRules() []rule[hook[gitlab.VulnerabilityEvent]] {
 			time: field[m]{doc: "`object_attributes." + doc + "`", from: func(v m) any { return gitlabTime(of(v)) }},
 		}
 	}
+	// One that is open again after it was resolved or dismissed has the state of the
+	// first time. Whatever else has changed it says no more than that it is still open.
+	reopened := stage("finding.opened", "reopened", "updated_at", func(v m) string { return v.said.ObjectAttributes.UpdatedAt }, open...)
+	isOpen := reopened.is
+	reopened.when += ", and `.updated_at` is later than `.created_at`"
+	reopened.is = func(v m) bool {
+		return isOpen(v) && gitlabTime(v.said.ObjectAttributes.UpdatedAt).After(gitlabTime(v.said.ObjectAttributes.CreatedAt))
+	}
 	return []rule[m]{
-		stage("finding.opened", "opened", "created_at", func(v m) string { return v.said.ObjectAttributes.CreatedAt }, "detected", "confirmed"),
+		stage("finding.opened", "opened", "created_at", func(v m) string { return v.said.ObjectAttributes.CreatedAt }, open...),
+		reopened,
 		stage("finding.remediated", "remediated", "resolved_at", func(v m) string { return v.said.ObjectAttributes.ResolvedAt }, "resolved"),
 		stage("finding.accepted", "accepted", "dismissed_at", func(v m) string { return v.said.ObjectAttributes.DismissedAt }, "dismissed"),
 	}

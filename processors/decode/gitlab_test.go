@@ -131,9 +131,11 @@ func TestAnIncidentOfGitLabIsOneFromOpenToReopened(t *testing.T) {
 	}
 	const data = `{"environment":"production","incident_id":"gitlab/octo/web/shop/issue/4","service":"checkout","severity":"critical","title":"Checkout is down"}`
 	const service = `{"title":"service::checkout"}`
-	becomes(t, issue("open", "Incident", service, ""), "incident.opened 2026-03-01T10:00:00Z issue/4/opened "+data)
-	becomes(t, issue("update", "Issue", service+`,{"title":"incident"}`, `"labels":{"previous":[],"current":[]}`), "incident.opened 2026-03-01T10:00:00Z issue/4/opened "+data)
-	becomes(t, issue("update", "Incident", service, `"severity":{"previous":"low","current":"critical"}`), "incident.updated 2026-03-01T10:30:00Z issue/4/updated/2026-03-01T10:30:00.000Z "+data)
+	opened := "incident.opened 2026-03-01T10:00:00Z issue/4/opened " + strings.Replace(data, `"severity":"critical",`, "", 1)
+	const updated = "incident.updated 2026-03-01T10:30:00Z issue/4/updated/2026-03-01T10:30:00.000Z " + data
+	becomes(t, issue("open", "Incident", service, ""), opened, "incident.updated 2026-03-01T10:00:00Z issue/4/updated/2026-03-01T10:00:00.000Z "+data)
+	becomes(t, issue("update", "Issue", service+`,{"title":"incident"}`, `"labels":{"previous":[],"current":[]}`), opened, updated)
+	becomes(t, issue("update", "Incident", service, `"severity":{"previous":"low","current":"critical"}`), updated)
 	becomes(t, issue("close", "Incident", service, ""), "incident.resolved 2026-03-01T10:29:00Z issue/4/closed/2026-03-01T10:29:00.000Z "+data)
 	becomes(t, issue("reopen", "Incident", service, ""), "incident.reopened 2026-03-01T10:30:00Z issue/4/reopened/2026-03-01T10:30:00.000Z "+data)
 	for _, none := range [][]string{issue("open", "Issue", service, ""), issue("update", "Incident", service, `"title":{}`)} {
@@ -153,6 +155,21 @@ func TestAVulnerabilityOfGitLabIsOneFindingFromDetectedToResolved(t *testing.T) 
 			"identifiers":[{"name":"Gosec G201","external_id":"G201","external_type":"gosec"},{"name":"CVE-2026-1","external_id":"CVE-2026-1","external_type":"cve"}],
 			"created_at":"2026-03-01T10:00:00Z","resolved_at":"2026-03-01T11:00:00Z","dismissed_at":"2026-03-01T12:00:00Z"}}`)
 		becomes(t, facts, want+`{"evidence_url":"https://gitlab.example/octo/web/shop/-/security/vulnerabilities/2","finding_id":"gitlab/vulnerability/2","first_seen":"2026-03-01T10:00:00Z","kind":"vulnerability","repository":"octo/web/shop","rule":"CVE-2026-1","severity":"high"}`)
+	}
+}
+
+func TestAVulnerabilityOfGitLabThatIsReopenedIsOpenAgain(t *testing.T) {
+	said := func(state, more string) []string {
+		facts, _ := hooked(t, "gitlab", `{"object_kind":"vulnerability","object_attributes":{"id":2,"state":"`+state+`","severity":"high","identifiers":[{"name":"G201"}],"created_at":"2026-03-01T10:00:00.100Z",`+more+`}}`)
+		return facts
+	}
+	const data = ` {"finding_id":"gitlab/vulnerability/2","first_seen":"2026-03-01T10:00:00Z","kind":"vulnerability","rule":"G201","severity":"high"}`
+	const opened = "finding.opened 2026-03-01T10:00:00Z vulnerability/2/opened/2026-03-01T10:00:00.000Z" + data
+	becomes(t, said("detected", `"updated_at":"2026-03-01T10:00:00.900Z"`), opened)
+	becomes(t, said("dismissed", `"dismissed_at":"2026-03-02T10:00:00Z","updated_at":"2026-03-02T10:00:00Z"`), "finding.accepted 2026-03-02T10:00:00Z vulnerability/2/accepted/2026-03-02T10:00:00.000Z"+data)
+	becomes(t, said("detected", `"updated_at":"2026-03-03T10:00:00Z"`), opened, "finding.opened 2026-03-03T10:00:00Z vulnerability/2/reopened/2026-03-03T10:00:00.000Z"+data)
+	if facts := said("resolved", `"resolved_at":"2026-03-04T10:00:00Z","updated_at":"2026-03-04T10:00:00Z"`); typesOf(facts) != "finding.remediated" {
+		t.Errorf("%q", facts)
 	}
 }
 

@@ -2,22 +2,27 @@ package decode
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 )
 
 // What people say with the labels of an issue, and how bad trackers and
 // scanners of code hosts say things are.
 
-// scopedLabel is x of the first label name:x (or name::x, as GitLab scopes
-// labels), in any case; empty where there is none.
+// Labels are a set: no order that a host happens to list them in decides.
+
+// scopedLabel is x of a label name:x (or name::x, as GitLab scopes labels), in any
+// case, the least of several; empty where there is none.
 func scopedLabel(name string, labels []string) string {
+	least := ""
 	for _, label := range labels {
 		key, x, ok := strings.Cut(label, ":")
-		if x = strings.TrimSpace(strings.TrimPrefix(x, ":")); ok && x != "" && strings.EqualFold(strings.TrimSpace(key), name) {
-			return x
+		x = strings.TrimSpace(strings.TrimPrefix(x, ":"))
+		if ok && x != "" && strings.EqualFold(strings.TrimSpace(key), name) && (least == "" || x < least) {
+			least = x
 		}
 	}
-	return ""
+	return least
 }
 
 // hostSeverities are the ranks of what tools call them.
@@ -37,15 +42,25 @@ func hostSeverity(word string) string {
 
 const severityLabelDoc = "a label such as sev1 or severity:high"
 
-// labelledSeverity is the severity that labels state.
+// labelledSeverity is the worst severity that labels state.
 func labelledSeverity(labels []string) string {
-	if s := hostSeverity(cmp.Or(scopedLabel("severity", labels), scopedLabel("sev", labels))); s != "" {
-		return s
-	}
+	ranks := [...]string{"critical", "high", "medium", "low", "info"}
+	worst := len(ranks)
 	for _, label := range labels {
-		if l := strings.ToLower(label); strings.HasPrefix(l, "sev") && hostSeverities[l] != "" {
-			return hostSeverities[l]
+		if rank := slices.Index(ranks[:], severityOfLabel(label)); rank >= 0 {
+			worst = min(worst, rank)
 		}
 	}
-	return ""
+	if worst == len(ranks) {
+		return ""
+	}
+	return ranks[worst]
+}
+
+func severityOfLabel(label string) string {
+	scoped := cmp.Or(scopedLabel("severity", []string{label}), scopedLabel("sev", []string{label}))
+	if s := hostSeverity(scoped); s != "" || !strings.HasPrefix(strings.ToLower(label), "sev") {
+		return s
+	}
+	return hostSeverity(label)
 }

@@ -18,4 +18,14 @@
 // Deployments are read one further back than the others: of each environment the
 // last that succeeded before the beginning, so that what the first one within
 // replaced is known, and changes that were there before are not taken for its.
+// Of GitHub and GitLab the environments are read, too: one may have had no
+// deployment since.
+//
+// What was open in the beginning is read however old it is: issues and alerts of
+// GitHub, issues of GitLab, incidents of PagerDuty as far as its API finds them.
+//
+// An API shows issues as they are, and webhooks showed them as they were: with the
+// labels of then. So of each issue that a label or type may make an incident the
+// history is read, one list of GitHub and three of GitLab, and taken back change by
+// change.
 package backfill

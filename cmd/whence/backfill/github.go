@@ -1,6 +1,7 @@
 package backfill
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -187,24 +188,32 @@ func (p *page) github(event string, r *gitHubRepository, body map[string]any) {
 }
 
 // issues reads pull requests and issues, which are one list, by the time of
-// their last change: what changes meanwhile comes again at the end.
+// their last change: what changes meanwhile comes again at the end. Of those that
+// have not changed since the beginning only what is still open is read.
 func (g *gitHub) issues(ctx context.Context, r *gitHubRepository, at, cursor string, turn func(Page) error) error {
-	if cursor == "" {
-		cursor = g.From.UTC().Format(time.RFC3339)
-	}
+	begin := g.From.UTC().Format(time.RFC3339)
+	cursor = cmp.Or(cursor, time.Unix(0, 0).UTC().Format(time.RFC3339))
 	seen := map[int64]string{} // of the moment of the cursor: id → last change
 	for number := 1; ; {
+		state := "all"
+		if cursor < begin {
+			state = "open"
+		}
 		var all raws
-		query := url.Values{"state": {"all"}, "sort": {"updated"}, "direction": {"asc"}, "since": {cursor}, "per_page": {"100"}, "page": {strconv.Itoa(number)}}
+		query := url.Values{"state": {state}, "sort": {"updated"}, "direction": {"asc"}, "since": {cursor}, "per_page": {"100"}, "page": {strconv.Itoa(number)}}
 		if _, err := g.get(ctx, at+"/issues", query, &all); err != nil {
 			return err
 		}
 		var p page
-		last := cursor
+		last, more := cursor, len(all) == 100
 		for _, raw := range all {
 			var issue gitHubIssue
 			if err := json.Unmarshal(raw, &issue); err != nil {
 				return err
+			}
+			if state == "open" && issue.Updated >= begin {
+				more = false
+				break
 			}
 			if last = issue.Updated; seen[issue.ID] == issue.Updated {
 				continue
@@ -214,7 +223,10 @@ func (g *gitHub) issues(ctx context.Context, r *gitHubRepository, at, cursor str
 				return err
 			}
 		}
-		if err := p.turn(last, turn); err != nil || len(all) < 100 {
+		if !more && state == "open" {
+			last, more = begin, true
+		}
+		if err := p.turn(last, turn); err != nil || !more {
 			return err
 		}
 		if last == cursor { // a page of one moment
@@ -233,36 +245,125 @@ func (g *gitHub) issues(ctx context.Context, r *gitHubRepository, at, cursor str
 type gitHubIssue struct {
 	ID      int64     `json:"id"`
 	Number  int       `json:"number"`
+	Title   string    `json:"title"`
+	User    gitHubWho `json:"user"`
 	Created time.Time `json:"created_at"`
 	Updated string    `json:"updated_at"`
 	Closed  time.Time `json:"closed_at"`
 	Pull    *struct {
 		Merged time.Time `json:"merged_at"`
 	} `json:"pull_request"`
-	Labels raws            `json:"labels"`
+	Labels []gitHubLabel   `json:"labels"`
 	Type   json.RawMessage `json:"type"`
 }
 
-func (g *gitHub) issue(ctx context.Context, r *gitHubRepository, at string, raw json.RawMessage, issue *gitHubIssue, p *page) error {
-	if issue.Pull != nil {
-		if !g.within(issue.Pull.Merged) {
+type gitHubWho struct {
+	Login string `json:"login"`
+}
+
+type gitHubLabel struct {
+	Name string `json:"name"`
+}
+
+func (g *gitHub) issue(ctx context.Context, r *gitHubRepository, at string, raw json.RawMessage, i *gitHubIssue, p *page) error {
+	if i.Pull != nil {
+		if !g.within(i.Pull.Merged) {
 			return nil
 		}
-		return g.pull(ctx, r, at+"/pulls/"+strconv.Itoa(issue.Number), p)
+		return g.pull(ctx, r, at+"/pulls/"+strconv.Itoa(i.Number), p)
 	}
-	if len(issue.Labels) == 0 && (len(issue.Type) == 0 || string(issue.Type) == "null") {
+	if len(i.Labels) == 0 && (len(i.Type) == 0 || string(i.Type) == "null") {
 		return nil // nothing says that it is an incident
 	}
-	raw, err := without(raw, "closed_by") // a webhook doesn't say it
+	now := issue{title: i.Title, closed: i.Closed}
+	for _, label := range i.Labels {
+		now.labels = append(now.labels, label.Name)
+	}
+	if now.over(g.From) || !i.Created.Before(g.Until) {
+		return nil
+	}
+	changes, err := g.changes(ctx, at+"/issues/"+strconv.Itoa(i.Number)+"/events")
 	if err != nil {
 		return err
 	}
-	if issue.Created.Before(g.Until) && (!issue.Created.Before(g.From) || g.within(issue.Closed)) {
-		p.github("issues", r, map[string]any{"action": "opened", "issue": raw})
+	for n, moment := range now.life(i.Created, i.User.Login, changes) {
+		if n == 0 {
+			if err := p.githubIssue(r, "opened", "", raw, moment.at, moment.after); err != nil {
+				return err
+			}
+		}
+		for _, c := range moment.changes {
+			if c.what == "renamed" || !c.at.Before(g.Until) {
+				continue
+			}
+			shown := moment.after
+			if c.what == "closed" {
+				shown.closed = c.at
+			}
+			if err := p.githubIssue(r, c.what, c.label, raw, c.at, shown); err != nil {
+				return err
+			}
+		}
 	}
-	if g.within(issue.Closed) {
-		p.github("issues", r, map[string]any{"action": "closed", "issue": raw})
+	return nil
+}
+
+// changes are those of an issue that its webhooks tell of, or show. None where a
+// server has no such list.
+func (g *gitHub) changes(ctx context.Context, at string) ([]issueChange, error) {
+	all, err := g.all(ctx, at)
+	if isGone(err) {
+		return nil, nil
 	}
+	if err != nil {
+		return nil, err
+	}
+	var changes []issueChange
+	for _, raw := range all {
+		var e struct {
+			Event   string      `json:"event"`
+			Created time.Time   `json:"created_at"`
+			Actor   gitHubWho   `json:"actor"`
+			Label   gitHubLabel `json:"label"`
+			Rename  struct {
+				From string `json:"from"`
+			} `json:"rename"`
+		}
+		if err := json.Unmarshal(raw, &e); err != nil {
+			return nil, err
+		}
+		if slices.Contains([]string{"labeled", "unlabeled", "renamed", "closed", "reopened"}, e.Event) {
+			changes = append(changes, issueChange{at: e.Created, by: e.Actor.Login, what: e.Event, label: e.Label.Name, before: e.Rename.From})
+		}
+	}
+	return changes, nil
+}
+
+// githubIssue puts on a page what happened to an issue, which is shown as it was then.
+func (p *page) githubIssue(r *gitHubRepository, action, label string, raw json.RawMessage, at time.Time, then issue) error {
+	var now map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &now); err != nil {
+		return err
+	}
+	delete(now, "closed_by") // a webhook doesn't say it
+	fields := map[string]any{}
+	for name, value := range now {
+		fields[name] = value
+	}
+	labels := []gitHubLabel{}
+	for _, name := range then.labels {
+		labels = append(labels, gitHubLabel{name})
+	}
+	fields["labels"], fields["title"], fields["updated_at"] = labels, then.title, at
+	fields["state"], fields["closed_at"] = "open", nil
+	if !then.closed.IsZero() {
+		fields["state"], fields["closed_at"] = "closed", then.closed
+	}
+	body := map[string]any{"action": action, "issue": fields}
+	if label != "" {
+		body["label"] = gitHubLabel{label}
+	}
+	p.github("issues", r, body)
 	return nil
 }
 
@@ -327,10 +428,27 @@ type gitHubDeployment struct {
 	Created     time.Time `json:"created_at"`
 }
 
-// deploymentsCursor is a page, and which environments pages before it had.
+// deploymentsCursor is a page, and which environments pages before it had; once
+// all are read, of which of them the last before the beginning is still to find.
 type deploymentsCursor struct {
 	Page         int      `json:"page"`
 	Environments []string `json:"environments"`
+	Before       bool     `json:"before,omitempty"`
+}
+
+// turn hands a page over with this place in the list.
+func (c *deploymentsCursor) turn(p *page, turn func(Page) error) error {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	return p.turn(string(text), turn)
+}
+
+func (c *deploymentsCursor) add(environment string) {
+	if environment != "" && !slices.Contains(c.Environments, environment) {
+		c.Environments = append(c.Environments, environment)
+	}
 }
 
 // deployments reads deployments with their statuses, the latest first, and of
@@ -342,7 +460,7 @@ func (g *gitHub) deployments(ctx context.Context, r *gitHubRepository, at, curso
 			return err
 		}
 	}
-	for more := true; more; {
+	for more := !where.Before; more; {
 		var all raws
 		if _, err := g.get(ctx, at+"/deployments", url.Values{"per_page": {"100"}, "page": {strconv.Itoa(where.Page)}}, &all); err != nil {
 			return err
@@ -358,9 +476,7 @@ func (g *gitHub) deployments(ctx context.Context, r *gitHubRepository, at, curso
 				more = false
 				break
 			}
-			if !slices.Contains(where.Environments, d.Environment) {
-				where.Environments = append(where.Environments, d.Environment)
-			}
+			where.add(d.Environment)
 			if d.Created.Before(g.Until) {
 				if _, err := g.deployment(ctx, r, at, raw, &d, false, &p); err != nil {
 					return err
@@ -369,23 +485,59 @@ func (g *gitHub) deployments(ctx context.Context, r *gitHubRepository, at, curso
 		}
 		if more {
 			where.Page++
+		} else {
+			if err := g.environments(ctx, at, where.add); err != nil {
+				return err
+			}
+			where.Before = true
 		}
-		next, err := json.Marshal(where)
+		if err := where.turn(&p, turn); err != nil {
+			return err
+		}
+	}
+	for len(where.Environments) > 0 {
+		var p page
+		if err := g.before(ctx, r, at, where.Environments[0], &p); err != nil {
+			return err
+		}
+		where.Environments = where.Environments[1:]
+		if err := where.turn(&p, turn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// environments finds those that nothing was deployed to of late too: GitHub lists
+// them, but not of every repository; then its deployments name them.
+func (g *gitHub) environments(ctx context.Context, at string, add func(string)) error {
+	query := url.Values{"per_page": {"100"}}
+	for query != nil {
+		var answer struct {
+			Environments []struct {
+				Name string `json:"name"`
+			} `json:"environments"`
+		}
+		next, err := g.get(ctx, at+"/environments", query, &answer)
+		if isMissing(err) {
+			break
+		}
 		if err != nil {
 			return err
 		}
-		cursor = string(next)
-		if err := p.turn(cursor, turn); err != nil {
-			return err
+		for _, e := range answer.Environments {
+			add(e.Name)
+		}
+		if query = next; query == nil {
+			return nil
 		}
 	}
-	var p page
-	for _, environment := range where.Environments {
-		if err := g.before(ctx, r, at, environment, &p); err != nil {
-			return err
-		}
-	}
-	return p.turn(cursor, turn)
+	return g.each(ctx, at+"/deployments", url.Values{"per_page": {"100"}}, func(raw json.RawMessage) (bool, error) {
+		var d gitHubDeployment
+		err := json.Unmarshal(raw, &d)
+		add(d.Environment)
+		return true, err
+	})
 }
 
 // before finds the last deployment in an environment that succeeded before the
@@ -567,6 +719,7 @@ func (g *gitHub) paged(ctx context.Context, at string, query url.Values, cursor 
 // gitHubAlert is when something happened to an alert.
 type gitHubAlert struct {
 	Number        int64     `json:"number"`
+	State         string    `json:"state"`
 	Created       time.Time `json:"created_at"`
 	Updated       time.Time `json:"updated_at"`
 	Fixed         time.Time `json:"fixed_at"`
@@ -585,7 +738,8 @@ type alertsCursor struct {
 // alerts reads those of a scanner, by their last change, the latest first: there
 // is no asking for those that have changed since. One that changes meanwhile moves
 // to the top, maybe before it was read, so what has changed since is read again
-// from there, until nothing has.
+// from there, until nothing has. Of those that have not changed since the
+// beginning only what is still open counts, so the first time goes to the end.
 func (g *gitHub) alerts(kind string) func(context.Context, *gitHubRepository, string, string, func(Page) error) error {
 	event := strings.ReplaceAll(kind, "-", "_") + "_alert"
 	return func(ctx context.Context, r *gitHubRepository, at, cursor string, turn func(Page) error) error {
@@ -625,8 +779,13 @@ func (g *gitHub) alerts(kind string) func(context.Context, *gitHubRepository, st
 					where.Top = a.Updated
 				}
 				if a.Updated.Before(where.Since) && !a.Updated.IsZero() {
-					more = false
-					break
+					if !where.Since.Equal(g.From) {
+						more = false
+						break
+					}
+					if a.State != "open" {
+						continue
+					}
 				}
 				if then, known := seen[a.Number]; !known || !then.Equal(a.Updated) {
 					seen[a.Number] = a.Updated
@@ -664,7 +823,7 @@ func (g *gitHub) alert(event string, r *gitHubRepository, raw json.RawMessage, a
 	if event == "code_scanning_alert" {
 		dismissed = "closed_by_user"
 	}
-	if a.Created.Before(g.From) && a.ends(g) { // what ends has to have begun
+	if a.Created.Before(g.From) && (a.State == "open" || a.ends(g)) { // what is open, or ends, has to have begun
 		p.github(event, r, map[string]any{"action": "created", "alert": raw})
 	}
 	add("created", a.Created)
@@ -674,8 +833,11 @@ func (g *gitHub) alert(event string, r *gitHubRepository, raw json.RawMessage, a
 	add("resolved", a.Resolved)
 }
 
+// ends tells whether an alert was open at the beginning and is not any more.
 func (a *gitHubAlert) ends(g *gitHub) bool {
-	return slices.ContainsFunc([]time.Time{a.Fixed, a.Dismissed, a.AutoDismissed, a.Resolved}, g.within)
+	return slices.ContainsFunc([]time.Time{a.Fixed, a.Dismissed, a.AutoDismissed, a.Resolved}, func(at time.Time) bool {
+		return !at.IsZero() && !at.Before(g.From)
+	})
 }
 
 // pushes reads those to the default branch that merged no pull request, from the

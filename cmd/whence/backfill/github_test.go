@@ -17,9 +17,11 @@ import (
 
 // gitHubWorld is a repository, acme/shop, in the shape of the REST API.
 type gitHubWorld struct {
-	issues      []object // by their last change
-	deployments []object // the latest first
-	runs        []object
+	open         []object // by their last change, before the beginning
+	issues       []object // by their last change
+	deployments  []object // the latest first
+	environments []object // nil: it has no list of them
+	runs         []object
 }
 
 func newGitHubWorld() *gitHubWorld {
@@ -37,6 +39,10 @@ func newGitHubWorld() *gitHubWorld {
 		}
 		w.issues = append(w.issues, issue)
 	}
+	for i := range 250 { // an hour apart
+		day := -30 + float64(i)/24
+		w.open = append(w.open, object{"id": 1001 + i, "number": 1001 + i, "created_at": at(day - 5), "updated_at": at(day), "closed_at": nil, "labels": []object{{"name": "incident"}}})
+	}
 	for i := range 150 {
 		day := 89.5 - float64(i)*0.75 // the last 30 before the beginning
 		w.deployments = append(w.deployments, object{
@@ -44,6 +50,13 @@ func newGitHubWorld() *gitHubWorld {
 			"created_at": at(day), "updated_at": at(day),
 		})
 	}
+	for i := range 3 { // 700 has failed
+		w.deployments = append(w.deployments, object{"id": 700 - i, "sha": fmt.Sprintf("%040x", i), "environment": "archive", "created_at": at(-40 - float64(i))})
+	}
+	for i := range 120 { // nothing was ever deployed to most
+		w.environments = append(w.environments, object{"name": fmt.Sprint("review-", i)})
+	}
+	w.environments = append(w.environments, object{"name": "production"}, object{"name": "archive"})
 	for i := range 1500 { // in the first two days, nine an hour apart from each other
 		w.runs = append(w.runs, object{"id": 5000 + i, "name": "CI", "status": "completed", "conclusion": "success", "created_at": from.Add(time.Duration(i) * 100 * time.Second).Format(time.RFC3339)})
 	}
@@ -61,7 +74,9 @@ func (w *gitHubWorld) answer(r *http.Request) (any, http.Header) {
 	case path == "":
 		return object{"id": 1, "name": "shop", "full_name": "acme/shop", "html_url": "https://github.com/acme/shop", "default_branch": "main"}, nil
 	case path == "/issues":
-		since := slices.DeleteFunc(slices.Clone(w.issues), func(o object) bool { return o["updated_at"].(string) < query.Get("since") })
+		since := slices.DeleteFunc(slices.Concat(w.open, w.issues), func(o object) bool {
+			return o["updated_at"].(string) < query.Get("since") || query.Get("state") == "open" && o["closed_at"] != nil
+		})
 		return part(r, since)
 	case parts[0] == "pulls" && len(parts) == 2:
 		number, _ := strconv.Atoi(parts[1])
@@ -84,6 +99,9 @@ func (w *gitHubWorld) answer(r *http.Request) (any, http.Header) {
 			last = "failure"
 		}
 		return part(r, []object{{"id": id*10 + 1, "state": last}, {"id": id * 10, "state": "in_progress"}})
+	case path == "/environments" && w.environments != nil:
+		page, h := part(r, w.environments)
+		return object{"total_count": len(w.environments), "environments": page}, h
 	case path == "/actions/runs":
 		begin, end, _ := strings.Cut(query.Get("created"), "..")
 		some := slices.DeleteFunc(slices.Clone(w.runs), func(o object) bool { return o["created_at"].(string) < begin || o["created_at"].(string) > end })
@@ -100,7 +118,9 @@ func (w *gitHubWorld) answer(r *http.Request) (any, http.Header) {
 		return part(r, []object{
 			{"number": 2, "created_at": at(10), "updated_at": at(20), "fixed_at": at(20)},
 			{"number": 1, "created_at": at(-10), "updated_at": at(15), "dismissed_at": at(15)},
-			{"number": 0, "created_at": at(-30), "updated_at": at(-20)},
+			{"number": 5, "state": "fixed", "created_at": at(-30), "updated_at": at(-20), "fixed_at": at(-20)},
+			{"number": 4, "state": "open", "created_at": at(-200), "updated_at": at(-100)},
+			{"number": 3, "state": "dismissed", "created_at": at(-200), "updated_at": at(-150), "dismissed_at": at(-150)},
 		})
 	case path == "/code-scanning/alerts":
 		return http.StatusNotFound, nil
@@ -146,41 +166,53 @@ func TestGitHubsPullRequestsAndIncidentsOfTheTimeAreReadOnceEach(t *testing.T) {
 	if seen["issues opened 41"] != 1 || seen["issues closed 41"] != 1 || seen["issues opened 2"] != 0 {
 		t.Errorf("issues: %v", seen)
 	}
-	if len(records) < merged || strings.Contains(string(records[0].Body), "++++") {
-		t.Errorf("%d records of %d pull requests, %.300s", len(records), merged, records[0].Body)
+	if len(records) < merged || strings.Contains(string(records[250].Body), "++++") {
+		t.Errorf("%d records of %d pull requests, %.300s", len(records), merged, records[250].Body)
 	}
-	got := told(t, records[0], "repository.full_name", "pull_request.merge_commit_sha", "commits", "files")
+	for i := range 250 {
+		if number := 1001 + i; seen[fmt.Sprintf("issues opened %d", number)] != 1 {
+			t.Errorf("the open incident %d is missing", number)
+		}
+	}
+	got := told(t, records[250], "repository.full_name", "pull_request.merge_commit_sha", "commits", "files")
 	if want := "pull_request acme/shop m12 [map[sha:c12]] [map[filename:services/x.go]]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
 func TestGitHubsDeploymentsReachBackToWhatTheFirstReplaced(t *testing.T) {
-	p := &player{handler: newGitHubWorld().answer}
-	records := all(t, only(gitHubPlan(t, p.play(t)), "deployments"))
-	inside, before := 0, []string{}
-	for _, line := range lines(t, records, "deployment.id", "deployment.created_at", "deployment.environment", "deployment_status.state") {
-		if strings.Fields(line)[2] >= at(0) {
-			inside++
-		} else {
-			before = append(before, line)
-		}
-	}
-	// 120 within, each with two statuses; 880 has failed, so production's is 878.
-	if inside != 120*3 {
-		t.Errorf("%d events of deployments within, want 360", inside)
-	}
-	var want []string
-	for _, d := range []string{"878 " + at(89.5-122*0.75) + " production", "879 " + at(89.5-121*0.75) + " staging"} {
-		want = append(want, "deployment "+d, "deployment_status "+d+" in_progress", "deployment_status "+d+" success")
-	}
-	slices.Sort(before)
-	slices.Sort(want)
-	if d := cmp.Diff(want, before); d != "" {
-		t.Error(d)
-	}
-	if !strings.Contains(string(records[0].Body), `"original_environment":"kept"`) {
-		t.Errorf("a field that go-github does not know is lost: %s", records[0].Body)
+	listed := newGitHubWorld()
+	unlisted := newGitHubWorld()
+	unlisted.environments = nil
+	for name, w := range map[string]*gitHubWorld{"with a list of environments": listed, "without": unlisted} {
+		t.Run(name, func(t *testing.T) {
+			p := &player{handler: w.answer}
+			records := all(t, only(gitHubPlan(t, p.play(t)), "deployments"))
+			inside, before := 0, []string{}
+			for _, line := range lines(t, records, "deployment.id", "deployment.created_at", "deployment.environment", "deployment_status.state") {
+				if strings.Fields(line)[2] >= at(0) {
+					inside++
+				} else {
+					before = append(before, line)
+				}
+			}
+			// 120 within, each with two statuses; 880 has failed, so production's is 878.
+			if inside != 120*3 {
+				t.Errorf("%d events of deployments within, want 360", inside)
+			}
+			var want []string
+			for _, d := range []string{"878 " + at(89.5-122*0.75) + " production", "879 " + at(89.5-121*0.75) + " staging", "699 " + at(-41) + " archive"} {
+				want = append(want, "deployment "+d, "deployment_status "+d+" in_progress", "deployment_status "+d+" success")
+			}
+			slices.Sort(before)
+			slices.Sort(want)
+			if d := cmp.Diff(want, before); d != "" {
+				t.Error(d)
+			}
+			if !strings.Contains(string(records[0].Body), `"original_environment":"kept"`) {
+				t.Errorf("a field that go-github does not know is lost: %s", records[0].Body)
+			}
+		})
 	}
 }
 
@@ -204,7 +236,7 @@ func TestGitHubsAlertsBeginAndEndAndWhatIsSwitchedOffIsLeftOut(t *testing.T) {
 	if err := run.Do(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"dependabot_alert created 2", "dependabot_alert fixed 2", "dependabot_alert created 1", "dependabot_alert dismissed 1"}
+	want := []string{"dependabot_alert created 2", "dependabot_alert fixed 2", "dependabot_alert created 1", "dependabot_alert dismissed 1", "dependabot_alert created 4"}
 	if d := cmp.Diff(want, lines(t, records, "action", "alert.number")); d != "" {
 		t.Error(d)
 	}

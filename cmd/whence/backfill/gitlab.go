@@ -5,8 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -82,6 +85,19 @@ func (g *gitLab) get(ctx context.Context, path string, query *gitLabList, into a
 	return err
 }
 
+// all is a whole list.
+func (g *gitLab) all(ctx context.Context, path string) (all raws, err error) {
+	for number := 1; ; number++ {
+		var some raws
+		if err := g.get(ctx, path, &gitLabList{PerPage: 100, Page: number}, &some); err != nil {
+			return nil, err
+		}
+		if all = append(all, some...); len(some) < 100 {
+			return all, nil
+		}
+	}
+}
+
 func (g *gitLab) projects(ctx context.Context) (names []string, err error) {
 	for _, name := range g.Names {
 		group, all := strings.CutSuffix(name, "/*")
@@ -149,7 +165,7 @@ func (p *page) gitlab(event string, project *gitLabProject, body map[string]any)
 // comes again at the end.
 func (g *gitLab) updated(ctx context.Context, at string, query gitLabList, cursor string, turn func(Page) error, add func(json.RawMessage, *page) error) error {
 	query.OrderBy, query.Sort, query.PerPage = "updated_at", "asc", 100
-	query.UpdatedAfter = cmp.Or(cursor, g.From.UTC().Format(time.RFC3339Nano))
+	query.UpdatedAfter = cmp.Or(cursor, query.UpdatedAfter, g.From.UTC().Format(time.RFC3339Nano))
 	seen := map[int64]string{} // id → last change
 	for query.Page = 1; ; {
 		var all raws
@@ -264,57 +280,106 @@ func (d *gitLabDeployment) add(p *page, project *gitLabProject) {
 	}
 }
 
-// deployments reads them by their last change, and of each environment the last
-// that succeeded before the beginning. The cursor keeps which environments there
-// were.
-func (g *gitLab) deployments(ctx context.Context, project *gitLabProject, at, cursor string, turn func(Page) error) error {
-	environments := map[string]bool{}
-	known := struct {
-		Cursor       string
-		Environments map[string]bool
-	}{Environments: environments}
-	if cursor != "" {
-		if err := json.Unmarshal([]byte(cursor), &known); err != nil {
-			return err
-		}
-		environments = known.Environments
-	}
-	keep := func(p Page) error {
-		known.Cursor = p.Cursor
-		text, err := json.Marshal(known)
-		if err != nil {
-			return err
-		}
-		p.Cursor = string(text)
-		return turn(p)
-	}
-	err := g.updated(ctx, at+"/deployments", gitLabList{}, known.Cursor, keep, func(raw json.RawMessage, p *page) error {
-		var d gitLabDeployment
-		if err := json.Unmarshal(raw, &d); err != nil {
-			return err
-		}
-		if d.Updated.Before(g.Until) {
-			environments[d.Environment.Name] = true
-			d.add(p, project)
-		}
-		return nil
-	})
+// gitLabDeployments is where the reading of deployments is: its cursor, and which
+// environments there are; once all are read, of which of them the last before the
+// beginning is still to find.
+type gitLabDeployments struct {
+	Cursor       string
+	Environments map[string]bool
+	Before       bool
+}
+
+// turn hands a page over with this place in the list.
+func (d *gitLabDeployments) turn(p Page, turn func(Page) error) error {
+	text, err := json.Marshal(d)
 	if err != nil {
 		return err
 	}
-	var p page
-	for name := range environments {
-		var before []gitLabDeployment
-		query := &gitLabList{PerPage: 1, OrderBy: "updated_at", Sort: "desc", Status: "success", Environment: name, UpdatedBefore: g.From.UTC().Format(time.RFC3339Nano)}
-		if err := g.get(ctx, at+"/deployments", query, &before); err != nil {
+	p.Cursor = string(text)
+	return turn(p)
+}
+
+// deployments reads them by their last change, and of each environment the last
+// that succeeded before the beginning.
+func (g *gitLab) deployments(ctx context.Context, project *gitLabProject, at, cursor string, turn func(Page) error) error {
+	where := gitLabDeployments{Environments: map[string]bool{}}
+	if cursor != "" {
+		if err := json.Unmarshal([]byte(cursor), &where); err != nil {
 			return err
 		}
-		for i := range before {
-			before[i].add(&p, project)
+	}
+	if !where.Before {
+		keep := func(p Page) error {
+			where.Cursor = p.Cursor
+			return where.turn(p, turn)
+		}
+		err := g.updated(ctx, at+"/deployments", gitLabList{}, where.Cursor, keep, func(raw json.RawMessage, p *page) error {
+			var d gitLabDeployment
+			if err := json.Unmarshal(raw, &d); err != nil {
+				return err
+			}
+			if name := d.Environment.Name; name != "" {
+				where.Environments[name] = true
+			}
+			if d.Updated.Before(g.Until) {
+				d.add(p, project)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if err := g.environments(ctx, at, where.Environments); err != nil {
+			return err
+		}
+		where.Before = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(where.Environments)) {
+		var p page
+		if err := g.before(ctx, project, at, name, &p); err != nil {
+			return err
+		}
+		if p.err != nil {
+			return p.err
+		}
+		delete(where.Environments, name)
+		if err := where.turn(p.Page, turn); err != nil {
+			return err
 		}
 	}
-	p.Cursor = known.Cursor
-	return keep(p.Page)
+	return nil
+}
+
+// environments finds those that nothing was deployed to of late too.
+func (g *gitLab) environments(ctx context.Context, at string, names map[string]bool) error {
+	all, err := g.all(ctx, at+"/environments")
+	if err != nil && !isMissing(err) {
+		return err
+	}
+	for _, raw := range all {
+		var e struct {
+			Name string `json:"name"`
+		}
+		if err := json.Unmarshal(raw, &e); err != nil {
+			return err
+		}
+		names[e.Name] = true
+	}
+	return nil
+}
+
+// before finds the last deployment in an environment that succeeded before the
+// beginning.
+func (g *gitLab) before(ctx context.Context, project *gitLabProject, at, environment string, p *page) error {
+	var before []gitLabDeployment
+	query := &gitLabList{PerPage: 1, OrderBy: "updated_at", Sort: "desc", Status: "success", Environment: environment, UpdatedBefore: g.From.UTC().Format(time.RFC3339Nano)}
+	if err := g.get(ctx, at+"/deployments", query, &before); err != nil {
+		return err
+	}
+	for i := range before {
+		before[i].add(p, project)
+	}
+	return nil
 }
 
 func (g *gitLab) pipelines(ctx context.Context, project *gitLabProject, at, cursor string, turn func(Page) error) error {
@@ -327,6 +392,7 @@ func (g *gitLab) pipelines(ctx context.Context, project *gitLabProject, at, curs
 		}
 		var one struct {
 			ID       int64     `json:"id"`
+			Name     string    `json:"name"` // of the workflow; it may have none
 			SHA      string    `json:"sha"`
 			Ref      string    `json:"ref"`
 			Status   string    `json:"status"`
@@ -341,7 +407,7 @@ func (g *gitLab) pipelines(ctx context.Context, project *gitLabProject, at, curs
 		}
 		if g.within(one.Finished) {
 			p.gitlab("Pipeline Hook", project, map[string]any{"object_kind": "pipeline", "object_attributes": map[string]any{
-				"id": one.ID, "sha": one.SHA, "ref": one.Ref, "status": one.Status, "duration": one.Duration, "finished_at": one.Finished,
+				"id": one.ID, "name": one.Name, "sha": one.SHA, "ref": one.Ref, "status": one.Status, "duration": one.Duration, "finished_at": one.Finished,
 			}})
 		}
 		return nil
@@ -437,46 +503,187 @@ func (g *gitLab) paged(ctx context.Context, at string, query gitLabList, cursor 
 	return nil
 }
 
+// issues reads them by their last change. Of those that have not changed since the
+// beginning only what is still open is read.
 func (g *gitLab) issues(ctx context.Context, project *gitLabProject, at, cursor string, turn func(Page) error) error {
-	return g.updated(ctx, at+"/issues", gitLabList{Scope: "all"}, cursor, turn, func(raw json.RawMessage, p *page) error {
-		var i struct {
-			IID      int64     `json:"iid"`
-			Title    string    `json:"title"`
-			Type     string    `json:"type"` // ISSUE, INCIDENT
-			Severity string    `json:"severity"`
-			Labels   []string  `json:"labels"`
-			Created  time.Time `json:"created_at"`
-			Updated  time.Time `json:"updated_at"`
-			Closed   time.Time `json:"closed_at"`
-		}
-		if err := json.Unmarshal(raw, &i); err != nil {
+	add := func(raw json.RawMessage, p *page) error { return g.issue(ctx, project, at, raw, p) }
+	if last, err := time.Parse(time.RFC3339, cursor); err != nil || last.Before(g.From) {
+		open := gitLabList{Scope: "all", State: "opened", UpdatedAfter: time.Unix(0, 0).UTC().Format(time.RFC3339), UpdatedBefore: g.From.UTC().Format(time.RFC3339Nano)}
+		if err := g.updated(ctx, at+"/issues", open, cursor, turn, add); err != nil {
 			return err
 		}
-		if len(i.Labels) == 0 && !strings.EqualFold(i.Type, "incident") {
-			return nil // nothing says that it is an incident
-		}
-		labels := make([]map[string]string, len(i.Labels))
-		for n, label := range i.Labels {
-			labels[n] = map[string]string{"title": label}
-		}
-		event := func(action string) {
-			attributes := map[string]any{
-				"iid": i.IID, "action": action, "title": i.Title, "type": capital(i.Type), "severity": strings.ToLower(i.Severity),
-				"created_at": i.Created, "updated_at": i.Updated,
-			}
-			if !i.Closed.IsZero() {
-				attributes["closed_at"] = i.Closed
-			}
-			p.gitlab("Issue Hook", project, map[string]any{"object_kind": "issue", "object_attributes": attributes, "labels": labels})
-		}
-		if i.Created.Before(g.Until) && (!i.Created.Before(g.From) || g.within(i.Closed)) {
-			event("open")
-		}
-		if g.within(i.Closed) {
-			event("close")
-		}
+		cursor = ""
+	}
+	return g.updated(ctx, at+"/issues", gitLabList{Scope: "all"}, cursor, turn, add)
+}
+
+type gitLabIssue struct {
+	IID      int64     `json:"iid"`
+	Title    string    `json:"title"`
+	Type     string    `json:"type"` // ISSUE, INCIDENT
+	Severity string    `json:"severity"`
+	Labels   []string  `json:"labels"`
+	Author   gitLabWho `json:"author"`
+	Created  time.Time `json:"created_at"`
+	Closed   time.Time `json:"closed_at"`
+}
+
+type gitLabWho struct {
+	Username string `json:"username"`
+}
+
+// issue adds that an issue was opened and what happened to it, each with the issue
+// as it was then.
+func (g *gitLab) issue(ctx context.Context, project *gitLabProject, at string, raw json.RawMessage, p *page) error {
+	var i gitLabIssue
+	if err := json.Unmarshal(raw, &i); err != nil {
+		return err
+	}
+	if len(i.Labels) == 0 && !strings.EqualFold(i.Type, "incident") {
+		return nil // nothing says that it is an incident
+	}
+	now := issue{labels: i.Labels, title: i.Title, severity: strings.ToLower(i.Severity), closed: i.Closed}
+	if now.over(g.From) || !i.Created.Before(g.Until) {
 		return nil
+	}
+	changes, err := g.changes(ctx, at+"/issues/"+strconv.FormatInt(i.IID, 10))
+	if err != nil {
+		return err
+	}
+	for n, moment := range now.life(i.Created, i.Author.Username, changes) {
+		if n == 0 {
+			p.gitlabIssue(project, &i, "open", moment.at, moment.after, nil)
+		} else if moment.at.Before(g.Until) {
+			p.gitlabMoment(project, &i, &moment)
+		}
+	}
+	return nil
+}
+
+// gitlabMoment adds what webhooks say of a moment: one tells of all fields that
+// were changed at once.
+func (p *page) gitlabMoment(project *gitLabProject, i *gitLabIssue, m *issueMoment) {
+	changed := map[string]any{}
+	for _, c := range m.changes {
+		switch c.what {
+		case "labeled", "unlabeled":
+			changed["labels"] = map[string]any{"previous": gitLabTitles(m.before.labels), "current": gitLabTitles(m.after.labels)}
+		case "rated":
+			changed["severity"] = map[string]string{"previous": m.before.severity, "current": m.after.severity}
+		}
+	}
+	if len(changed) > 0 {
+		p.gitlabIssue(project, i, "update", m.at, m.after, changed)
+	}
+	for _, c := range m.changes {
+		then := m.after
+		switch c.what {
+		case "closed":
+			then.closed = c.at
+			p.gitlabIssue(project, i, "close", c.at, then, nil)
+		case "reopened":
+			p.gitlabIssue(project, i, "reopen", c.at, then, nil)
+		}
+	}
+}
+
+// gitlabIssue puts on a page what happened to an issue, which is shown as it was then.
+func (p *page) gitlabIssue(project *gitLabProject, i *gitLabIssue, action string, at time.Time, then issue, changes map[string]any) {
+	attributes := map[string]any{
+		"iid": i.IID, "action": action, "title": then.title, "type": capital(i.Type), "severity": then.severity, "created_at": i.Created, "updated_at": at,
+	}
+	if !then.closed.IsZero() {
+		attributes["closed_at"] = then.closed
+	}
+	p.gitlab("Issue Hook", project, map[string]any{
+		"object_kind": "issue", "object_attributes": attributes, "labels": gitLabTitles(then.labels), "changes": changes,
 	})
+}
+
+// gitLabTitles are labels as webhooks have them.
+func gitLabTitles(labels []string) []map[string]string {
+	titles := make([]map[string]string, len(labels))
+	for n, label := range labels {
+		titles[n] = map[string]string{"title": label}
+	}
+	return titles
+}
+
+// changes are those of an issue that its webhooks tell of, or show. GitLab has the
+// labels and states in lists of their own (Resource label events, Resource state
+// events of its documentation), titles and severities only in notes, in words.
+// What a server doesn't have is left out.
+func (g *gitLab) changes(ctx context.Context, at string) (changes []issueChange, err error) {
+	var rated []issueChange
+	what := map[string]string{"add": "labeled", "remove": "unlabeled", "closed": "closed", "reopened": "reopened"}
+	for _, list := range [...]string{"resource_label_events", "resource_state_events", "notes"} {
+		all, err := g.all(ctx, at+"/"+list)
+		if err != nil && !isMissing(err) {
+			return nil, err
+		}
+		for _, raw := range all {
+			var e struct {
+				gitLabUser
+				Author  gitLabWho `json:"author"` // of a note
+				Action  string    `json:"action"`
+				State   string    `json:"state"`
+				System  bool      `json:"system"`
+				Body    string    `json:"body"`
+				Created time.Time `json:"created_at"`
+				Label   *struct { // null: it was deleted
+					Name string `json:"name"`
+				} `json:"label"`
+			}
+			if err := json.Unmarshal(raw, &e); err != nil {
+				return nil, err
+			}
+			c := issueChange{at: e.Created, by: e.Author.Username, what: what[cmp.Or(e.Action, e.State)]}
+			if e.User != nil {
+				c.by = e.User.Username
+			}
+			if e.Label != nil {
+				c.label = e.Label.Name
+			}
+			if e.System {
+				c.noted(e.Body)
+			}
+			switch c.what {
+			case "":
+			case "rated":
+				rated = append(rated, c)
+			default:
+				changes = append(changes, c)
+			}
+		}
+	}
+	return append(changes, unrated(rated)...), nil
+}
+
+var (
+	gitLabRated   = regexp.MustCompile(`^changed the severity to \*\*(\w+)`)
+	gitLabRenamed = regexp.MustCompile(`^changed title from \*\*(.*)\*\* to \*\*.*\*\*$`)
+	gitLabMarks   = strings.NewReplacer("{-", "", "-}", "", "{+", "", "+}", "") // of what differs
+)
+
+// noted reads a system note (SystemNotes::IncidentService and ::IssuablesService
+// of GitLab): of a severity it has the one after the change, of a title both.
+func (c *issueChange) noted(body string) {
+	if m := gitLabRated.FindStringSubmatch(body); m != nil {
+		c.what, c.before = "rated", strings.ToLower(m[1])
+	} else if m := gitLabRenamed.FindStringSubmatch(body); m != nil {
+		c.what, c.before = "renamed", gitLabMarks.Replace(m[1])
+	}
+}
+
+// unrated gives each change of severity the one before it, which notes don't have.
+// What it was in the beginning nothing says.
+func unrated(changes []issueChange) []issueChange {
+	slices.SortStableFunc(changes, func(a, b issueChange) int { return a.at.Compare(b.at) })
+	before := ""
+	for n := range changes {
+		changes[n].before, before = before, changes[n].before
+	}
+	return changes
 }
 
 // capital writes INCIDENT as webhooks do: Incident.
