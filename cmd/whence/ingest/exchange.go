@@ -191,11 +191,12 @@ type contents struct {
 	key  []byte // see codec.Key
 }
 
-// check asks the first stages of the pipeline what they would make of records.
-// The error is the problem of the first that would be a dead letter; at names
+// check asks the first stages of the pipeline what they would make of records,
+// of which it takes copies: rules change what they see, and Kafka gets what was
+// sent. The error is the problem of the first that would be a dead letter; at names
 // where a record was in the body.
 func (x *exchange) check(topic string, records []pipeline.Record, at func(i int) string) ([]contents, error) {
-	b := pipeline.Batch{Topic: topic, Records: records}
+	b := pipeline.Batch{Topic: topic, Records: slices.Clone(records)}
 	now := event.MillisOf(x.begun)
 	for i := range b.Records {
 		b.Records[i].Offset, b.Records[i].Timestamp = int64(i), now
