@@ -95,12 +95,15 @@ func (l *letter) hide(s *Set, r *rule, w *worker) (concerned bool) {
 	case no:
 		return false
 	case unsure:
-		if len(l.record.Value) > 0 {
+		if e != nil || len(l.record.Value) > 0 {
 			l.withhold(r)
+		}
+		if l.withheld {
+			l.hideIdentity(r)
 		}
 		return l.withheld
 	}
-	if in.event = e; !s.mayHold(r, in) {
+	if in.event = e; !s.mayHold(r, in) && !l.mayHoldOnceSet(s, r, w) {
 		return false
 	}
 	for _, h := range r.hides {
@@ -223,6 +226,30 @@ func (l *letter) becomes(s *Set, r *rule, in *input, types []string) (is, filled
 	return slices.ContainsFunc(types, r.ofType), filled
 }
 
+// mayHoldOnceSet tells whether r's condition may hold for the letter's event once
+// the rules before r have set in it what they set: the letter has what was sent.
+func (l *letter) mayHoldOnceSet(s *Set, r *rule, w *worker) bool {
+	in := &input{topic: l.Topic, record: &l.record, doc: &w.doc}
+	_, in.event = l.open(in)
+	in.headers = l.seen
+	before := s.events[:slices.Index(s.events, r)]
+	changes := round{worker: w}
+	changed := false
+	for _, other := range before {
+		if len(other.sets) == 0 || !other.ofTopic(l.Topic) || !other.ofType(in.event.Type) {
+			continue
+		}
+		met := true
+		if other.when != nil {
+			met, _ = other.when.truth(in)
+		}
+		if met && changes.change(other, in) == nil {
+			changed = true
+		}
+	}
+	return changed && s.mayHold(r, in)
+}
+
 // mayHold is that of a rule on records. Its condition may have held for what was
 // sent, or for what rules before it have made of that.
 func (l *letter) mayHold(s *Set, r *rule, in *input) bool {
@@ -242,21 +269,28 @@ func (l *letter) withhold(r *rule) {
 		return
 	}
 	l.withheld = true
-	for _, h := range r.hides {
-		switch {
-		case r.on == OnRecord:
-		case h.at[1] == "id":
-			l.ID = r.hideText(h, l.ID)
-		case h.at[1] == "source":
-			l.Source = r.hideText(h, l.Source)
-		}
-	}
 	l.Value = nil
 	l.Headers = slices.DeleteFunc(slices.Clone(l.Headers), func(h pipeline.Header) bool {
 		name := strings.ToLower(h.Key)
 		return name != "content-type" && name != "whence-source"
 	})
 	l.record.Value, l.record.Headers = nil, l.Headers
+}
+
+// hideIdentity hides in what the letter says of its event besides the bytes: rules
+// may have set it.
+func (l *letter) hideIdentity(r *rule) {
+	if l.Type != "" && !r.ofType(l.Type) {
+		return
+	}
+	for _, h := range r.hides {
+		switch h.at[1] {
+		case "id":
+			l.ID = r.hideText(h, l.ID)
+		case "source":
+			l.Source = r.hideText(h, l.Source)
+		}
+	}
 }
 
 const withheld = "its bytes are withheld by rule "

@@ -329,6 +329,21 @@ func TestALetterIsHiddenInByRulesThatLookAtWhatOthersHaveSet(t *testing.T) {
 	}
 }
 
+func TestALetterIsHiddenInByRulesThatLookAtFieldsThatOthersHaveSet(t *testing.T) {
+	set := parsed(t, `
+rules:
+  - {name: spelled, types: ["io.whence.*"], when: event.data.environment == "prod", set: {event.data.environment: '"production"'}}
+  - {name: people, types: ["io.whence.*"], when: event.data.environment == "production", hash: [event.data.user], redact: [event.data.attributes.*]}
+`)
+	for _, environment := range []string{"prod", "production", "qa"} {
+		bad := strings.NewReplacer(`"production"`, `"`+environment+`"`, `"name":"checkout",`, "").Replace(clicked)
+		d := ran(t, set, structured(bad)).Dead[0]
+		if hidden := !strings.Contains(string(d.Value), "ada@"); hidden != (environment != "qa") || !strings.Contains(string(d.Value), `"`+environment+`"`) {
+			t.Errorf("%s: %s", environment, d.Value)
+		}
+	}
+}
+
 // TestRulesWriteToNothingThatTheyWereGiven: a batch's headers and bytes may be
 // those of a fetch, or of a request that is sent on.
 func TestRulesWriteToNothingThatTheyWereGiven(t *testing.T) {

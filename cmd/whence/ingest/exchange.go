@@ -157,7 +157,7 @@ func (x *exchange) body() ([]byte, error) {
 }
 
 // record is what the endpoint's source sent, as schemas/source has it. more are
-// headers of this record alone, which win over hints.
+// headers of this record alone.
 func (x *exchange) record(body []byte, contentType string, more ...pipeline.Header) pipeline.Record {
 	from := x.endpoint.source
 	headers := make([]pipeline.Header, 0, 4+len(from.Headers)+len(x.hints)+len(more))
@@ -171,11 +171,7 @@ func (x *exchange) record(body []byte, contentType string, more ...pipeline.Head
 		}
 	}
 	headers = append(headers, pipeline.Header{Key: source.Received, Value: x.begun.UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z07:00")})
-	for _, hint := range x.hints {
-		if !slices.ContainsFunc(more, func(h pipeline.Header) bool { return h.Key == hint.Key }) {
-			headers = append(headers, hint)
-		}
-	}
+	headers = append(headers, x.hints...)
 	return pipeline.Record{Key: keyOf(body), Value: body, Headers: append(headers, more...)}
 }
 
