@@ -17,8 +17,11 @@ import (
 type Record struct {
 	Key, Value []byte // nil differs from empty
 	Headers    []Header
-	Timestamp  event.Millis // log-append time
-	Offset     int64
+	// Sent are the headers that came, where a rule has set others; nil: Headers
+	// are. What rules hide is hidden in both.
+	Sent      []Header
+	Timestamp event.Millis // log-append time
+	Offset    int64
 	// Settled: a rule has said what becomes of the record before it was decoded.
 	// Events, Dead or Dropped has it.
 	Settled bool
@@ -220,12 +223,17 @@ type Processor interface {
 	Process(ctx context.Context, b *Batch) error
 }
 
-// Bury moves record i to the dead letters.
+// Bury moves record i to the dead letters, as it was sent: a rule that has set a
+// header may be what is wrong, and is to find what it found once it is mended.
 func (b *Batch) Bury(i int, reason Reason, detail string) {
 	r := &b.Records[i]
+	headers := r.Headers
+	if r.Sent != nil {
+		headers = r.Sent
+	}
 	b.Dead = append(b.Dead, DeadLetter{
 		Provenance: b.Provenance(i), TopicID: b.TopicID,
-		Key: r.Key, Value: r.Value, Headers: r.Headers, Reason: reason, Detail: detail,
+		Key: r.Key, Value: r.Value, Headers: headers, Reason: reason, Detail: detail,
 	})
 }
 

@@ -165,8 +165,8 @@ names. Behaviour is laid at a deployment's door where both state the same versio
 revision it was built from. State in the deployment what the service says of
 itself (service.version in OpenTelemetry): as payload.version of a GitHub
 deployment, as version in deployment.started and .finished, and where a tool has
-no field for it as the hint: ?version= of a webhook's URL, or whence-version, a
-header of a record.`,
+no field for it, or states a commit, as the hint of each message: ?version= of
+the URL that it is sent to, or whence-version, a header of its record.`,
 		Example: `  whence catalog unmapped
   whence catalog unmapped --check --json`,
 		Args: noArguments,

@@ -72,6 +72,16 @@ func (p *payload) service(stated ...string) string {
 	return cmp.Or(append(stated, p.hint("service"))...)
 }
 
+// version is what a message states as its deployment's version, or the hint where
+// that is nothing but a commit: what a service says of itself is seldom that.
+func (p *payload) version(stated any) any {
+	text, _ := stated.(string)
+	if hint := p.hint("version"); hint != "" && (text == "" || isGitHash(text)) {
+		return hint
+	}
+	return stated
+}
+
 // isIncident tells whether any of these labels or types makes an issue one.
 func (p *payload) isIncident(names ...string) bool {
 	return slices.ContainsFunc(p.defaults.Incidents, func(one string) bool {

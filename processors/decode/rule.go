@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/whencehq/whence/schemas/event"
@@ -51,6 +52,9 @@ func apply[P any](s *said, rules []rule[P], from, origin string, p P) bool {
 			if at, ok := v.(time.Time); ok && !at.IsZero() {
 				v = instant(at)
 			}
+			if f.name == "version" && r.deploys() {
+				v = s.payload.version(v)
+			}
 			if !empty(v) {
 				data[f.name] = v
 			}
@@ -61,6 +65,9 @@ func apply[P any](s *said, rules []rule[P], from, origin string, p P) bool {
 	}
 	return fits
 }
+
+// deploys tells whether the rule makes a fact of a deployment.
+func (r *rule[P]) deploys() bool { return strings.HasPrefix(r.to, "deployment.") }
 
 // instant is t as facts have it: a webhook and an API may write one moment in
 // two zones, and would be two contents of one fact.
@@ -103,7 +110,11 @@ func rows[P any](rules []rule[P]) []row {
 	for _, r := range rules {
 		line := row{from: r.from, when: r.when, to: r.to, id: r.id.doc, time: r.time.doc}
 		for _, f := range r.fields {
-			line.fields = append(line.fields, rowField{f.name, f.doc})
+			doc := f.doc
+			if f.name == "version" && r.deploys() {
+				doc += "; where that is a commit or nothing, the hint"
+			}
+			line.fields = append(line.fields, rowField{f.name, doc})
 		}
 		all = append(all, line)
 	}

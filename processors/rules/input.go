@@ -25,6 +25,7 @@ type input struct {
 	body    any // of the record
 	form    form
 	read    bool
+	asked   bool // a condition has asked for the body
 	doc     *value.Doc
 
 	event *said // nil: a record
@@ -54,6 +55,7 @@ func (in *input) ResolveName(name string) (any, bool) {
 	case "text":
 		return strings.ToValidUTF8(string(in.record.Value), "\uFFFD"), true
 	case "body":
+		in.asked = true
 		return in.content(), true
 	}
 	return nil, false

@@ -29,24 +29,25 @@ func (p Letters) Process(_ context.Context, b *pipeline.Batch) error {
 	w := p.set.workers.Get().(*worker)
 	defer p.set.workers.Put(w)
 	for i := range b.Dead {
-		p.letter(w, &b.Dead[i])
+		d := &b.Dead[i]
+		newLetter(d, recordAt(b, d.Offset).Headers).hideAll(p.set, w)
 	}
 	return nil
 }
 
-func (p Letters) letter(w *worker, d *pipeline.DeadLetter) {
-	newLetter(d).hideAll(p.set, w)
-}
-
-func newLetter(d *pipeline.DeadLetter) *letter {
-	return &letter{DeadLetter: d, record: pipeline.Record{Key: d.Key, Value: d.Value, Headers: d.Headers, Offset: d.Offset, Timestamp: d.ReceivedAt}}
+// newLetter is d, of a record that rules have left with these headers.
+func newLetter(d *pipeline.DeadLetter, left []pipeline.Header) *letter {
+	return &letter{
+		DeadLetter: d, left: left, seen: (&input{record: &pipeline.Record{Headers: left}}).header(),
+		record: pipeline.Record{Key: d.Key, Value: d.Value, Headers: d.Headers, Offset: d.Offset, Timestamp: d.ReceivedAt},
+	}
 }
 
 // hideAll does to the letter what all rules hide, and returns the last of them
 // that had anything to do with it; nil: none.
 func (l *letter) hideAll(s *Set, w *worker) (concerned *rule) {
 	for _, r := range s.hiding {
-		if l.of != nil && r.on == OnRecord {
+		if l.copied && r.on == OnRecord {
 			continue // it has seen the record
 		}
 		if l.hide(s, r, w) {
@@ -63,9 +64,13 @@ func (l *letter) hideAll(s *Set, w *worker) (concerned *rule) {
 // letter is a dead letter that is being looked through.
 type letter struct {
 	*pipeline.DeadLetter
-	record   pipeline.Record
+	record pipeline.Record // what the letter holds
+	// left are the headers that rules have left its record with, seen the same as
+	// conditions see them: the letter has those that were sent.
+	left     []pipeline.Header
+	seen     map[string]string
 	withheld bool
-	of       *pipeline.Record // it is an event of this one; nil: it is a record
+	copied   bool // no dead letter, but a copy of an event for a topic of the operator's
 }
 
 // hide does to the letter what a rule does to a record or event, and tells
@@ -78,39 +83,27 @@ func (l *letter) hide(s *Set, r *rule, w *worker) (concerned bool) {
 		}
 	}()
 	in := &input{topic: l.Topic, record: &l.record, doc: &w.doc}
-	if l.of != nil {
-		in.headers = (&input{record: l.of}).header()
-	}
 	if r.on == OnRecord {
-		if !s.mayHold(r, in) {
-			return false
-		}
-		if in.content() == nil && len(l.record.Value) > 0 && slices.ContainsFunc(r.hides, func(h hide) bool { return h.at[0] == "body" }) {
-			l.withhold(r)
-			return l.withheld
-		}
-		found, err := r.hideRecord(in, w)
-		if err != nil {
-			l.withhold(r)
-		}
-		return found || err != nil
+		return l.hideRecord(s, r, in, w)
 	}
 	if !r.ofTopic(l.Topic) {
 		return false
 	}
-	// The letter's type is that of the event which was at fault. A tool's own words
-	// say events of several types, and are kept under one of their own besides.
-	if l.Type != "" && !r.ofType(l.Type) && !s.becomes(l.Type, r) && (l.of != nil || in.isEvent()) {
-		return false
-	}
 	shape, e := l.open(in)
-	if e == nil || e.Type != "" && !r.ofType(e.Type) && s.becomes(e.Type, r) {
-		if len(l.record.Value) > 0 {
+	in.headers = l.seen
+	switch l.concerns(s, r, in, e) {
+	case no:
+		return false
+	case unsure:
+		if e != nil || len(l.record.Value) > 0 {
 			l.withhold(r)
+		}
+		if l.withheld {
+			l.hideIdentity(r)
 		}
 		return l.withheld
 	}
-	if in.event = e; e.Type != "" && !r.ofType(e.Type) || !s.mayHold(r, in) {
+	if in.event = e; !s.mayHold(r, in) && !l.mayHoldOnceSet(s, r, w) {
 		return false
 	}
 	for _, h := range r.hides {
@@ -130,28 +123,143 @@ func (l *letter) hide(s *Set, r *rule, w *worker) (concerned bool) {
 	return concerned
 }
 
-// isEvent tells whether the record is a CloudEvent, and so one event.
-func (in *input) isEvent() bool {
-	for _, h := range in.record.Headers {
-		if strings.HasPrefix(h.Key, "ce_") {
-			return true
-		}
+// hideRecord is hide for a rule on records.
+func (l *letter) hideRecord(s *Set, r *rule, in *input, w *worker) (concerned bool) {
+	if !l.mayHold(s, r, in) {
+		return false
 	}
-	if in.header()[source.Header] != "" {
+	if in.content() == nil && len(l.record.Value) > 0 && slices.ContainsFunc(r.hides, func(h hide) bool { return h.at[0] == "body" }) {
+		l.withhold(r)
+		return l.withheld
+	}
+	found, err := r.hideRecord(in, w)
+	if err != nil {
+		l.withhold(r)
+	}
+	return found || err != nil
+}
+
+// concerns tells whether the letter is of a type that the rule is for. Unsure: it
+// is, or may be, but where the rule's fields are in it nobody knows: it can't be
+// read, it is in a tool's own words, which say events of several types, or rules
+// make of it what the rule then hides in. e is what it says; nil: it can't be read.
+func (l *letter) concerns(s *Set, r *rule, in *input, e *said) answer {
+	if e == nil && !l.isEvent(in) {
+		return unsure
+	}
+	var types []string
+	if l.Type != "" {
+		types = append(types, l.Type) // what the event was when it was at fault
+	}
+	if e != nil {
+		types = append(types, e.Type)
+	}
+	becomes, filled := l.becomes(s, r, in, types)
+	states := e != nil && (e.Type == "" || r.ofType(e.Type))
+	switch {
+	case states && !filled:
+		return yes
+	case states, becomes, len(types) == 0:
+		return unsure
+	}
+	return no
+}
+
+// isEvent tells whether the record is a CloudEvent, and so one event.
+func (l *letter) isEvent(in *input) bool {
+	if l.copied || l.binary() {
+		return true
+	}
+	if l.seen[source.Header] != "" {
 		return false
 	}
 	object, _ := in.content().(map[string]any)
 	return object["specversion"] != nil
 }
 
-// becomes tells whether an event of a type may be one that r hides in, once
-// other rules have made what they say of it: where its fields are then, nobody
-// knows.
-func (s *Set) becomes(name string, r *rule) bool {
-	return slices.ContainsFunc(s.events, func(other *rule) bool {
-		return other.ofType(name) && (other.rename != "" && r.ofType(other.rename) ||
-			slices.ContainsFunc(other.maps, func(m mapping) bool { return r.ofType(m.name) }))
+// binary tells whether the record is a CloudEvent in binary mode: its attributes
+// are headers, the body is data.
+func (l *letter) binary() bool {
+	if l.copied || strings.HasPrefix(l.seen["content-type"], "application/cloudevents") {
+		return false
+	}
+	return slices.ContainsFunc(slices.Concat(l.left, l.record.Headers), func(h pipeline.Header) bool {
+		return strings.HasPrefix(h.Key, attributePrefix)
 	})
+}
+
+// attributePrefix is what headers of attributes begin with, by the Kafka binding.
+const attributePrefix = "ce_"
+
+// becomes tells whether rules may make an event of a type that r hides in of one
+// of these types, and whether a mapping fills what r hides there: from a field of
+// any name. Conditions of rules on events may ask for what rules before them have
+// made, so all may hold.
+func (l *letter) becomes(s *Set, r *rule, in *input, types []string) (is, filled bool) {
+	add := func(name string) {
+		if name != "" && !slices.Contains(types, name) {
+			types = append(types, name)
+		}
+	}
+	made := func(by *rule) {
+		add(by.rename)
+		add(by.keep)
+		for i := range by.maps {
+			add(by.maps[i].name)
+			filled = filled || r.ofType(by.maps[i].name) && by.maps[i].fills(r)
+		}
+	}
+	if !l.copied {
+		for _, other := range s.records {
+			if len(other.maps) > 0 && l.mayHold(s, other, in) {
+				made(other)
+			}
+		}
+	}
+	for i := 0; i < len(types); i++ { // made adds to them
+		for _, other := range s.events {
+			if other.ofTopic(l.Topic) && other.ofType(types[i]) {
+				made(other)
+			}
+		}
+	}
+	return slices.ContainsFunc(types, r.ofType), filled
+}
+
+// mayHoldOnceSet tells whether r's condition may hold for the letter's event once
+// the rules before r have set in it what they set: the letter has what was sent.
+func (l *letter) mayHoldOnceSet(s *Set, r *rule, w *worker) bool {
+	in := &input{topic: l.Topic, record: &l.record, doc: &w.doc}
+	_, in.event = l.open(in)
+	in.headers = l.seen
+	before := s.events[:slices.Index(s.events, r)]
+	changes := round{worker: w}
+	changed := false
+	for _, other := range before {
+		if len(other.sets) == 0 || !other.ofTopic(l.Topic) || !other.ofType(in.event.Type) {
+			continue
+		}
+		met := true
+		if other.when != nil {
+			met, _ = other.when.truth(in)
+		}
+		if met && changes.change(other, in) == nil {
+			changed = true
+		}
+	}
+	return changed && s.mayHold(r, in)
+}
+
+// mayHold is that of a rule on records. Its condition may have held for what was
+// sent, or for what rules before it have made of that.
+func (l *letter) mayHold(s *Set, r *rule, in *input) bool {
+	before := in.headers
+	defer func() { in.headers = before }()
+	if in.headers = nil; s.mayHold(r, in) {
+		return true
+	}
+	in.headers = l.seen
+	return s.mayHold(r, in)
 }
 
 // withhold takes the bytes out of the letter, and all headers that don't say
@@ -167,6 +275,22 @@ func (l *letter) withhold(r *rule) {
 		return name != "content-type" && name != "whence-source"
 	})
 	l.record.Value, l.record.Headers = nil, l.Headers
+}
+
+// hideIdentity hides in what the letter says of its event besides the bytes: rules
+// may have set it.
+func (l *letter) hideIdentity(r *rule) {
+	if l.Type != "" && !r.ofType(l.Type) {
+		return
+	}
+	for _, h := range r.hides {
+		switch h.at[1] {
+		case "id":
+			l.ID = r.hideText(h, l.ID)
+		case "source":
+			l.Source = r.hideText(h, l.Source)
+		}
+	}
 }
 
 const withheld = "its bytes are withheld by rule "
@@ -205,14 +329,14 @@ type letterShape struct {
 // read. Nil: it can't, or it is in a tool's own words.
 func (l *letter) open(in *input) (letterShape, *said) {
 	attributes := map[string]string{}
-	for _, h := range l.record.Headers {
-		if name, is := strings.CutPrefix(h.Key, "ce_"); is {
-			attributes[name] = string(h.Value)
-		}
-	}
 	content := in.content()
 	e := &said{from: l.Provenance, read: true}
-	if len(attributes) > 0 {
+	if l.binary() {
+		for _, h := range slices.Concat(l.left, l.record.Headers) { // those that were sent are hidden in
+			if name, is := strings.CutPrefix(h.Key, attributePrefix); is {
+				attributes[name] = string(h.Value)
+			}
+		}
 		if content == nil && len(l.record.Value) > 0 {
 			return letterShape{}, nil
 		}
@@ -279,7 +403,7 @@ func (s letterShape) close(in *input, e *said, w *worker) error {
 	}
 	if s.binary {
 		for _, h := range slices.Clone(in.record.Headers) {
-			if name, is := strings.CutPrefix(h.Key, "ce_"); is {
+			if name, is := strings.CutPrefix(h.Key, attributePrefix); is {
 				if text, there := current(name); there && text != string(h.Value) {
 					in.setHeader(h.Key, text)
 				}

@@ -3,6 +3,7 @@ package rules
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/whencehq/whence/schemas/event"
 )
@@ -64,4 +65,27 @@ func (m *mapping) data(in *input, was string) (string, error) {
 		return "", fmt.Errorf("data: %w", err)
 	}
 	return string(text), nil
+}
+
+// fills tells whether the mapping makes anything that r hides of something else
+// than that itself.
+func (m *mapping) fills(r *rule) bool {
+	return slices.ContainsFunc(r.hides, func(h hide) bool {
+		at := h.at[1:]
+		switch at[0] {
+		case "id":
+			return m.id != nil
+		case "source":
+			return m.source != nil
+		case "subject":
+			return m.subject != nil
+		case "data":
+			at = at[1:]
+		default:
+			if !shared(at[0]) {
+				return false // an extension, which a mapping leaves as it is
+			}
+		}
+		return m.whole != nil || slices.ContainsFunc(m.fields, func(a assignment) bool { return at.meets(a.at) && a.from != h.at.String() })
+	})
 }

@@ -47,6 +47,16 @@ func parsePath(text string) (path, error) {
 
 func (p path) String() string { return strings.Join(p, ".") }
 
+// meets tells whether one of the paths is the other, or leads into it.
+func (p path) meets(other path) bool {
+	for i := range min(len(p), len(other)) {
+		if p[i] != other[i] && p[i] != "*" && other[i] != "*" {
+			return false
+		}
+	}
+	return true
+}
+
 // alter is v with f done to what is at p; it tells whether anything was there.
 // Objects and lists on the way are changed in place. What f makes nil goes out of its
 // object; a list keeps its place.

@@ -67,7 +67,7 @@ func (p Records) record(w *worker, out *codec.Events, b *pipeline.Batch, i int) 
 			routeRecord(b, i, routes, moved)
 		}
 	}()
-	for _, rule := range p.set.records {
+	for n, rule := range p.set.records {
 		held := p.set.holds(rule, in)
 		if held == no {
 			continue
@@ -80,6 +80,7 @@ func (p Records) record(w *worker, out *codec.Events, b *pipeline.Batch, i int) 
 		}
 		if err := rule.changeRecord(in, w); err != nil {
 			p.set.failed(rule)
+			p.hideBehind(n, in, w)
 			return rule.fault("", err)
 		}
 		if rule.route != "" {
@@ -87,6 +88,7 @@ func (p Records) record(w *worker, out *codec.Events, b *pipeline.Batch, i int) 
 		}
 		switch {
 		case rule.bury != "":
+			p.hideBehind(n, in, w)
 			return rule.fault("", fmt.Errorf("%s", rule.bury))
 		case rule.drop:
 			r.Settled, moved = true, true
@@ -100,8 +102,35 @@ func (p Records) record(w *worker, out *codec.Events, b *pipeline.Batch, i int) 
 	return nil
 }
 
-// changeRecord sets headers and hides in headers and body.
+// hideBehind does what the rules behind the n-th set and hide to a record that is
+// a dead letter: what they would have hidden is not to be read in it, and a
+// condition may ask for a header that one of them sets.
+func (p Records) hideBehind(n int, in *input, w *worker) {
+	for _, rule := range p.set.records[n+1:] {
+		switch p.set.holds(rule, in) {
+		case yes:
+			_ = rule.changeRecord(in, w) // the record has a fault already
+		case unsure:
+			_, _ = rule.hideRecord(in, w)
+		}
+	}
+}
+
+// changeRecord sets headers and hides in headers and body, the latter also where
+// what is to be set can't be computed.
 func (r *rule) changeRecord(in *input, w *worker) error {
+	unset := r.setHeaders(in)
+	if _, err := r.hideRecord(in, w); err != nil {
+		return err
+	}
+	return unset
+}
+
+// setHeaders sets all of them or none.
+func (r *rule) setHeaders(in *input) error {
+	if len(r.sets) == 0 {
+		return nil
+	}
 	texts := make([]string, len(r.sets))
 	for i := range r.sets {
 		s, err := r.sets[i].text(in)
@@ -110,11 +139,13 @@ func (r *rule) changeRecord(in *input, w *worker) error {
 		}
 		texts[i] = s
 	}
+	if in.record.Sent == nil {
+		in.record.Sent = append([]pipeline.Header{}, in.record.Headers...)
+	}
 	for i := range r.sets {
 		in.setHeader(r.sets[i].at[1], texts[i])
 	}
-	_, err := r.hideRecord(in, w)
-	return err
+	return nil
 }
 
 // hideRecord hides in the record what can be read of it, and tells whether there
@@ -136,23 +167,23 @@ func (r *rule) hideRecord(in *input, w *worker) (found bool, err error) {
 	return true, in.write(&w.doc)
 }
 
-// changeHeader changes all of that name in a copy, and tells whether there is one
-// that says something.
+// changeHeader changes all of that name, also among those that were sent, and
+// tells whether there is one that says something.
 func (in *input) changeHeader(name string, change func(string) string) (found bool) {
-	headers := slices.Clone(in.record.Headers)
-	for i, h := range headers {
-		if strings.EqualFold(h.Key, name) && len(h.Value) > 0 {
-			headers[i].Value, found = []byte(change(string(h.Value))), true
+	for _, of := range []*[]pipeline.Header{&in.record.Headers, &in.record.Sent} {
+		copied := slices.Clone(*of) // those of a record are nobody's to change
+		for i, h := range copied {
+			if strings.EqualFold(h.Key, name) && len(h.Value) > 0 {
+				copied[i].Value, found = []byte(change(string(h.Value))), true
+			}
 		}
+		*of = copied
 	}
-	if found {
-		in.record.Headers, in.headers = headers, nil
-	}
+	in.headers = nil
 	return found
 }
 
-// setHeader sets one in a copy of the headers: those of a record are nobody's
-// to change.
+// setHeader sets one in a copy of the headers.
 func (in *input) setHeader(name, text string) {
 	headers := slices.DeleteFunc(slices.Clone(in.record.Headers), func(h pipeline.Header) bool { return strings.EqualFold(h.Key, name) })
 	if text != "" {

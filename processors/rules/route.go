@@ -61,10 +61,8 @@ func (p Routes) hide(b *pipeline.Batch, routed []pipeline.Routed) (lost map[int6
 		r := &routed[i]
 		l := newLetter(&pipeline.DeadLetter{
 			Provenance: r.Provenance, Key: r.Key, Value: r.Value, Headers: r.Headers, Type: r.Type, Source: r.Source, ID: r.ID,
-		})
-		if r.Type != "" {
-			l.of = recordAt(b, r.Offset)
-		}
+		}, recordAt(b, r.Offset).Headers)
+		l.copied = r.Type != ""
 		hidden := l.hideAll(p.set, w)
 		if hidden == nil {
 			continue

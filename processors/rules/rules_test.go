@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -272,6 +273,161 @@ func TestARecordDoesNotTalkItselfOutOfARule(t *testing.T) {
 	b := ran(t, set, structured(strings.Replace(clicked, `"step":"2"`, `"step":"no such key"`, 1)))
 	if len(b.Observations) != 1 || strings.Contains(b.Observations[0].User, "ada@") {
 		t.Errorf("%+v", b.Observations)
+	}
+}
+
+// A typo in a rule is mended, and the letters it has made are replayed: they must
+// be what the mended rule finds.
+func TestALetterHasTheHeadersThatWereSentSoThatAMendedRuleFindsIt(t *testing.T) {
+	const text = `rules: [{name: alerts, on: record, when: '!("whence-source" in headers)', set: {headers.whence-source: '"NAME"', headers.x-team: 'headers["x-team"] + "s"'}}]`
+	sent := pipeline.Record{Value: []byte(fired), Headers: []pipeline.Header{{Key: "X-Team", Value: []byte("shop")}}}
+	b := ran(t, parsed(t, strings.Replace(text, "NAME", "alertmanagr", 1)), sent)
+	if len(b.Dead) != 1 {
+		t.Fatalf("%+v", b)
+	}
+	if diff := cmp.Diff(sent.Headers, b.Dead[0].Headers); diff != "" || string(b.Dead[0].Value) != fired {
+		t.Fatalf("%s%s", diff, b.Dead[0].Value)
+	}
+	b = ran(t, parsed(t, strings.Replace(text, "NAME", "alertmanager", 1)), pipeline.Record{Value: b.Dead[0].Value, Headers: b.Dead[0].Headers})
+	if len(b.Dead) != 0 || len(b.Facts) != 1 {
+		t.Errorf("it is dead still: %+v", b.Dead)
+	}
+}
+
+const fired = `{"version":"4","status":"firing","groupKey":"g","alerts":[{"status":"firing","fingerprint":"f1","startsAt":"2026-03-12T10:00:00Z","labels":{"alertname":"down","service":"shop","environment":"production"}}]}`
+
+// TestALetterIsHiddenInByRulesThatLookAtWhatOthersHaveSet: it has the headers that
+// were sent, and conditions saw those that rules have made of them.
+func TestALetterIsHiddenInByRulesThatLookAtWhatOthersHaveSet(t *testing.T) {
+	bad := structured(strings.Replace(clicked, `"name":"checkout",`, "", 1))
+	bad.Headers = append(bad.Headers, pipeline.Header{Key: "x-user", Value: []byte("ada@example.com")}, pipeline.Header{Key: "x-env", Value: []byte("prod")})
+	const set = "rules:\n  - {name: marks, on: record, set: {headers.x-env: '\"eu-\" + headers[\"x-env\"]', headers.x-of: 'headers[\"x-user\"]'}}\n"
+	const hide = "redact: [body.data.user, body.data.attributes.email, headers.x-user, headers.x-of]"
+	for name, text := range map[string]string{
+		"on a record":             set + "  - {name: people, on: record, when: 'headers[\"x-env\"] == \"eu-prod\"', " + hide + "}\n",
+		"on an event":             set + "  - {name: users, on: record, redact: [headers.x-user]}\n  - {name: people, when: 'headers[\"x-env\"] == \"eu-prod\"', redact: [event.data.user, event.data.attributes.email]}\n",
+		"before the set":          "rules:\n  - {name: people, on: record, when: 'headers[\"x-env\"] == \"prod\"', " + hide + "}\n" + set[7:],
+		"behind one that buries":  "rules:\n  - {name: frozen, on: record, when: 'true', dead_letter: wait}\n" + set[7:] + "  - {name: people, on: record, when: 'headers[\"x-env\"] == \"eu-prod\"', " + hide + "}\n",
+		"behind one that fails":   set + "  - {name: frozen, on: record, set: {headers.x-a: 'headers[\"x-b\"]'}}\n  - {name: people, on: record, when: 'headers[\"x-env\"] == \"eu-prod\"', " + hide + "}\n",
+		"in the one that fails":   "rules:\n  - {name: people, on: record, set: {headers.x-a: 'headers[\"x-b\"]'}, " + hide + "}\n",
+		"where it is given twice": set + "  - {name: people, on: record, " + hide + ", set: {headers.x-env: '\"us\"'}}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := ran(t, parsed(t, text), bad)
+			if len(b.Dead) != 1 {
+				t.Fatalf("%+v", b)
+			}
+			d := b.Dead[0]
+			if all := fmt.Sprintf("%s %s %s %s", d.Key, d.Value, d.Headers, d.Detail); strings.Contains(all, "ada@") || len(d.Value) == 0 {
+				t.Errorf("it says %s", all)
+			}
+			want := "[{content-type application/cloudevents+json} {x-user [redacted]} {x-env prod}]"
+			if got := fmt.Sprintf("%s", d.Headers); got != want {
+				t.Errorf("headers %s, sent were %s", got, want)
+			}
+		})
+	}
+}
+
+func TestALetterIsHiddenInByRulesThatLookAtFieldsThatOthersHaveSet(t *testing.T) {
+	set := parsed(t, `
+rules:
+  - {name: spelled, types: ["io.whence.*"], when: event.data.environment == "prod", set: {event.data.environment: '"production"'}}
+  - {name: people, types: ["io.whence.*"], when: event.data.environment == "production", hash: [event.data.user], redact: [event.data.attributes.*]}
+`)
+	for _, environment := range []string{"prod", "production", "qa"} {
+		bad := strings.NewReplacer(`"production"`, `"`+environment+`"`, `"name":"checkout",`, "").Replace(clicked)
+		d := ran(t, set, structured(bad)).Dead[0]
+		if hidden := !strings.Contains(string(d.Value), "ada@"); hidden != (environment != "qa") || !strings.Contains(string(d.Value), `"`+environment+`"`) {
+			t.Errorf("%s: %s", environment, d.Value)
+		}
+	}
+}
+
+// TestRulesWriteToNothingThatTheyWereGiven: a batch's headers and bytes may be
+// those of a fetch, or of a request that is sent on.
+func TestRulesWriteToNothingThatTheyWereGiven(t *testing.T) {
+	set := parsed(t, `
+rules:
+  - {name: marks, on: record, set: {headers.content-type: '"application/json"', headers.x-a: '"1"'}, hash: [headers.x-user], redact: [body.data.attributes.*]}
+  - {name: copies, on: record, route: acme}
+  - {name: people, hash: [event.data.user, event.id], set: {event.data.region: '"eu"'}}
+  - {name: frozen, when: event.data.name == "frozen", dead_letter: wait}
+`)
+	fresh := func() []pipeline.Record {
+		var records []pipeline.Record
+		for _, text := range []string{clicked, strings.Replace(clicked, "checkout", "frozen", 1), clicked[:90]} {
+			r := structured(text)
+			r.Headers = append(make([]pipeline.Header, 0, 8), append(r.Headers, pipeline.Header{Key: "X-User", Value: []byte("ada@example.com")})...)
+			records = append(records, r)
+		}
+		return records
+	}
+	given := fresh()
+	if b := ran(t, set, given...); len(b.Dead) != 2 || len(b.Observations) != 1 {
+		t.Fatalf("%+v", b)
+	}
+	if diff := cmp.Diff(fresh(), given); diff != "" {
+		t.Error(diff)
+	}
+	for i, r := range given { // what is behind them is nobody's either
+		if diff := cmp.Diff(make([]pipeline.Header, 6), r.Headers[2:8]); diff != "" {
+			t.Errorf("record %d: %s", i, diff)
+		}
+	}
+}
+
+// TestALetterIsHiddenInByTheRulesOfEveryTypeThatItsEventHasHad: a rule has renamed
+// or mapped it before another has buried it, or would have.
+func TestALetterIsHiddenInByTheRulesOfEveryTypeThatItsEventHasHad(t *testing.T) {
+	click := strings.NewReplacer("io.whence.behavior.recorded", "com.acme.click", `"user"`, `"who"`, `"email":"ada@example.com",`, "").Replace(clicked)
+	stray := structured(strings.Replace(clicked, `"name":"checkout",`, "", 1))
+	stray.Headers = append(stray.Headers, pipeline.Header{Key: "ce_time", Value: []byte("x")})
+	for name, c := range map[string]struct {
+		rules  string
+		record pipeline.Record
+		kept   bool
+	}{
+		"renamed, then buried": {`
+  - {name: people, types: [com.acme.click], hash: [event.data.who]}
+  - {name: ours, types: [com.acme.click], rename: com.acme.seen}
+  - {name: frozen, types: [com.acme.seen], dead_letter: wait}`, structured(click), true},
+		"renamed twice, had it been read": {`
+  - {name: ours, types: [com.acme.click], rename: com.acme.seen}
+  - {name: more, types: [com.acme.seen], rename: com.acme.last}
+  - {name: people, types: [com.acme.last], hash: [event.data.who]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), false},
+		"kept under another name, had it been read": {`
+  - {name: ours, types: [com.acme.click], map: [{type: com.acme.x, data: {a: '1'}}], keep: com.acme.kept}
+  - {name: people, types: [com.acme.kept], hash: [event.data.who]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), false},
+		"mapped from a field of another name": {`
+  - {name: ours, types: [com.acme.click], map: [{type: io.whence.behavior.recorded, data: {service: '"s"', environment: '"e"', user: event.data.who}}]}
+  - {name: people, hash: [event.data.user]}`, structured(click), false},
+		"mapped from a field of the same name": {`
+  - {name: ours, types: [com.acme.click], map: [{type: io.whence.behavior.recorded, data: {service: '"s"', environment: '"e"', who: event.data.who}}]}
+  - {name: people, hash: [event.data.who]}`, structured(click), true},
+		"mapped as a record": {`
+  - {name: ours, on: record, when: body.type == "com.acme.click", map: [{type: io.whence.behavior.recorded, id: body.id, source: '"/x"', time: body.time, data: {user: body.data.who}}]}
+  - {name: people, types: [io.whence.behavior.recorded], hash: [event.data.user]}`, structured(click), false},
+		"its id made of it": {`
+  - {name: ours, types: [com.acme.click], rename: com.acme.seen, set: {event.id: event.data.who}}
+  - {name: frozen, types: [com.acme.seen], dead_letter: wait}
+  - {name: people, types: [com.acme.seen], hash: [event.id]}`, structured(click), false},
+		"whole, with a header as of binary mode": {`
+  - {name: people, types: ["io.whence.*"], hash: [event.data.user], redact: [event.data.attributes.email]}`, stray, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := ran(t, parsed(t, "rules:"+c.rules+"\n"), c.record)
+			if len(b.Dead) != 1 {
+				t.Fatalf("%+v", b)
+			}
+			d := b.Dead[0]
+			if all := fmt.Sprintf("%s %s %s %s %s %s", d.Key, d.Value, d.Headers, d.Detail, d.ID, d.Source); strings.Contains(all, "ada@") {
+				t.Errorf("it says %s", all)
+			}
+			if (len(d.Value) > 0) != c.kept {
+				t.Errorf("value %q, kept must be %v: %s", d.Value, c.kept, d.Detail)
+			}
+		})
 	}
 }
 

@@ -165,7 +165,8 @@ type rule struct {
 }
 
 type assignment struct {
-	at path
+	at   path
+	from string // the expression as it is written
 	program
 }
 
@@ -212,6 +213,7 @@ func (s *Set) holds(r *rule, in *input) answer {
 	if r.when == nil {
 		return yes
 	}
+	in.asked = false
 	met, err := r.when.truth(in)
 	switch {
 	case err != nil && !in.absent(err):
@@ -232,9 +234,10 @@ func (s *Set) mayHold(r *rule, in *input) bool {
 	if !r.ofTopic(in.topic) || r.when == nil {
 		return r.ofTopic(in.topic)
 	}
+	in.asked = false
 	met, err := r.when.truth(in)
 	if err != nil && in.event == nil && in.absent(err) {
-		return in.read && in.body == nil // it has asked for it
+		return in.asked && in.body == nil
 	}
 	return met || err != nil
 }
@@ -247,5 +250,5 @@ func (in *input) absent(err error) bool {
 	if in.event != nil {
 		return in.event.read && in.event.data == nil
 	}
-	return in.read && in.body == nil
+	return in.asked && in.body == nil
 }

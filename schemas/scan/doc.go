@@ -30,7 +30,7 @@
 //
 // # Which scan it is
 //
-// Every chunk has these headers; they replace hints of the same name:
+// Every chunk has these headers:
 //
 //	whence-scan       the scan: the report's own guid (SARIF: automationDetails.guid;
 //	                  CycloneDX: serialNumber and version; Trivy: ReportID), else

@@ -36,7 +36,7 @@ const (
 // query parameters of an endpoint, headers (HintPrefix and the name) of a
 // record. What the payload states is preferred.
 func Hints() []string {
-	return []string{"service", "environment", "repository", "revision", "version", "artifact", "branch", "scan", "time", "complete"}
+	return []string{"service", "environment", "repository", "revision", "version", "artifact", "branch", "time", "complete"}
 }
 
 // Signature is how a source proves that a request is its own.

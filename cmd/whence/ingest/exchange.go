@@ -157,7 +157,7 @@ func (x *exchange) body() ([]byte, error) {
 }
 
 // record is what the endpoint's source sent, as schemas/source has it. more are
-// headers of this record alone, which win over hints.
+// headers of this record alone.
 func (x *exchange) record(body []byte, contentType string, more ...pipeline.Header) pipeline.Record {
 	from := x.endpoint.source
 	headers := make([]pipeline.Header, 0, 4+len(from.Headers)+len(x.hints)+len(more))
@@ -171,11 +171,7 @@ func (x *exchange) record(body []byte, contentType string, more ...pipeline.Head
 		}
 	}
 	headers = append(headers, pipeline.Header{Key: source.Received, Value: x.begun.UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z07:00")})
-	for _, hint := range x.hints {
-		if !slices.ContainsFunc(more, func(h pipeline.Header) bool { return h.Key == hint.Key }) {
-			headers = append(headers, hint)
-		}
-	}
+	headers = append(headers, x.hints...)
 	return pipeline.Record{Key: keyOf(body), Value: body, Headers: append(headers, more...)}
 }
 
@@ -191,11 +187,12 @@ type contents struct {
 	key  []byte // see codec.Key
 }
 
-// check asks the first stages of the pipeline what they would make of records.
-// The error is the problem of the first that would be a dead letter; at names
+// check asks the first stages of the pipeline what they would make of records,
+// of which it takes copies: rules change what they see, and Kafka gets what was
+// sent. The error is the problem of the first that would be a dead letter; at names
 // where a record was in the body.
 func (x *exchange) check(topic string, records []pipeline.Record, at func(i int) string) ([]contents, error) {
-	b := pipeline.Batch{Topic: topic, Records: records}
+	b := pipeline.Batch{Topic: topic, Records: slices.Clone(records)}
 	now := event.MillisOf(x.begun)
 	for i := range b.Records {
 		b.Records[i].Offset, b.Records[i].Timestamp = int64(i), now

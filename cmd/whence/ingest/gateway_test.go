@@ -403,3 +403,58 @@ func TestASenderIsToldWhatIsWrongWithHisOwnBytesWhateverRulesHide(t *testing.T) 
 		}
 	}
 }
+
+// TestRulesDoNotChangeWhatKafkaGets: they run again in the worker, on what was sent.
+func TestRulesDoNotChangeWhatKafkaGets(t *testing.T) {
+	set, err := rules.Parse("own.yaml", []byte(`
+rules:
+  - {name: teams, on: record, when: '"whence-service" in headers', set: {headers.whence-service: '"team-" + headers["whence-service"]'}}
+  - {name: bodies, on: record, redact: [body.commits.*.author, body.context.ip, body.data.user]}
+  - {name: people, redact: [event.data.user]}
+`), rules.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	needs := processors.Dependencies{Rules: set}
+	w := gatewayWith(t, func(o *Options) {
+		o.Stages, o.Config.InsecureHooks = processors.Asking(needs), true
+		o.Config.Secrets = nil
+	})
+	pushed := strings.Replace(push, "{", `{ "commits":[{"id":"1a2b3c4d5e6f1a2b3c4d5e6f1a2b3c4d5e6f1a2b","author":{"name":"ada"}}],`, 1)
+	clicked := strings.Replace(behavior, `"name"`, ` "user":"ada","name"`, 1)
+	for _, c := range []struct{ path, body, mark, service string }{
+		{"/hooks/github?service=shop", pushed, "push", "service: shop"},
+		{"/v1/track?service=shop", ` {"type":"track","event":"e","messageId":"1","userId":"u","timestamp":"2026-11-26T14:00:00Z","context":{"ip":"192.0.2.1"}}`, "", "service: shop"},
+		{"/v1/events", clicked, "", ""},
+		{"/v1/events", "[" + clicked + "]", "", ""},
+	} {
+		sent := w.takes(c.path, []byte(c.body), "Content-Type", "application/json", "X-GitHub-Event", c.mark)
+		if len(sent) != 1 || string(sent[0].Value) != strings.Trim(c.body, "[]") && string(sent[0].Value) != c.body {
+			t.Fatalf("%s\nin Kafka\n%s", c.body, sent[0].Value)
+		}
+		if !strings.Contains(headersOf(sent[0]), c.service) || strings.Contains(headersOf(sent[0]), "team-") {
+			t.Errorf("%s: headers\n%s", c.path, headersOf(sent[0]))
+		}
+	}
+}
+
+// TestWhatARuleMakesIsTheSameOverHTTPAndOverKafka: a record that came through the
+// gateway meets the rules once.
+func TestWhatARuleMakesIsTheSameOverHTTPAndOverKafka(t *testing.T) {
+	set, err := rules.Parse("own.yaml", []byte(`rules: [{name: teams, on: record, set: {headers.whence-service: '"team-" + headers["whence-service"]'}}]`), rules.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	needs := processors.Dependencies{Rules: set}
+	w := gatewayWith(t, func(o *Options) { o.Stages = processors.Asking(needs) })
+	sent := w.takes("/v1/track?service=shop", []byte(`{"type":"track","event":"e","messageId":"1","userId":"u","timestamp":"2026-11-26T14:00:00Z"}`), "Content-Type", "application/json")
+	b := pipeline.Batch{Topic: sent[0].Topic, Records: []pipeline.Record{{Value: sent[0].Value, Headers: sent[0].Headers}}}
+	for _, stage := range processors.Reading(needs) {
+		if err := stage.Process(t.Context(), &b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(b.Observations) != 1 || b.Observations[0].Service != "team-shop" {
+		t.Errorf("%+v, dead %+v", b.Observations, b.Dead)
+	}
+}

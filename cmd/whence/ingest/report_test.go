@@ -59,12 +59,12 @@ func TestALargeReportIsCutAndLeavesNoFile(t *testing.T) {
 	for i := range 40 {
 		fmt.Fprintf(&report, "%d%s\n", i, strings.Repeat("x", 100_000))
 	}
-	sent := w.takes("/findings/trivy?scan=mine&service=shop", gzipped(t, []byte(report.String())), "Content-Type", jsonType, "Content-Encoding", "gzip")
+	sent := w.takes("/findings/trivy?service=shop", gzipped(t, []byte(report.String())), "Content-Type", jsonType, "Content-Encoding", "gzip")
 	if len(sent) != 40 || !strings.HasPrefix(string(sent[39].Value), "39x") {
 		t.Fatalf("%d records", len(sent))
 	}
 	if got := headersOf(sent[39]); !strings.HasSuffix(got, "whence-service: shop\nwhence-part: 40\nwhence-scan: trivy") {
-		t.Error(got) // what is said of the part wins over the hint
+		t.Error(got)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {
 		t.Error(left, err)
