@@ -514,3 +514,70 @@ func TestJenkinsPastIsWhatItsWebhooksSaid(t *testing.T) {
 	}
 	same(t, webhooks, all(t, plan), nil, nil)
 }
+
+func TestOfJenkinsTheDeploymentIsReadThatTheFirstOneWithinHasReplaced(t *testing.T) {
+	build := func(number int, environment, version, result string, days float64) string {
+		return fmt.Sprintf(`{"number":%[1]d,"url":"https://ci.acme.test/job/deploy/%[1]d/","result":%[2]q,"timestamp":%[3]d,"duration":60000,"actions":[{"parameters":[{"name":"env","value":%[4]q},{"name":"VERSION","value":%[5]q}]}]}`,
+			number, result, from.Add(time.Duration(days*24*float64(time.Hour))).UnixMilli(), environment, version)
+	}
+	answer := func(builds ...string) string {
+		return `{"_class":"WorkflowJob","buildable":true,"allBuilds":[` + strings.Join(builds, ",") + `]}`
+	}
+	p := &player{handler: served(t, map[string]string{
+		"/api/json": `{"_class":"hudson.model.Hudson","jobs":[{"name":"deploy"}]}`,
+		"/job/deploy/api/json": answer(
+			build(9, "production", "9", "SUCCESS", 2), build(8, "staging", "8", "FAILURE", 1),
+			build(7, "production", "7", "SUCCESS", -0.0003), // over within
+			build(6, "production", "6", "FAILURE", -1), build(5, "qa", "5", "SUCCESS", -2), build(4, "production", "4", "SUCCESS", -3),
+			build(3, "production", "3", "SUCCESS", -4), build(2, "staging", "2", "SUCCESS", -5)),
+	})}
+	plan, err := Jenkins(t.Context(), p.play(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"9 STARTED", "9 COMPLETED", "8 STARTED", "8 COMPLETED", "7 STARTED", "7 COMPLETED", "4 STARTED", "4 COMPLETED", "2 STARTED", "2 COMPLETED"}
+	if d := cmp.Diff(want, lines(t, all(t, plan), "build.number", "build.phase")); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestOfJenkinsNoMoreIsReadFromBeforeThanTheDeploymentsTakeThatAreReplaced(t *testing.T) {
+	for name, c := range map[string]struct {
+		parameters string
+		pages      int
+	}{
+		"no deployments":                      {`[]`, 1},
+		"one that never was there before":     {`[{"name":"ENV","value":"%d"},{"name":"TAG","value":"1"}]`, 2},
+		"all of one environment, found there": {`[{"name":"ENV","value":"x"},{"name":"TAG","value":"%d"}]`, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &player{}
+			p.handler = func(r *http.Request) (any, http.Header) {
+				tree := r.URL.Query().Get("tree")
+				if !strings.Contains(tree, "allBuilds") {
+					return parsed(t, `{"buildable":true}`), nil
+				}
+				var start int
+				if _, err := fmt.Sscanf(tree[strings.Index(tree, "{"):], "{%d,", &start); err != nil {
+					t.Error(err)
+				}
+				var builds []string
+				for n := start; n < start+buildsAtOnce; n++ { // fifty are within, and there is no end of those before
+					builds = append(builds, fmt.Sprintf(`{"number":%d,"result":"SUCCESS","timestamp":%d,"actions":[{"parameters":%s}]}`, 100000-n,
+						from.Add(time.Duration(50-n)*time.Hour-time.Minute).UnixMilli(), strings.ReplaceAll(c.parameters, "%d", strconv.Itoa(n))))
+				}
+				return parsed(t, `{"allBuilds":[`+strings.Join(builds, ",")+`]}`), nil
+			}
+			o := p.play(t)
+			o.Names = []string{"deploy"}
+			plan, err := Jenkins(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all(t, plan)
+			if pages := len(p.asked) - 1; pages != c.pages {
+				t.Errorf("%d pages of builds were read, want %d", pages, c.pages)
+			}
+		})
+	}
+}
