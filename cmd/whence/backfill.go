@@ -58,7 +58,9 @@ Where it is, is in a small file: after an error or ^C the same command goes on
 there. It keeps within the API's limits, and waits as long as the API says.
 
 Deployments are read one further back than --since in each environment, so that
-what the first one replaced is known, and old changes are not taken for its.`,
+what the first one replaced is known, and old changes are not taken for its.
+Incidents that began before --since and were not over by then are read whole:
+PagerDuty's up to five weeks before, Jira's that are still open from any time.`,
 		Example: `  whence backfill github --repo acme/shop --repo acme/cart
   whence backfill pagerduty --since 180d --token-file /run/secrets/pagerduty
   whence backfill gitlab --repo acme/* --url https://gitlab.example.com --dry-run`,

@@ -18,4 +18,8 @@
 // Deployments are read one further back than the others: of each environment the
 // last that succeeded before the beginning, so that what the first one within
 // replaced is known, and changes that were there before are not taken for its.
+//
+// Incidents that began before the beginning and were not over by then are read
+// whole: PagerDuty's up to five weeks before, Jira's that are still open whenever
+// they began.
 package backfill

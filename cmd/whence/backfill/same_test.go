@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -482,6 +483,50 @@ func TestJirasPastIsWhatItsWebhooksSaidWithTheIssueAsItWasThen(t *testing.T) {
 			}
 			same(t, webhooks, all(t, plan), nil, nil)
 		})
+	}
+}
+
+func TestAnIncidentOfJiraThatIsStillOpenIsReadFromItsBeginningHoweverOldItIs(t *testing.T) {
+	issue := func(key, status, created, updated, histories string) string {
+		return `{"id":"` + key + `","self":"https://acme.atlassian.net/rest/api/2/issue/1","key":"` + key + `","fields":{"issuetype":{"name":"Incident"},"project":{"name":"Shop"},"summary":"Nobody can pay",
+			"priority":{"name":"High"},"created":"` + created + `","updated":"` + updated + `","status":{"name":"S","statusCategory":{"key":"` + status + `"}}},"changelog":{"histories":[` + histories + `]}}`
+	}
+	change := func(when, field, before, after string) string {
+		return `{"created":"` + when + `","items":[{"field":"` + field + `","fromString":"` + before + `","toString":"` + after + `"}]}`
+	}
+	p := &player{handler: served(t, map[string]string{
+		"/rest/api/3/search/jql": `{"issues":[` + strings.Join([]string{
+			issue("OPS-1", "indeterminate", "@-300", "@-100", change("@-200", "priority", "Low", "High")+","+change("@-100", "assignee", "", "ines")),
+			issue("OPS-2", "done", "@-300", "@2", change("@-200", "priority", "Low", "High")+","+change("@2", "description", "a", "b")),
+			issue("OPS-3", "new", "@200", "@200", ""), // after the end
+		}, ",") + `]}`,
+		"/rest/api/2/status": `[]`,
+	})}
+	o := p.play(t)
+	o.Names = []string{"OPS"}
+	plan, err := Jira(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := all(t, plan)
+	want := []string{"OPS-1 jira:issue_created Low", "OPS-1 jira:issue_updated High", "OPS-2 jira:issue_created Low", "OPS-2 jira:issue_updated High"}
+	if d := cmp.Diff(want, lines(t, records, "issue.key", "webhookEvent", "issue.fields.priority.name")); d != "" {
+		t.Error(d)
+	}
+	var said []string
+	for id, of := range facts(t, records[:2]) {
+		said = append(said, id+" "+strings.Fields(of)[1])
+	}
+	slices.Sort(said)
+	if d := cmp.Diff([]string{"incident.opened issue/OPS-1/opened " + at(-300), "incident.updated issue/OPS-1/updated/" + strings.Replace(at(-200), "Z", ".000Z", 1) + " " + at(-200)}, said); d != "" {
+		t.Error(d)
+	}
+	asked, err := url.QueryUnescape(p.asked[1])
+	if jql := fmt.Sprintf("jql=(updated >= %d OR statusCategory != Done) AND project in (\"OPS\") ORDER BY updated ASC", from.UnixMilli()); err != nil || !strings.Contains(asked, jql) {
+		t.Errorf("%s is asked for, want %s (%v)", asked, jql, err)
+	}
+	if got, want := (&jira{Options: Options{From: from}}).jql(until), fmt.Sprintf("(updated >= %d OR statusCategory != Done) AND updated >= %d ORDER BY updated ASC", from.UnixMilli(), until.UnixMilli()); got != want {
+		t.Errorf("going on asks for %s, want %s", got, want)
 	}
 }
 
