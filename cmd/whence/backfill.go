@@ -59,9 +59,10 @@ there. It keeps within the API's limits, and waits as long as the API says.
 
 Deployments are read one further back than --since in each environment, so that
 what the first one replaced is known, and old changes are not taken for its.
-Incidents and alerts of GitHub and GitLab that were still open at --since are
-read from their beginning, however old they are. An issue that a label may make
-an incident costs one request more of GitHub, three of GitLab: its history.`,
+Incidents and alerts that began before --since and were not over by then are read
+from their beginning: PagerDuty's up to five weeks before, the others from any
+time. An issue that a label may make an incident costs one request more of GitHub,
+three of GitLab: its history.`,
 		Example: `  whence backfill github --repo acme/shop --repo acme/cart
   whence backfill pagerduty --since 180d --token-file /run/secrets/pagerduty
   whence backfill gitlab --repo acme/* --url https://gitlab.example.com --dry-run`,

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/processors/timeline"
 	"github.com/whencehq/whence/schemas/event"
 	"github.com/whencehq/whence/schemas/scan"
 )
@@ -148,6 +150,69 @@ func TestAResultThatMovesToAnotherLineIsTheSameFinding(t *testing.T) {
 		if other := ids(t, "sarif", report(c.before), "whence-repository", "git.example/other"); slices.Equal(before, other) {
 			t.Errorf("%s: the same in another repository", c.name)
 		}
+	}
+}
+
+// gosec is a file of runs of gosec, one a module, each over at its minute after
+// the day's third hour and with a result for each of its files.
+func gosec(day int, modules ...[]string) string {
+	var runs []string
+	for minute, files := range modules {
+		results := make([]string, len(files))
+		for i, file := range files {
+			results[i] = `{"ruleId":"G101","locations":[{"physicalLocation":{"artifactLocation":{"uri":"` + file + `"}}}]}`
+		}
+		runs = append(runs, fmt.Sprintf(`{"tool":{"driver":{"name":"gosec"}},"invocations":[{"executionSuccessful":true,"endTimeUtc":"2026-11-%02dT03:%02d:00Z"}],"results":[%s]}`,
+			day, minute, strings.Join(results, ",")))
+	}
+	return `{"version":"2.1.0","runs":[` + strings.Join(runs, ",") + `]}`
+}
+
+func TestARunLeavesOpenWhatAnotherRunOfItsFileHasFoundAndALaterFileRemediatesWhatItLeavesOut(t *testing.T) {
+	const one, two, three = "cart/a.go", "cart/b.go", "pay/c.go"
+	hints := []string{"whence-repository", "git.example/shop", "whence-service", "shop"}
+	stated := strings.ReplaceAll(gosec(20, []string{one, two}, []string{three}), `"results"`, `"versionControlProvenance":[{"repositoryUri":"git.example/shop"}],"results"`)
+	for _, c := range []struct {
+		name          string
+		first, second string
+		before, after int // findings open before the second file, and after it
+	}{
+		{"all are found again", gosec(20, []string{one, two}, []string{three}), gosec(21, []string{one, two}, []string{three}), 3, 3},
+		{"the first run leaves one out", gosec(20, []string{one, two}, []string{three}), gosec(21, []string{two}, []string{three}), 3, 2},
+		{"the last run leaves all out", gosec(20, []string{one, two}, []string{three}), gosec(21, []string{one, two}, nil), 3, 2},
+		{"another number of runs", gosec(20, []string{one, two}, []string{three}), gosec(21, nil, []string{two}, nil, nil), 3, 1},
+		{"the same in one run", gosec(20, []string{one, two}, []string{three}), gosec(21, []string{one, two, three}), 3, 3},
+		{"a run that failed", gosec(20, []string{one, two}, []string{three}), strings.Replace(gosec(21, []string{two}, nil), "true", "false", 1), 3, 3},
+		{"runs that say where they were", stated, strings.ReplaceAll(stated, "2026-11-20", "2026-11-21"), 3, 3},
+		{"one run that says where it was, as the hint does", gosec(20, []string{one, two}, []string{three}), strings.Replace(strings.ReplaceAll(stated, "2026-11-20", "2026-11-21"), "versionControlProvenance", "left", 1), 3, 3},
+		{"runs without times", strings.ReplaceAll(gosec(20, []string{one, two}, []string{three}), "endTimeUtc", "left"), strings.ReplaceAll(gosec(21, []string{one}, []string{three}), "endTimeUtc", "left"), 3, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			first := sent("sarif", []byte(c.first), append(hints, "whence-time", "2026-11-20T03:00:00Z")...)
+			second := sent("sarif", []byte(c.second), append(hints, "whence-time", "2026-11-21T03:00:00Z")...)
+			for _, order := range [][]*pipeline.Batch{{first, second}, {second, first}} {
+				tl := timeline.New()
+				for _, b := range order {
+					b.Facts = nil
+					if err := New(Config{}).Process(t.Context(), b); err != nil {
+						t.Fatal(err)
+					}
+					if len(b.Dead) > 0 {
+						t.Fatal(b.Dead[0].Detail)
+					}
+					tl.Apply(b.Facts)
+				}
+				asked := make([]event.Observation, 2)
+				for i, at := range []string{"2026-11-20T12:00:00Z", "2026-11-21T12:00:00Z"} {
+					asked[i].Service, asked[i].Environment, asked[i].Time = "shop", "production", event.MillisOf(rfc3339(at))
+				}
+				open := make([]event.Enrichment, 2)
+				tl.Enrich(asked, open)
+				if got := []int{len(open[0].FindingIDs), len(open[1].FindingIDs)}; !slices.Equal(got, []int{c.before, c.after}) {
+					t.Errorf("open are %v, want %d and %d", got, c.before, c.after)
+				}
+			}
+		})
 	}
 }
 

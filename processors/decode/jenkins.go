@@ -234,14 +234,32 @@ func (b *jenkinsBuild) at() time.Time {
 
 func (b *jenkinsBuild) ended() bool { return b.Phase == "COMPLETED" || b.Phase == "FINALIZED" }
 
-// parameter is the first of the parameters of these names.
-func (b *jenkinsBuild) parameter(names ...string) string {
-	for _, name := range names {
-		if value := b.Parameters[name]; value != "" {
-			return value
+// JenkinsDeployment is what the parameters of a build say that it deploys.
+type JenkinsDeployment struct {
+	Service              string // empty: the job's
+	Environment, Version string
+}
+
+// JenkinsDeploys reads it from parameters, whose names are in upper case; the
+// zero value where a build is no deployment: it needs an environment and a version.
+func JenkinsDeploys(parameters map[string]string) JenkinsDeployment {
+	first := func(names ...string) string {
+		for _, name := range names {
+			if value := parameters[name]; value != "" {
+				return value
+			}
 		}
+		return ""
 	}
-	return ""
+	d := JenkinsDeployment{
+		Service:     first("SERVICE", "APP", "APPLICATION", "COMPONENT"),
+		Environment: first("ENVIRONMENT", "ENV", "DEPLOY_ENV", "TARGET_ENV"),
+		Version:     first("VERSION", "APP_VERSION", "RELEASE", "TAG", "IMAGE_TAG"),
+	}
+	if d.Environment == "" || d.Version == "" {
+		return JenkinsDeployment{}
+	}
+	return d
 }
 
 var jenkinsOutcomes = map[string]string{"SUCCESS": "success", "FAILURE": "failure", "UNSTABLE": "failure", "ABORTED": "cancelled"}
@@ -288,25 +306,24 @@ func jenkinsRules() []rule[hook[jenkinsBuild]] {
 		return nil
 	}}
 	const environmentNames, versionNames, serviceNames = "ENVIRONMENT, ENV, DEPLOY_ENV or TARGET_ENV", "VERSION, APP_VERSION, RELEASE, TAG or IMAGE_TAG", "SERVICE, APP, APPLICATION or COMPONENT"
-	environment := func(b m) string { return b.said.parameter("ENVIRONMENT", "ENV", "DEPLOY_ENV", "TARGET_ENV") }
-	version := func(b m) string { return b.said.parameter("VERSION", "APP_VERSION", "RELEASE", "TAG", "IMAGE_TAG") }
-	deploys := func(b m) bool { return environment(b) != "" && version(b) != "" }
+	deployed := func(b m) JenkinsDeployment { return JenkinsDeploys(b.said.Parameters) }
+	deploys := func(b m) bool { return deployed(b) != JenkinsDeployment{} }
 	deployment := []field[m]{
 		entity("deployment_id", ""),
 		{"service", "a parameter " + serviceNames + ", the hint, the job's name", func(b m) any {
-			return cmp.Or(b.service(b.said.parameter("SERVICE", "APP", "APPLICATION", "COMPONENT")), b.name)
+			return cmp.Or(b.service(deployed(b).Service), b.name)
 		}},
-		{"environment", "a parameter " + environmentNames, func(b m) any { return environment(b) }},
-		{"version", "a parameter " + versionNames, func(b m) any { return version(b) }},
+		{"environment", "a parameter " + environmentNames, func(b m) any { return deployed(b).Environment }},
+		{"version", "a parameter " + versionNames, func(b m) any { return deployed(b).Version }},
 		{"revisions", "the version where it is a commit", func(b m) any {
-			if isGitHash(version(b)) {
-				return []string{version(b)}
+			if version := deployed(b).Version; isGitHash(version) {
+				return []string{version}
 			}
 			return nil
 		}},
 	}
 	const when = "`build.phase` is `COMPLETED` or `FINALIZED`"
-	const deployed = ", and parameters state an environment (" + environmentNames + ") and a version (" + versionNames + ")"
+	const stated = ", and parameters state an environment (" + environmentNames + ") and a version (" + versionNames + ")"
 	return []rule[m]{
 		{when: when + ", the job is no test and no deployment", to: "build.finished", id: id("build"), time: at,
 			is: func(b m) bool { return outcome(b) != "" && !deploys(b) && !isTest(b.said.Job) },
@@ -325,9 +342,9 @@ func jenkinsRules() []rule[hook[jenkinsBuild]] {
 					}
 					return "success"
 				}}}},
-		{when: "`build.phase` is `STARTED`" + deployed, to: "deployment.started", id: id("deployment"), time: at, fields: deployment,
+		{when: "`build.phase` is `STARTED`" + stated, to: "deployment.started", id: id("deployment"), time: at, fields: deployment,
 			is: func(b m) bool { return b.said.Phase == "STARTED" && deploys(b) }},
-		{when: when + deployed, to: "deployment.finished", id: id("deployment"), time: at, fields: append(deployment[:len(deployment):len(deployment)], ended),
+		{when: when + stated, to: "deployment.finished", id: id("deployment"), time: at, fields: append(deployment[:len(deployment):len(deployment)], ended),
 			is: func(b m) bool { return outcome(b) != "" && deploys(b) }},
 	}
 }

@@ -118,6 +118,8 @@ func pagerdutyRules() []rule[pagerdutyMessage] {
 		{"priority", "`data.priority.summary`", func(m m) any { return m.priority() }},
 		{"severity", "of `data.priority.summary`, else of `data.urgency`: " + severityDoc, func(m m) any { return m.severity() }},
 	}
+	const isRated = "`data.priority` or `data.urgency` is stated"
+	isRatedNow := func(m m) bool { return m.severity() != "" }
 	whole := func(m m) bool { return m.incident.Service.Summary != "" }
 	at := field[m]{doc: "`occurred_at`, to the second", from: func(m m) any { return m.at() }}
 	created := field[m]{doc: "`data.created_at`", from: func(m m) any { return rfc3339(m.incident.CreatedAt) }}
@@ -133,15 +135,16 @@ func pagerdutyRules() []rule[pagerdutyMessage] {
 		{from: "incident.triggered", to: "incident.opened", id: once("opened"), time: created, fields: with(about,
 			field[m]{"title", "`data.title`", func(m m) any { return m.incident.Title }},
 			field[m]{"started_at", "`data.created_at`", func(m m) any { return rfc3339(m.incident.CreatedAt).UTC() }})},
-		// Priority and urgency change, and the API knows only the last: they are a
-		// fact of their own, which a back-fill doesn't state for the opening.
-		{from: "incident.triggered", when: "not from a back-fill", is: func(m m) bool { return !m.backfilled() && m.severity() != "" },
-			to: "incident.updated", id: once("rated"), time: created, fields: with(about, rated...)},
+		// Priority and urgency change, and a back-fill doesn't always know what they
+		// were: they are facts of their own, which it leaves out then.
+		{from: "incident.triggered", when: isRated, is: isRatedNow, to: "incident.updated", id: once("rated"), time: created, fields: with(about, rated...)},
 		{from: "incident.priority_updated", to: "incident.updated", id: each("priority_updated"), time: at, fields: with(about, rated...)},
 		{from: "incident.acknowledged", to: "incident.acknowledged", id: each("acknowledged"), time: at, fields: about},
 		{from: "incident.reopened", to: "incident.reopened", id: each("reopened"), time: at, fields: about},
 		{from: "incident.resolved", when: "not by a merge", is: func(m m) bool { return m.merged() == "" }, to: "incident.resolved",
-			id: each("resolved"), time: at, fields: with(about, rated...)},
+			id: each("resolved"), time: at, fields: about},
+		{from: "incident.resolved", when: "not by a merge, " + isRated, is: func(m m) bool { return m.merged() == "" && isRatedNow(m) },
+			to: "incident.updated", id: each("rated"), time: at, fields: with(about, rated...)},
 		{from: "incident.resolved", when: "`data.resolve_reason.type` is `merge_resolve_reason`", is: func(m m) bool { return m.merged() != "" },
 			to: "incident.merged", id: each("merged"), time: at, fields: with(about,
 				field[m]{"merged_into", "pagerduty/`data.resolve_reason.incident.id`", func(m m) any { return pagerdutyIncident(m.merged()) }})},

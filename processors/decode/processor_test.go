@@ -3,6 +3,7 @@ package decode
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -221,6 +222,73 @@ func TestCDEventsBecomeFactsWhereOneFits(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
+}
+
+// FuzzCDEvents throws types and subjects at the mapping: each CDEvent is one fact
+// that holds it whole, or kept as it is, or one dead letter, and the same bare and
+// wrapped in a CloudEvent.
+func FuzzCDEvents(f *testing.F) {
+	for _, m := range mappings() {
+		f.Add(m.from+".0.3.0", []byte(`{"id":"pkg:oci/a@1?vcs_url=git%2Bhttps://forge/a%40abc","source":"/k8s","content":{"environment":{"id":"prod"},"artifactId":"pkg:oci/a@sha256%3A0b31b1",
+			"service":{"id":"app"},"repository":{"id":"shop"},"revision":"0b31b1c02ff458ad9b7b81cbdf8f028bd54699fa","outcome":"success","decision":"`+m.when+`","responder":"bob","resourceTargetUrl":"/7",
+			"testSuite":{"name":"auth"},"testSuiteRun":{"id":"s"},"testCase":{"name":"login"},"description":"slow"}}`))
+	}
+	f.Add("service.removed.0.3.0", []byte(`{"id":"app","content":{}}`))
+	f.Add("service.deployed", []byte(`[]`))
+	p := New(Config{})
+	decoded := func(t *testing.T, record []byte) *pipeline.Batch {
+		b := batchOf(record)
+		if err := p.Process(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range b.Dead {
+			if strings.Contains(d.Detail, "which is a bug") {
+				t.Fatal(d.Detail)
+			}
+		}
+		if n := len(b.Facts) + len(b.Others) + len(b.Dead); n != 1 || len(b.Observations) > 0 {
+			t.Fatalf("%d facts, %d kept, %d dead of one record", len(b.Facts), len(b.Others), len(b.Dead))
+		}
+		return b
+	}
+	f.Fuzz(func(t *testing.T, name string, subject []byte) {
+		bare := cdevent(name, string(subject))
+		b := decoded(t, bare)
+		if len(b.Dead) > 0 {
+			return
+		}
+		about := "" // the binding of CDEvents to CloudEvents has the subject's id in the attribute
+		for _, f := range b.Facts {
+			about = f.Subject
+		}
+		for _, o := range b.Others {
+			about = o.Subject
+		}
+		if about != "" {
+			quoted, err := json.Marshal(about)
+			if err != nil {
+				t.Fatal(err)
+			}
+			about = `"subject":` + string(quoted) + `,`
+		}
+		again := decoded(t, []byte(`{"specversion":"1.0","id":"e1","source":"/ci","type":"dev.cdevents.`+name+`","time":"2023-03-20T14:27:05.315384Z",`+about+`"datacontenttype":"application/json","data":`+string(bare)+`}`))
+		if len(b.Facts) != len(again.Facts) || len(b.Others) != len(again.Others) {
+			t.Fatalf("bare %+v, wrapped %+v", b, again)
+		}
+		for i, fact := range b.Facts {
+			if wrapped := again.Facts[i]; wrapped.Type != fact.Type || wrapped.ID != fact.ID || wrapped.Source != fact.Source || wrapped.Hash != fact.Hash {
+				t.Fatalf("bare %+v, wrapped %+v", fact, wrapped)
+			}
+			if !json.Valid([]byte(fact.Data)) || !strings.Contains(fact.Data, `"cdevent":{`) {
+				t.Fatalf("the CDEvent isn't in %s", fact.Data)
+			}
+		}
+		for i, kept := range b.Others {
+			if wrapped := again.Others[i]; wrapped.Type != kept.Type || wrapped.ID != kept.ID || wrapped.Source != kept.Source || wrapped.Hash != kept.Hash {
+				t.Fatalf("bare %+v, wrapped %+v", kept, wrapped)
+			}
+		}
+	})
 }
 
 // withoutCDEvent is data without the member that holds the original.

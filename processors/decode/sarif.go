@@ -10,13 +10,15 @@ import (
 	"strings"
 
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
+
+	"github.com/whencehq/whence/schemas/scan"
 )
 
 // sarifReader reads SARIF 2.1.0 (OASIS); section numbers are of that standard.
 // Most scanners write it: CodeQL, Semgrep, Trivy, Bandit, gosec, Checkov.
 func sarifReader() reader {
 	rules := scanRules(scanDocs{
-		from: "sarif", when: "each run with `results`, each part of it",
+		from: "sarif", when: "each run, each part of it",
 		tool: "`tool.driver.name`",
 		target: "`versionControlProvenance[0].repositoryUri`, else the hints `repository`, `artifact`, `service`; " +
 			"`automationDetails.id` up to its last /; `versionControlProvenance[0].branch`",
@@ -25,7 +27,7 @@ func sarifReader() reader {
 		repository: "`versionControlProvenance[0].repositoryUri`, else the hint",
 		revision:   "`versionControlProvenance[0].revisionId`, else the hint",
 		artifact:   "the hint",
-		complete:   "false where an invocation wasn't `executionSuccessful`",
+		complete:   "false without `results`, where an invocation wasn't `executionSuccessful`, or where a hint may make one target of runs that state two",
 		findings: "results whose `kind` is fail, open or review. `status`: accepted with a `suppressions` that is not under review or rejected; remediated where `baselineState` is absent. " +
 			"`severity`: the rule's `security-severity` (9 critical, 7 high, 4 medium), else `level`: error is high, warning medium, note low. " +
 			"`kind`: by the tool, the rule and its tags. `revision_introduced`: the revision, where `baselineState` is new. `evidence_url`: `hostedViewerUri`, else the rule's `helpUri`.",
@@ -95,9 +97,8 @@ func (r sarifRun) provenance(p *payload, run *sarif.Run) {
 		}
 	}
 	r.subject = cmp.Or(r.repository, p.hint("repository"), p.hint("artifact"), p.service())
-	if run.AutomationDetails != nil { // §3.17.3: the last part of it is this run's
-		id := stated(run.AutomationDetails.ID)
-		r.analysis = id[:strings.LastIndexByte(id, '/')+1]
+	if run.AutomationDetails != nil {
+		r.analysis = scan.Analysis(stated(run.AutomationDetails.ID))
 	}
 	if branch != "" && p.hint("branch") == "" {
 		r.analysis = strings.TrimPrefix(r.analysis+" "+branch, " ")

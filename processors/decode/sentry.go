@@ -54,7 +54,6 @@ type sentryIssue struct {
 	Priority  string `json:"priority"`
 	URL       string `json:"web_url"`
 	FirstSeen string `json:"firstSeen"`
-	LastSeen  string `json:"lastSeen"`
 	Project   struct {
 		Slug string `json:"slug"`
 	} `json:"project"`
@@ -219,8 +218,10 @@ func sentryIssueRules() []rule[sentryMessage] {
 	}
 	changed := func(action, to string) rule[m] {
 		return rule[m]{from: "issue." + action, to: to, fields: issue,
-			id: field[m]{doc: "issue/`issue.id`/" + action + "/`issue.lastSeen`", from: func(m m) any {
-				return "issue/" + string(m.issue.ID) + "/" + action + "/" + m.issue.LastSeen
+			// An issue may be resolved twice without an event between: nothing but the
+			// moment tells the two apart.
+			id: field[m]{doc: "issue/`issue.id`/" + action + "/`sentry-hook-timestamp`", from: func(m m) any {
+				return "issue/" + string(m.issue.ID) + "/" + action + "/" + stamp(m.sent())
 			}},
 			time: field[m]{doc: "`sentry-hook-timestamp`", from: func(m m) any { return m.sent() }}}
 	}

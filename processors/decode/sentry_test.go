@@ -34,8 +34,22 @@ func TestAnIssueOfSentryIsOneAlertFromCreatedToResolved(t *testing.T) {
 	playLife(t, life{source: "sentry", entity: "sentry/issue/1170820242", messages: sentryLife(), facts: []string{
 		"alert.fired 10:00:30 issue/1170820242/created",
 		"alert.fired 10:01:00 event/bb78c1407cea4519aa397afc059c793d/rule/Fatal in production",
-		"alert.resolved 10:06:40 issue/1170820242/resolved/2026-03-12T10:05:00Z",
+		"alert.resolved 10:06:40 issue/1170820242/resolved/2026-03-12T10:06:40Z",
 	}})
+}
+
+func TestAnIssueOfSentryThatIsResolvedTwiceWithoutAnEventBetweenIsResolvedAtLast(t *testing.T) {
+	const lastSeen = "2026-03-12T10:05:00Z"
+	playLife(t, life{source: "sentry", entity: "sentry/issue/1170820242",
+		messages: []message{
+			ofSentry("issue", "1773310000", sentryIssueOf("resolved", lastSeen)),
+			ofSentry("issue", "1773310100", sentryIssueOf("unresolved", lastSeen)),
+			ofSentry("issue", "1773310200", sentryIssueOf("resolved", lastSeen)),
+		}, facts: []string{
+			"alert.resolved 10:06:40 issue/1170820242/resolved/2026-03-12T10:06:40Z",
+			"alert.fired 10:08:20 issue/1170820242/unresolved/2026-03-12T10:08:20Z",
+			"alert.resolved 10:10:00 issue/1170820242/resolved/2026-03-12T10:10:00Z",
+		}})
 }
 
 func TestAMetricAlertOfSentryIsOneAlertFromWarningToResolved(t *testing.T) {

@@ -15,7 +15,8 @@
 // they name. Each result is in one chunk. References by a position in a list
 // are written out, as lists are cut:
 //
-//	sarif      one run a scan; a result's ruleId instead of ruleIndex and rule,
+//	sarif      one run; runs of one tool and target are one scan, whose
+//	           parts go on from run to run; a result's ruleId instead of ruleIndex and rule,
 //	           and the uri of a location instead of an index into artifacts
 //	trivy      Results with some of their Vulnerabilities, Misconfigurations,
 //	           Secrets, Licenses and ExperimentalModifiedFindings
@@ -34,7 +35,7 @@
 //
 //	whence-scan       the scan: the report's own guid (SARIF: automationDetails.guid;
 //	                  CycloneDX: serialNumber and version; Trivy: ReportID), else
-//	                  32 hex digits of the SHA-256 of the report. Of several runs
+//	                  32 hex digits of the SHA-256 of the report. Of several scans
 //	                  in one SARIF file, with /1, /2 … behind it from the second on
 //	whence-scan-part  1, 2, 3 …, and on the last one how many: 12/12. A scan is
 //	                  known whole when it has a part n/n and all before it

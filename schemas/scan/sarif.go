@@ -29,6 +29,9 @@ type sarifRun struct {
 	// scanned: it has results, if only an empty list. Without, nothing was looked
 	// for (§3.14.23).
 	scanned bool
+	scan    int  // which of the report's scans it is of, from 0
+	goes    bool // that scan goes on in a later run
+	unclear bool // whether it is of the same scan as another run nobody can tell
 }
 
 type sarifRule struct {
@@ -171,8 +174,73 @@ func (f *sarif) keepRule(w *walk, tool int, rule []byte) error {
 	return f.keep(w, 2*len(named.ID)+len(body))
 }
 
+// looked is what makes runs one scan: the tool, and what it looked at and how.
+type looked struct{ tool, repository, branch, analysis string }
+
+// Analysis is what the runs of one analysis have in common of their
+// automationDetails.id (§3.17.3): its last part is the run's own.
+func Analysis(id string) string { return id[:strings.LastIndexByte(id, '/')+1] }
+
+// looked reads it from what is kept of the run. Of several places the first
+// counts.
+func (r *sarifRun) looked() (l looked) {
+	var driver struct{ Name string }
+	_ = json.Unmarshal(r.driver, &driver) // what isn't as it should be is read as nothing here, and refused by who reads the chunk
+	var header struct {
+		AutomationDetails        struct{ ID string }
+		VersionControlProvenance []*struct{ RepositoryURI, Branch string }
+	}
+	if len(r.header) > 0 {
+		_ = json.Unmarshal(append(append([]byte{'{'}, r.header[1:]...), '}'), &header)
+	}
+	l.tool, l.analysis = driver.Name, Analysis(header.AutomationDetails.ID)
+	for _, place := range header.VersionControlProvenance {
+		if place != nil {
+			l.repository, l.branch = place.RepositoryURI, place.Branch
+			break
+		}
+	}
+	return l
+}
+
+// groupRuns tells which runs are one scan. A tool that is run for each module, and
+// whose runs are merged into one file, has looked at all of them together: what
+// one run doesn't list isn't gone because another one follows it.
+//
+// Hints say where a run was that doesn't say so, and of which branch all of them
+// are. With these, runs of two scans here may be of one target: none of them
+// says that it names all there is.
+func (f *sarif) groupRuns() {
+	of, last := make([]looked, len(f.runs)), []*sarifRun{}
+	scans, somewhere := map[looked]int{}, map[looked]bool{}
+	branches := map[looked]int{} // scans of one place
+	for i, run := range f.runs {
+		of[i] = run.looked()
+		number, known := scans[of[i]]
+		if known {
+			last[number].goes = true
+		} else {
+			number, last = len(last), append(last, nil)
+			scans[of[i]] = number
+			branches[of[i].anyBranch()]++
+			somewhere[of[i].anywhere()] = somewhere[of[i].anywhere()] || of[i].repository != ""
+		}
+		run.scan, last[number] = number, run
+	}
+	for i, run := range f.runs {
+		nowhere := of[i].anywhere()
+		run.unclear = branches[of[i].anyBranch()] > 1 || branches[nowhere] > 0 && somewhere[nowhere]
+	}
+}
+
+func (l looked) anyBranch() looked { l.branch = ""; return l }
+func (l looked) anywhere() looked  { l.branch, l.repository = "", ""; return l }
+
+func (f *sarif) partial() bool { return f.group >= 0 && f.runs[f.group].unclear }
+
 func (f *sarif) results() *node {
 	f.group = -1
+	f.groupRuns()
 	return &node{members: map[string]*node{"runs": {
 		begin: func(*walk) error {
 			if f.group >= 0 {
@@ -181,6 +249,7 @@ func (f *sarif) results() *node {
 				}
 			}
 			f.group++
+			f.of, f.goes = f.runs[f.group].scan, f.runs[f.group].goes
 			return nil
 		},
 		members: map[string]*node{"results": {each: f.result}},

@@ -36,7 +36,7 @@ func Split(kind string, in io.ReadSeeker, limit int, emit func(chunk []byte, hea
 	if limit < LeastLimit {
 		return fmt.Errorf("scan: a limit of %d bytes is below %d", limit, LeastLimit)
 	}
-	s := &splitter{limit: limit, emit: emit}
+	s := &splitter{limit: limit, emit: emit, parts: map[int]int{}}
 	s.format = open(s)
 	digest := sha256.New()
 	if err := s.pass(in, digest, s.format.survey()); err != nil {
@@ -86,11 +86,12 @@ type splitter struct {
 	scan   string // of the report
 	kept   int    // bytes of what results refer to
 
-	group int    // where the second reading is: the run, the Result
-	open  *chunk // to which results are added
-	held  *chunk // full, and not known yet to be the last
-	part  int    // parts of the present scan that were emitted
-	runs  int    // scans that went before the present one
+	group int         // where the second reading is: the run, the Result
+	open  *chunk      // to which results are added
+	held  *chunk      // full, and not known yet to be the last
+	of    int         // which of the report's scans they are of, from 0
+	goes  bool        // that scan goes on in another group
+	parts map[int]int // how many parts of each scan were emitted
 }
 
 // chunk is a document in the making.
@@ -201,8 +202,7 @@ func (r *results) add(element []byte) { r.elements = append(r.elements, element)
 // close ends the chunk under way: the one before it is not the last.
 func (s *splitter) close() error {
 	if s.held != nil {
-		s.part++
-		if err := s.send(strconv.Itoa(s.part)); err != nil {
+		if err := s.send(false); err != nil {
 			return err
 		}
 	}
@@ -210,9 +210,10 @@ func (s *splitter) close() error {
 	return nil
 }
 
-// finish ends a scan. One that has found nothing says so.
+// finish ends a scan, or what of it is in one group. One that has found nothing
+// says so.
 func (s *splitter) finish() error {
-	if s.open == nil && s.held == nil && s.part == 0 {
+	if s.open == nil && s.held == nil {
 		s.begin()
 	}
 	if s.open != nil {
@@ -220,18 +221,21 @@ func (s *splitter) finish() error {
 			return err
 		}
 	}
-	s.part++
-	err := s.send(fmt.Sprintf("%d/%d", s.part, s.part))
-	s.part, s.runs = 0, s.runs+1
-	return err
+	return s.send(!s.goes)
 }
 
-func (s *splitter) send(part string) error {
+// send emits the chunk that is held, the next part of its scan.
+func (s *splitter) send(last bool) error {
 	c := s.held
 	s.held = nil
 	id := s.scan
-	if s.runs > 0 {
-		id += "/" + strconv.Itoa(s.runs)
+	if s.of > 0 {
+		id += "/" + strconv.Itoa(s.of)
+	}
+	s.parts[s.of]++
+	part := strconv.Itoa(s.parts[s.of])
+	if last {
+		part += "/" + part
 	}
 	headers := map[string]string{Header: id, HeaderPart: part}
 	if p, may := s.format.(interface{ partial() bool }); may && p.partial() {

@@ -161,6 +161,27 @@ func TestReportsOfEachFormatAreCut(t *testing.T) {
 			},
 		},
 		{
+			"runs of one tool and target are one scan, whatever is between them", "sarif",
+			`{"runs":[{"tool":{"driver":{"name":"A"}},"automationDetails":{"id":"all/1"},"results":[{"ruleId":"1"}]},{"tool":{"driver":{"name":"B"}},"results":[]},
+				{"tool":{"driver":{"name":"A"}},"automationDetails":{"id":"all/2"},"results":[]},{"tool":{"driver":{"name":"A"}},"automationDetails":{"id":"more/"},"results":[]}]}`,
+			[]string{
+				`- 1 {"version":"2.1.0","runs":[{"tool":{"driver":{"name":"A","rules":[]}},"automationDetails":{"id":"all/1"},"results":[{"ruleId":"1"}]}]}`,
+				`-/1 1/1 {"version":"2.1.0","runs":[{"tool":{"driver":{"name":"B","rules":[]}},"results":[]}]}`,
+				`- 2/2 {"version":"2.1.0","runs":[{"tool":{"driver":{"name":"A","rules":[]}},"automationDetails":{"id":"all/2"},"results":[]}]}`,
+				`-/2 1/1 {"version":"2.1.0","runs":[{"tool":{"driver":{"name":"A","rules":[]}},"automationDetails":{"id":"more/"},"results":[]}]}`,
+			},
+		},
+		{
+			"runs that a hint might make one scan don't say that they name all there is", "sarif",
+			`{"runs":[{"tool":{"driver":{"name":"A"}},"versionControlProvenance":[{"repositoryUri":"r"}],"results":[]},{"tool":{"driver":{"name":"A"}},"results":[]},
+				{"tool":{"driver":{"name":"B"}},"results":[]}]}`,
+			[]string{
+				`- 1/1 partial {"version":"2.1.0","runs":[{"tool":{"driver":{"name":"A","rules":[]}},"versionControlProvenance":[{"repositoryUri":"r"}],"results":[]}]}`,
+				`-/1 1/1 partial {"version":"2.1.0","runs":[{"tool":{"driver":{"name":"A","rules":[]}},"results":[]}]}`,
+				`-/2 1/1 {"version":"2.1.0","runs":[{"tool":{"driver":{"name":"B","rules":[]}},"results":[]}]}`,
+			},
+		},
+		{
 			"a run that has not looked for anything", "sarif", `{"runs":[{"tool":{"driver":{"name":"A"}}}]}`,
 			[]string{`- 1/1 {"version":"2.1.0","runs":[{"tool":{"driver":{"name":"A","rules":[]}}}]}`},
 		},

@@ -22,7 +22,7 @@
 // deployment since.
 //
 // What was open in the beginning is read however old it is: issues and alerts of
-// GitHub, issues of GitLab, incidents of PagerDuty as far as its API finds them.
+// GitHub, issues of GitLab and Jira, incidents of PagerDuty up to five weeks before.
 //
 // An API shows issues as they are, and webhooks showed them as they were: with the
 // labels of then. So of each issue that a label or type may make an incident the

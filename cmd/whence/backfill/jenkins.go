@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/whencehq/whence/processors/decode"
 )
 
 // jenkins reads the builds of jobs (Jenkins' remote access API) and dresses them
@@ -119,10 +121,33 @@ type jenkinsBuild struct {
 	} `json:"actions"`
 }
 
+// deploys says where the build deploys a service to, empty where it doesn't.
+func (b *jenkinsBuild) deploys() string {
+	parameters := map[string]string{}
+	for _, action := range b.Actions {
+		for _, parameter := range action.Parameters {
+			if parameter.Value != nil {
+				parameters[strings.ToUpper(parameter.Name)] = fmt.Sprint(parameter.Value)
+			}
+		}
+	}
+	d := decode.JenkinsDeploys(parameters)
+	if d.Environment == "" {
+		return ""
+	}
+	return d.Service + " in " + d.Environment
+}
+
+func (b *jenkinsBuild) started() time.Time { return time.UnixMilli(b.Timestamp) }
+func (b *jenkinsBuild) ended() time.Time   { return time.UnixMilli(b.Timestamp + b.Duration) }
+
 const buildsAtOnce = 100
 
-// builds reads those of a job, the latest first. The cursor is the number of the
-// last that was read: new ones come before it.
+// builds reads those of a job, the latest first, and of each service and
+// environment that it deploys the last that succeeded before the beginning,
+// among the hundred before it. The cursor is the number of the last that was
+// read: new ones come before it. What was before the beginning comes with the
+// last page.
 func (j *jenkins) builds(ctx context.Context, job, cursor string, turn func(Page) error) error {
 	last := int64(0)
 	if cursor != "" {
@@ -131,7 +156,9 @@ func (j *jenkins) builds(ctx context.Context, job, cursor string, turn func(Page
 		}
 	}
 	const fields = "allBuilds[number,url,result,timestamp,duration,actions[parameters[name,value],lastBuiltRevision[SHA1],remoteUrls,totalCount,failCount]]"
-	for start := 0; ; start += buildsAtOnce {
+	replaced := map[string]bool{} // what is deployed and has no build from before yet
+	var before []jenkinsBuild
+	for start, looked := 0, 0; ; start += buildsAtOnce {
 		var answer struct {
 			Builds []jenkinsBuild `json:"allBuilds"`
 		}
@@ -140,18 +167,32 @@ func (j *jenkins) builds(ctx context.Context, job, cursor string, turn func(Page
 			return err
 		}
 		var p page
-		more := len(answer.Builds) == buildsAtOnce
 		for i := range answer.Builds {
 			b := &answer.Builds[i]
-			if last != 0 && b.Number >= last {
-				continue
+			what, within := b.deploys(), !b.started().Before(j.From)
+			switch {
+			case within || b.Result != "" && j.within(b.ended()):
+				if what != "" {
+					replaced[what] = true
+				}
+				if !within {
+					before = append(before, *b) // what ends has to have begun
+				} else if last == 0 || b.Number < last {
+					last = b.Number
+					j.build(job, b, j.within, &p)
+				}
+			case looked < buildsAtOnce:
+				if looked++; b.Result == "SUCCESS" && replaced[what] {
+					before = append(before, *b)
+					delete(replaced, what)
+				}
 			}
-			if time.UnixMilli(b.Timestamp).Before(j.From) {
-				more = false
-				break
+		}
+		more := len(answer.Builds) == buildsAtOnce && (looked == 0 || looked < buildsAtOnce && len(replaced) > 0)
+		if !more {
+			for i := range before {
+				j.build(job, &before[i], func(time.Time) bool { return true }, &p)
 			}
-			last = b.Number
-			j.build(job, b, &p)
 		}
 		if err := p.turn(fmt.Sprint(last), turn); err != nil || !more {
 			return err
@@ -159,8 +200,9 @@ func (j *jenkins) builds(ctx context.Context, job, cursor string, turn func(Page
 	}
 }
 
-// build adds that a build has started, and how it ended.
-func (j *jenkins) build(job string, b *jenkinsBuild, p *page) {
+// build adds that a build has started, and how it ended, where these moments are
+// asked for.
+func (j *jenkins) build(job string, b *jenkinsBuild, asked func(time.Time) bool, p *page) {
 	scm, tests, parameters := map[string]any{}, map[string]any{}, map[string]any{}
 	for _, action := range b.Actions {
 		for _, parameter := range action.Parameters {
@@ -176,24 +218,24 @@ func (j *jenkins) build(job string, b *jenkinsBuild, p *page) {
 			tests["total"], tests["failed"] = action.Total, action.Failed
 		}
 	}
-	phase := func(name string, at int64, more map[string]any) {
-		if !j.within(time.UnixMilli(at)) {
+	phase := func(name string, at time.Time, more map[string]any) {
+		if !asked(at) {
 			return
 		}
 		build := map[string]any{
-			"full_url": b.URL, "number": b.Number, "phase": name, "timestamp": at, "scm": scm, "parameters": parameters,
+			"full_url": b.URL, "number": b.Number, "phase": name, "timestamp": at.UnixMilli(), "scm": scm, "parameters": parameters,
 		}
 		for key, value := range more {
 			build[key] = value
 		}
 		p.add("jenkins", map[string]any{"name": nameOfJob(job), "url": job[1:] + "/", "build": build})
 	}
-	phase("STARTED", b.Timestamp, nil)
+	phase("STARTED", b.started(), nil)
 	if b.Result != "" {
 		ended := map[string]any{"status": b.Result, "duration": b.Duration}
 		if len(tests) > 0 {
 			ended["test_summary"] = tests
 		}
-		phase("COMPLETED", b.Timestamp+b.Duration, ended)
+		phase("COMPLETED", b.ended(), ended)
 	}
 }

@@ -70,13 +70,15 @@ type jiraItem struct {
 // jiraFields are those that are asked for: what readers of webhooks use.
 const jiraFields = "issuetype,summary,priority,components,labels,created,updated,resolutiondate,statuscategorychangedate,project,status,resolution"
 
-// issues reads them by the time of their last change: what changes meanwhile
-// comes again at the end. The cursor is a minute, as JQL knows no less.
+// issues reads those that have changed since the beginning, and those that are
+// open however old they are: what is open now was then. They come by the time of
+// their last change: what changes meanwhile comes again at the end. The cursor is
+// a minute, as JQL knows no less.
 func (j *jira) issues(ctx context.Context, cursor string, turn func(Page) error) error {
 	if err := j.statuses(ctx); err != nil {
 		return err
 	}
-	from := j.From.UTC()
+	var from time.Time // zero: from the first on
 	if cursor != "" {
 		var err error
 		if from, err = time.Parse(time.RFC3339, cursor); err != nil {
@@ -136,10 +138,13 @@ func (j *jira) issues(ctx context.Context, cursor string, turn func(Page) error)
 	}
 }
 
-// jql asks for what has changed since, in milliseconds since 1970: dates in words
-// are of the time zone of whose token it is.
+// jql asks for what is left from a minute on. Times are in milliseconds since
+// 1970: dates in words are of the time zone of whose token it is.
 func (j *jira) jql(from time.Time) string {
-	jql := fmt.Sprintf("updated >= %d", from.UnixMilli())
+	jql := fmt.Sprintf("(updated >= %d OR statusCategory != Done)", j.From.UnixMilli())
+	if !from.IsZero() {
+		jql += fmt.Sprintf(" AND updated >= %d", from.UnixMilli())
+	}
 	if len(j.Names) > 0 {
 		quoted := make([]string, len(j.Names))
 		for i, name := range j.Names {
@@ -183,10 +188,20 @@ func (i *jiraIssue) set(field string, value any) {
 	i.Fields[field] = text
 }
 
+// open says whether the issue is not done as it stands.
+func (i *jiraIssue) open() bool {
+	var status jiraStatus
+	_ = json.Unmarshal(i.Fields["status"], &status)
+	return status.Category.Key != "" && status.Category.Key != "done"
+}
+
 // issue adds that an issue was created and every change of it, each with the
 // issue as it was then: a webhook shows it after the change. So the history is
-// undone change by change, from the last one.
+// undone change by change, from the last one. Of one that is open what was before
+// the beginning is told too, where it says how the issue has come to stand as
+// it does.
 func (j *jira) issue(ctx context.Context, i *jiraIssue, p *page) error {
+	open := i.open()
 	histories, err := j.histories(ctx, i)
 	if err != nil {
 		return err
@@ -203,13 +218,14 @@ func (j *jira) issue(ctx context.Context, i *jiraIssue, p *page) error {
 		events = append(events, body)
 	}
 	for _, h := range histories {
-		if at := jiraTime(h.Created); j.within(at) {
+		if at := jiraTime(h.Created); j.within(at) || open && at.Before(j.From) && h.tells() {
 			i.set("updated", h.Created)
 			event("jira:issue_updated", map[string]any{"user": h.Author, "timestamp": at.UnixMilli(), "changelog": map[string]any{"id": h.ID, "items": h.Items}})
 		}
 		j.undo(i, &h, histories)
 	}
-	if created := i.text("created"); j.within(jiraTime(created)) || len(events) > 0 { // what changes has to have begun
+	created := i.text("created")
+	if at := jiraTime(created); j.within(at) || open && at.Before(j.From) || len(events) > 0 { // what changes has to have begun
 		i.set("updated", created)
 		event("jira:issue_created", map[string]any{"timestamp": jiraTime(created).UnixMilli()})
 	}
@@ -242,6 +258,17 @@ func (j *jira) histories(ctx context.Context, i *jiraIssue) ([]jiraHistory, erro
 			return all, nil
 		}
 	}
+}
+
+// tells says whether h has changed any of the fields that readers of webhooks use.
+func (h *jiraHistory) tells() bool {
+	return slices.ContainsFunc(h.Items, func(i jiraItem) bool {
+		switch strings.ToLower(i.Field) {
+		case "summary", "priority", "issuetype", "labels", "component", "components", "status", "resolution":
+			return true
+		}
+		return false
+	})
 }
 
 // undo takes a change back. h is one of the histories, the last first.

@@ -2,8 +2,10 @@ package backfill
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,14 +33,15 @@ func PagerDuty(_ context.Context, o Options) (Plan, error) {
 // pagerDutyEvents says which webhook tells of a log entry (PagerDuty's developer
 // documentation, "Log Entries" and "Webhooks Overview").
 var pagerDutyEvents = map[string]string{
-	"trigger_log_entry":         "incident.triggered",
-	"acknowledge_log_entry":     "incident.acknowledged",
-	"unacknowledge_log_entry":   "incident.unacknowledged",
-	"resolve_log_entry":         "incident.resolved",
-	"reopen_log_entry":          "incident.reopened",
-	"escalate_log_entry":        "incident.escalated",
-	"delegate_log_entry":        "incident.delegated",
-	"priority_change_log_entry": "incident.priority_updated",
+	"trigger_log_entry":       "incident.triggered",
+	"acknowledge_log_entry":   "incident.acknowledged",
+	"assign_log_entry":        "incident.reassigned",
+	"unacknowledge_log_entry": "incident.unacknowledged",
+	"resolve_log_entry":       "incident.resolved",
+	"reopen_log_entry":        "incident.reopened",
+	"escalate_log_entry":      "incident.escalated",
+	"delegate_log_entry":      "incident.delegated",
+	priorityChange:            "incident.priority_updated",
 }
 
 // longest is how long an incident may go on and be found though it began before
@@ -106,26 +109,120 @@ func (d *pagerDuty) incident(ctx context.Context, incident *pagerduty.Incident, 
 		}
 		entries, more = append(entries, answer.LogEntries...), answer.More
 	}
-	last := "" // the log has the latest first: of several resolutions only that is by a merge
+	ratings := ratingsOf(incident, entries)
+	resolved := "" // the log has the latest first: of several resolutions only that is by a merge
 	for i := range entries {
 		entry := &entries[i]
 		event := pagerDutyEvents[entry.Type]
-		if event == "" {
+		if event == "" || entry.Type == "assign_log_entry" && partOfAnother(entries, i) {
 			continue
 		}
 		about := *incident
 		about.Type = "incident"
-		if event == "incident.resolved" {
-			if last != "" {
+		about.Priority, about.Urgency = ratings[i].priority, ratings[i].urgency
+		switch event {
+		case "incident.triggered":
+			if ratedAtOnce(entries, i) {
+				about.Priority, about.Urgency = nil, ""
+			}
+		case "incident.priority_updated":
+			if !ratings[i].known() {
+				continue
+			}
+		case "incident.resolved":
+			if resolved != "" {
 				about.ResolveReason = pagerduty.ResolveReason{}
 			}
-			last = entry.ID
+			resolved = entry.ID
 		}
 		p.add("pagerduty", map[string]any{"event": map[string]any{
 			"id": entry.ID, "event_type": event, "resource_type": "incident", "occurred_at": entry.CreatedAt, "agent": pagerduty.APIObject(entry.Agent), "data": about,
 		}})
 	}
 	return nil
+}
+
+const (
+	priorityChange = "priority_change_log_entry"
+	urgencyChange  = "urgency_change_log_entry"
+)
+
+// rating is an incident's priority and urgency as a webhook stated them after an
+// entry of its log. Neither is stated where it isn't known what they were.
+type rating struct {
+	priority *pagerduty.Priority // nil: none
+	urgency  string
+}
+
+// known says whether it states anything.
+func (r rating) known() bool { return r.priority != nil || r.urgency != "" }
+
+// ratingsOf says how the incident was rated after each of its log entries, the
+// latest of which is the first. The incident is as it is today. Its log has with
+// each change of the priority what it was before and after (channel.old_priority
+// and .new_priority); where these are missing, and of the urgency, only what
+// has been since the last change is known.
+func ratingsOf(incident *pagerduty.Incident, entries []pagerduty.LogEntry) []rating {
+	ratings := make([]rating, len(entries))
+	now, known := rating{incident.Priority, incident.Urgency}, true // of the priority
+	for i := range entries {
+		changes := entries[i].Type == priorityChange
+		if changes {
+			if after, stated := priorityIn(entries[i].Channel, "new_priority"); stated {
+				now.priority, known = after, true
+			}
+		}
+		if known {
+			ratings[i] = now
+		}
+		if changes {
+			now.priority, known = priorityIn(entries[i].Channel, "old_priority")
+		}
+		if entries[i].Type == urgencyChange {
+			now.urgency = ""
+		}
+	}
+	return ratings
+}
+
+// priorityIn is the priority of that name in the channel of a log entry, nil
+// where it says that there was none.
+func priorityIn(channel pagerduty.Channel, name string) (priority *pagerduty.Priority, stated bool) {
+	said, stated := channel.Raw[name]
+	if said == nil {
+		return nil, stated
+	}
+	text, err := json.Marshal(said)
+	if err != nil || json.Unmarshal(text, &priority) != nil || priority.Summary == "" && priority.Name == "" {
+		return nil, false
+	}
+	return priority, true
+}
+
+// ratedAtOnce says whether an incident's priority was changed in the minute after
+// entry i triggered it, as rules of an account do it: nobody can tell whether the
+// webhook had it already. The change is a fact of its own in any case.
+func ratedAtOnce(entries []pagerduty.LogEntry, i int) bool {
+	triggered, err := time.Parse(time.RFC3339, entries[i].CreatedAt)
+	return err == nil && slices.ContainsFunc(entries[:i], func(e pagerduty.LogEntry) bool {
+		at, err := time.Parse(time.RFC3339, e.CreatedAt)
+		return e.Type == priorityChange && err == nil && at.Sub(triggered) < time.Minute
+	})
+}
+
+// partOfAnother says whether an assignment, entry i, is how an incident was
+// triggered or escalated: of these the webhook says that alone.
+func partOfAnother(entries []pagerduty.LogEntry, i int) bool {
+	const together = 5 * time.Second
+	assigned, err := time.Parse(time.RFC3339, entries[i].CreatedAt)
+	return err != nil || slices.ContainsFunc(entries, func(e pagerduty.LogEntry) bool {
+		switch e.Type {
+		case "trigger_log_entry", "escalate_log_entry", "delegate_log_entry", "reopen_log_entry":
+			at, err := time.Parse(time.RFC3339, e.CreatedAt)
+			return err == nil && assigned.Sub(at).Abs() <= together
+		}
+		return false
+	})
 }
 
 func pagerDutyError(err error) error {

@@ -1,9 +1,12 @@
 package backfill
 
 import (
+	gocmp "cmp"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -21,17 +24,23 @@ import (
 	"github.com/whencehq/whence/schemas/source"
 )
 
-// facts are what records become: identity → time, hash and data.
-func facts(t *testing.T, records []Record) map[string]string {
+// decoded are records as a worker decodes them.
+func decoded(t *testing.T, records []Record) *pipeline.Batch {
 	t.Helper()
 	b := &pipeline.Batch{}
 	for i, r := range records {
 		b.Records = append(b.Records, pipeline.Record{Offset: int64(i), Value: r.Body, Headers: r.Headers, Timestamp: event.MillisOf(until)})
 	}
-	config := decode.DefaultConfig()
-	if err := decode.New(config).Process(t.Context(), b); err != nil {
+	if err := decode.New(decode.DefaultConfig()).Process(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
+	return b
+}
+
+// facts are what records become: identity → time, hash and data.
+func facts(t *testing.T, records []Record) map[string]string {
+	t.Helper()
+	b := decoded(t, records)
 	said := map[string]string{}
 	for _, f := range b.Facts {
 		said[strings.TrimPrefix(f.Type, event.Prefix)+" "+f.ID] = fmt.Sprintf("%s %s %d %s", f.Source, f.Time.Time().Format(time.RFC3339Nano), f.Hash, f.Data)
@@ -276,39 +285,54 @@ func TestGitLabsPastIsWhatItsWebhooksSaid(t *testing.T) {
 	same(t, webhooks, all(t, plan), nil, []string{"change.merged merge_request/7/author"})
 }
 
-func TestPagerDutysPastIsWhatItsWebhooksSaid(t *testing.T) {
-	const (
-		incident = `{"id":"Q1","type":"incident","self":"https://api.pagerduty.com/incidents/Q1","html_url":"https://acme.pagerduty.com/incidents/Q1","title":"Nobody can pay","created_at":"@-1","service":{"id":"PABC","type":"service_reference","summary":"Checkout API"},"urgency":"high","priority":{"id":"P1","summary":"P1"}`
-		agent    = `{"id":"U1","type":"user_reference","summary":"Ines","html_url":"https://acme.pagerduty.com/users/U1"}`
-	)
-	hook := func(kind, when, more string) Record {
-		return sent("pagerduty", inJSON(`{"event":{"id":"E-`+kind+`","event_type":"incident.`+kind+`","resource_type":"incident","occurred_at":"`+when+`","agent":`+agent+`,"data":`+incident+more+`}}}`), "x-webhook-id", "w")
+const (
+	pagerDutyIncident = `{"id":"Q1","type":"incident","self":"https://api.pagerduty.com/incidents/Q1","html_url":"https://acme.pagerduty.com/incidents/Q1","title":"Nobody can pay","created_at":"@1","service":{"id":"PABC","type":"service_reference","summary":"Checkout API"}`
+	pagerDutyAgent    = `{"id":"U1","type":"user_reference","summary":"Ines","html_url":"https://acme.pagerduty.com/users/U1"}`
+
+	unrated = `,"urgency":"high","priority":null`
+	first   = `,"urgency":"high","priority":{"id":"PA","summary":"P1"}`
+	third   = `,"urgency":"high","priority":{"id":"PC","summary":"P3"}`
+	merged  = `,"resolve_reason":{"type":"merge_resolve_reason","incident":{"id":"Q2"}}`
+)
+
+// paged is a webhook about the incident, more is what of it changes.
+func paged(kind, when, more string) Record {
+	return sent("pagerduty", inJSON(`{"event":{"id":"E-`+kind+`","event_type":"incident.`+kind+`","resource_type":"incident","occurred_at":"`+when+`","agent":`+pagerDutyAgent+`,"data":`+pagerDutyIncident+more+`}}}`), "x-webhook-id", "w")
+}
+
+// logged is an entry of the incident's log; channel is more of its channel.
+func logged(kind, when, channel string) string {
+	return `{"id":"R` + when + `","type":"` + kind + `_log_entry","created_at":"` + when + `","agent":` + pagerDutyAgent + `,"channel":{"type":"web"` + channel + `}}`
+}
+
+// rerated is how a log entry tells of a change of the priority.
+func rerated(before, after string) string {
+	priority := func(name string) string {
+		if name == "" {
+			return "null"
+		}
+		return `{"id":"P","type":"priority_reference","summary":"` + name + `"}`
 	}
-	webhooks := []Record{
-		hook("triggered", "@1", `,"status":"triggered"`), hook("acknowledged", "@1.5", `,"status":"acknowledged"`),
-		hook("escalated", "@2", `,"status":"acknowledged"`), hook("priority_updated", "@2.5", ``),
-		hook("resolved", "@3", `,"status":"resolved"`), hook("reopened", "@4", `,"status":"triggered"`),
-		hook("resolved", "@5", `,"status":"resolved","resolve_reason":{"type":"merge_resolve_reason","incident":{"id":"Q2"}}`),
-	}
-	entry := func(kind, when string) string {
-		return `{"id":"R` + when + `","type":"` + kind + `_log_entry","created_at":"` + when + `","agent":` + agent + `,"channel":{"type":"web"}}`
-	}
-	over := strings.NewReplacer("Q1", "Q0", "@-1", "@-3").Replace(incident) + `,"status":"resolved","last_status_change_at":"@-2"}` // nobody asks for its log
-	incidents := `{"incidents":[` + over + "," + incident + `,"status":"resolved","resolve_reason":{"type":"merge_resolve_reason","incident":{"id":"Q2"}}}],"more":false}`
+	return `,"old_priority":` + priority(before) + `,"new_priority":` + priority(after)
+}
+
+// pagerDutyPast is what a back-fill of the incidents publishes, which were
+// created in the week that is asked for first. The log is of Q1, the latest
+// entry first.
+func pagerDutyPast(t *testing.T, incidents []string, log ...string) (records []Record, asked []string) {
+	t.Helper()
 	first := true
 	p := &player{}
 	answers := served(t, map[string]string{
-		"/incidents": incidents,
-		"/incidents/Q1/log_entries": `{"more":false,"log_entries":[` + strings.Join([]string{
-			entry("resolve", "@5"), entry("reopen", "@4"), entry("resolve", "@3"), entry("notify", "@3"), entry("priority_change", "@2.5"),
-			entry("escalate", "@2"), entry("acknowledge", "@1.5"), entry("trigger", "@1")}, ",") + `]}`,
+		"/incidents":                `{"incidents":[` + strings.Join(incidents, ",") + `],"more":false}`,
+		"/incidents/Q1/log_entries": `{"more":false,"log_entries":[` + strings.Join(log, ",") + `]}`,
 	})
 	p.handler = func(r *http.Request) (any, http.Header) {
 		if r.Header.Get("Authorization") != "Token token=secret" {
 			return http.StatusUnauthorized, nil
 		}
 		if r.URL.Path == "/incidents" && !first {
-			return object{"incidents": []object{}, "more": false}, nil // created in the week that is asked for first
+			return object{"incidents": []object{}, "more": false}, nil
 		}
 		first = first && r.URL.Path != "/incidents"
 		return answers(r)
@@ -317,11 +341,104 @@ func TestPagerDutysPastIsWhatItsWebhooksSaid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, webhooks, all(t, plan), []string{"incident.updated incident/Q1/rated"}, nil)
-	weeks := slices.DeleteFunc(slices.Clone(p.asked), func(path string) bool { return strings.Contains(path, "log_entries") })
+	return all(t, plan), p.asked
+}
+
+func TestPagerDutysPastIsWhatItsWebhooksSaid(t *testing.T) {
+	webhooks := []Record{
+		paged("triggered", "@1", unrated+`,"status":"triggered"`), paged("acknowledged", "@1.5", unrated+`,"status":"acknowledged"`),
+		paged("escalated", "@2", unrated), paged("priority_updated", "@2.5", first), paged("reassigned", "@2.5", first),
+		paged("resolved", "@3", first+`,"status":"resolved"`), paged("reopened", "@4", first+`,"status":"triggered"`), paged("priority_updated", "@4.5", third),
+		paged("resolved", "@5", third+`,"status":"resolved"`+merged),
+	}
+	over := strings.NewReplacer("Q1", "Q0", "@1", "@-3").Replace(pagerDutyIncident) + first + `,"status":"resolved","last_status_change_at":"@-2"}` // nobody asks for its log
+	records, asked := pagerDutyPast(t, []string{over, pagerDutyIncident + third + `,"status":"resolved"` + merged + `}`},
+		logged("resolve", "@5", ""), logged("priority_change", "@4.5", rerated("P1", "P3")), logged("reopen", "@4", ""), logged("resolve", "@3", ""), logged("notify", "@3", ""),
+		logged("assign", "@2.5", ""), logged("priority_change", "@2.5", rerated("", "P1")), logged("escalate", "@2", ""), logged("assign", "@2", ""),
+		logged("acknowledge", "@1.5", ""), logged("assign", "@1", ""), logged("trigger", "@1", ""))
+	same(t, webhooks, records, nil, nil)
+	weeks := slices.DeleteFunc(asked, func(path string) bool { return strings.Contains(path, "log_entries") })
 	if len(weeks) != 18 {
 		t.Errorf("90 days and five weeks before were read in %d parts", len(weeks))
 	}
+}
+
+// The API has an incident's priority and urgency as they are today.
+func TestAnIncidentOfPagerDutyWhosePriorityHasChangedIsOneWhoeverTellsOfItInAnyOrder(t *testing.T) {
+	triggered := func(more string) Record { return paged("triggered", "@1", more) }
+	changed := func(when, more string) Record { return paged("priority_updated", when, more) }
+	low := strings.Replace(unrated, "high", "low", 1)
+	for _, c := range []struct {
+		name     string
+		webhooks []Record
+		today    string
+		log      []string // the latest first
+		alone    []string // what the webhooks alone say
+	}{
+		{name: "twice, and resolved", today: third + `,"status":"resolved"`,
+			webhooks: []Record{triggered(unrated), changed("@2", first), changed("@3", third), paged("resolved", "@4", third)},
+			log:      []string{logged("resolve", "@4", ""), logged("priority_change", "@3", rerated("P1", "P3")), logged("priority_change", "@2", rerated("", "P1")), logged("trigger", "@1", "")}},
+		{name: "twice, and still open", today: third,
+			webhooks: []Record{triggered(first), changed("@2", unrated), changed("@3", third), paged("acknowledged", "@4", third)},
+			log:      []string{logged("acknowledge", "@4", ""), logged("priority_change", "@3", rerated("", "P3")), logged("priority_change", "@2", rerated("P1", "")), logged("trigger", "@1", "")}},
+		{name: "between two resolutions", today: third,
+			webhooks: []Record{triggered(first), paged("resolved", "@2", first), paged("reopened", "@3", first), changed("@4", third), paged("resolved", "@5", third)},
+			log:      []string{logged("resolve", "@5", ""), logged("priority_change", "@4", rerated("P1", "P3")), logged("reopen", "@3", ""), logged("resolve", "@2", ""), logged("trigger", "@1", "")}},
+		{name: "never, and still open", today: first,
+			webhooks: []Record{triggered(first), paged("acknowledged", "@2", first), paged("escalated", "@3", first)},
+			log:      []string{logged("escalate", "@3", ""), logged("acknowledge", "@2", ""), logged("trigger", "@1", "")}},
+		{name: "never, and there is none", today: unrated,
+			webhooks: []Record{triggered(unrated), paged("acknowledged", "@2", unrated), paged("escalated", "@3", unrated)},
+			log:      []string{logged("escalate", "@3", ""), logged("acknowledge", "@2", ""), logged("trigger", "@1", "")}},
+		{name: "twice, in a log that doesn't say to what", today: third,
+			webhooks: []Record{triggered(unrated), changed("@2", first), changed("@3", third), paged("resolved", "@4", third)},
+			log:      []string{logged("resolve", "@4", ""), logged("priority_change", "@3", ""), logged("priority_change", "@2", ""), logged("trigger", "@1", "")},
+			alone:    []string{"incident.updated incident/Q1/priority_updated/@2", "incident.updated incident/Q1/rated"}},
+		{name: "as soon as it was triggered, when the webhook may have had it already", today: first,
+			webhooks: []Record{triggered(first), changed("@1", first), paged("acknowledged", "@2", first), paged("escalated", "@3", first)},
+			log:      []string{logged("escalate", "@3", ""), logged("acknowledge", "@2", ""), logged("priority_change", "@1", rerated("", "P1")), logged("trigger", "@1", "")},
+			alone:    []string{"incident.updated incident/Q1/rated"}},
+		{name: "not, but the urgency has, and there is no priority", today: low,
+			webhooks: []Record{triggered(unrated), paged("acknowledged", "@2", unrated), paged("resolved", "@4", low)},
+			log:      []string{logged("resolve", "@4", ""), logged("urgency_change", "@3", ""), logged("acknowledge", "@2", ""), logged("trigger", "@1", "")},
+			alone:    []string{"incident.updated incident/Q1/rated"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			records, _ := pagerDutyPast(t, []string{pagerDutyIncident + c.today + `}`}, c.log...)
+			for i := range c.alone {
+				c.alone[i] = strings.TrimSuffix(inJSON(c.alone[i]+`"`), `"`)
+			}
+			same(t, c.webhooks, records, c.alone, nil)
+			want := lastRating(t, c.webhooks)
+			if got := lastRating(t, records); got != want {
+				t.Errorf("the back-fill ends with %s, the webhooks with %s", got, want)
+			}
+			for range 20 {
+				both := slices.Concat(c.webhooks, records, c.webhooks)
+				rand.Shuffle(len(both), func(i, j int) { both[i], both[j] = both[j], both[i] })
+				if got := lastRating(t, both); got != want {
+					t.Errorf("both end with %s, the webhooks with %s", got, want)
+				}
+			}
+		})
+	}
+}
+
+// lastRating is how an incident is rated at last, whatever the order of records:
+// the severity and the priority that were stated last.
+func lastRating(t *testing.T, records []Record) string {
+	t.Helper()
+	said := decoded(t, records).Facts
+	slices.SortFunc(said, func(a, b event.Fact) int { // as the timeline sorts them; of two contents the greater counts
+		return gocmp.Or(gocmp.Compare(a.Time, b.Time), strings.Compare(a.ID, b.ID), gocmp.Compare(a.Hash, b.Hash))
+	})
+	var last struct{ Severity, Priority string }
+	for _, f := range said { // what isn't stated stays as it was
+		if err := json.Unmarshal([]byte(f.Data), &last); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return last.Severity + " " + last.Priority
 }
 
 func TestJirasPastIsWhatItsWebhooksSaidWithTheIssueAsItWasThen(t *testing.T) {
@@ -371,6 +488,50 @@ func TestJirasPastIsWhatItsWebhooksSaidWithTheIssueAsItWasThen(t *testing.T) {
 	}
 }
 
+func TestAnIncidentOfJiraThatIsStillOpenIsReadFromItsBeginningHoweverOldItIs(t *testing.T) {
+	issue := func(key, status, created, updated, histories string) string {
+		return `{"id":"` + key + `","self":"https://acme.atlassian.net/rest/api/2/issue/1","key":"` + key + `","fields":{"issuetype":{"name":"Incident"},"project":{"name":"Shop"},"summary":"Nobody can pay",
+			"priority":{"name":"High"},"created":"` + created + `","updated":"` + updated + `","status":{"name":"S","statusCategory":{"key":"` + status + `"}}},"changelog":{"histories":[` + histories + `]}}`
+	}
+	change := func(when, field, before, after string) string {
+		return `{"created":"` + when + `","items":[{"field":"` + field + `","fromString":"` + before + `","toString":"` + after + `"}]}`
+	}
+	p := &player{handler: served(t, map[string]string{
+		"/rest/api/3/search/jql": `{"issues":[` + strings.Join([]string{
+			issue("OPS-1", "indeterminate", "@-300", "@-100", change("@-200", "priority", "Low", "High")+","+change("@-100", "assignee", "", "ines")),
+			issue("OPS-2", "done", "@-300", "@2", change("@-200", "priority", "Low", "High")+","+change("@2", "description", "a", "b")),
+			issue("OPS-3", "new", "@200", "@200", ""), // after the end
+		}, ",") + `]}`,
+		"/rest/api/2/status": `[]`,
+	})}
+	o := p.play(t)
+	o.Names = []string{"OPS"}
+	plan, err := Jira(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := all(t, plan)
+	want := []string{"OPS-1 jira:issue_created Low", "OPS-1 jira:issue_updated High", "OPS-2 jira:issue_created Low", "OPS-2 jira:issue_updated High"}
+	if d := cmp.Diff(want, lines(t, records, "issue.key", "webhookEvent", "issue.fields.priority.name")); d != "" {
+		t.Error(d)
+	}
+	var said []string
+	for id, of := range facts(t, records[:2]) {
+		said = append(said, id+" "+strings.Fields(of)[1])
+	}
+	slices.Sort(said)
+	if d := cmp.Diff([]string{"incident.opened issue/OPS-1/opened " + at(-300), "incident.updated issue/OPS-1/updated/" + strings.Replace(at(-200), "Z", ".000Z", 1) + " " + at(-200)}, said); d != "" {
+		t.Error(d)
+	}
+	asked, err := url.QueryUnescape(p.asked[1])
+	if jql := fmt.Sprintf("jql=(updated >= %d OR statusCategory != Done) AND project in (\"OPS\") ORDER BY updated ASC", from.UnixMilli()); err != nil || !strings.Contains(asked, jql) {
+		t.Errorf("%s is asked for, want %s (%v)", asked, jql, err)
+	}
+	if got, want := (&jira{Options: Options{From: from}}).jql(until), fmt.Sprintf("(updated >= %d OR statusCategory != Done) AND updated >= %d ORDER BY updated ASC", from.UnixMilli(), until.UnixMilli()); got != want {
+		t.Errorf("going on asks for %s, want %s", got, want)
+	}
+}
+
 func TestJenkinsPastIsWhatItsWebhooksSaid(t *testing.T) {
 	start := from.Add(24 * time.Hour).UnixMilli()
 	build := func(number int, phase, more string, at int64) Record {
@@ -399,4 +560,71 @@ func TestJenkinsPastIsWhatItsWebhooksSaid(t *testing.T) {
 		t.Fatalf("%+v", plan)
 	}
 	same(t, webhooks, all(t, plan), nil, nil)
+}
+
+func TestOfJenkinsTheDeploymentIsReadThatTheFirstOneWithinHasReplaced(t *testing.T) {
+	build := func(number int, environment, version, result string, days float64) string {
+		return fmt.Sprintf(`{"number":%[1]d,"url":"https://ci.acme.test/job/deploy/%[1]d/","result":%[2]q,"timestamp":%[3]d,"duration":60000,"actions":[{"parameters":[{"name":"env","value":%[4]q},{"name":"VERSION","value":%[5]q}]}]}`,
+			number, result, from.Add(time.Duration(days*24*float64(time.Hour))).UnixMilli(), environment, version)
+	}
+	answer := func(builds ...string) string {
+		return `{"_class":"WorkflowJob","buildable":true,"allBuilds":[` + strings.Join(builds, ",") + `]}`
+	}
+	p := &player{handler: served(t, map[string]string{
+		"/api/json": `{"_class":"hudson.model.Hudson","jobs":[{"name":"deploy"}]}`,
+		"/job/deploy/api/json": answer(
+			build(9, "production", "9", "SUCCESS", 2), build(8, "staging", "8", "FAILURE", 1),
+			build(7, "production", "7", "SUCCESS", -0.0003), // over within
+			build(6, "production", "6", "FAILURE", -1), build(5, "qa", "5", "SUCCESS", -2), build(4, "production", "4", "SUCCESS", -3),
+			build(3, "production", "3", "SUCCESS", -4), build(2, "staging", "2", "SUCCESS", -5)),
+	})}
+	plan, err := Jenkins(t.Context(), p.play(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"9 STARTED", "9 COMPLETED", "8 STARTED", "8 COMPLETED", "7 STARTED", "7 COMPLETED", "4 STARTED", "4 COMPLETED", "2 STARTED", "2 COMPLETED"}
+	if d := cmp.Diff(want, lines(t, all(t, plan), "build.number", "build.phase")); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestOfJenkinsNoMoreIsReadFromBeforeThanTheDeploymentsTakeThatAreReplaced(t *testing.T) {
+	for name, c := range map[string]struct {
+		parameters string
+		pages      int
+	}{
+		"no deployments":                      {`[]`, 1},
+		"one that never was there before":     {`[{"name":"ENV","value":"%d"},{"name":"TAG","value":"1"}]`, 2},
+		"all of one environment, found there": {`[{"name":"ENV","value":"x"},{"name":"TAG","value":"%d"}]`, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &player{}
+			p.handler = func(r *http.Request) (any, http.Header) {
+				tree := r.URL.Query().Get("tree")
+				if !strings.Contains(tree, "allBuilds") {
+					return parsed(t, `{"buildable":true}`), nil
+				}
+				var start int
+				if _, err := fmt.Sscanf(tree[strings.Index(tree, "{"):], "{%d,", &start); err != nil {
+					t.Error(err)
+				}
+				var builds []string
+				for n := start; n < start+buildsAtOnce; n++ { // fifty are within, and there is no end of those before
+					builds = append(builds, fmt.Sprintf(`{"number":%d,"result":"SUCCESS","timestamp":%d,"actions":[{"parameters":%s}]}`, 100000-n,
+						from.Add(time.Duration(50-n)*time.Hour-time.Minute).UnixMilli(), strings.ReplaceAll(c.parameters, "%d", strconv.Itoa(n))))
+				}
+				return parsed(t, `{"allBuilds":[`+strings.Join(builds, ",")+`]}`), nil
+			}
+			o := p.play(t)
+			o.Names = []string{"deploy"}
+			plan, err := Jenkins(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all(t, plan)
+			if pages := len(p.asked) - 1; pages != c.pages {
+				t.Errorf("%d pages of builds were read, want %d", pages, c.pages)
+			}
+		})
+	}
 }
