@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -65,11 +66,11 @@ func TestOneLongThingIsNotRepeatedInThousandsOfEvents(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.GC()
 			runtime.ReadMemStats(&before)
-			begun := time.Now()
+			begun := computed(t)
 			if err := New(Config{}).Process(t.Context(), b); err != nil {
 				t.Fatal(err)
 			}
-			took := time.Since(begun)
+			took := computed(t) - begun
 			runtime.GC()
 			runtime.ReadMemStats(&after)
 			if held := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) >> 20; held > 64 {
@@ -91,6 +92,17 @@ func TestOneLongThingIsNotRepeatedInThousandsOfEvents(t *testing.T) {
 			}
 		})
 	}
+}
+
+// computed is the processor time that this program has taken: other programs
+// don't count.
+func computed(t *testing.T) time.Duration {
+	t.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // TestAFactFitsARecordOfTheContextLog: one that doesn't would stop its

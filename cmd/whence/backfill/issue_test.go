@@ -10,24 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/pipelinetest/model"
-	"github.com/whencehq/whence/processors/decode"
 	"github.com/whencehq/whence/schemas/event"
 )
-
-// decoded are the facts of records.
-func decoded(t *testing.T, records []Record) []event.Fact {
-	t.Helper()
-	b := &pipeline.Batch{}
-	for i, r := range records {
-		b.Records = append(b.Records, pipeline.Record{Offset: int64(i), Value: r.Body, Headers: r.Headers, Timestamp: event.MillisOf(until)})
-	}
-	if err := decode.New(decode.DefaultConfig()).Process(t.Context(), b); err != nil {
-		t.Fatal(err)
-	}
-	return b.Facts
-}
 
 // course is what is known of incidents on checkout and shop, every half day.
 func course(facts []event.Fact) (lines []string) {
@@ -48,7 +33,7 @@ func course(facts []event.Fact) (lines []string) {
 // tell of the same incidents, and that no fact has two contents.
 func sameCourse(t *testing.T, webhooks, backfilled []Record) []string {
 	t.Helper()
-	hooks, filled := decoded(t, webhooks), decoded(t, backfilled)
+	hooks, filled := decoded(t, webhooks).Facts, decoded(t, backfilled).Facts
 	want := course(hooks)
 	contents := map[string]uint64{}
 	for _, f := range slices.Concat(hooks, filled) {

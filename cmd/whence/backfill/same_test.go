@@ -289,10 +289,10 @@ const (
 	pagerDutyIncident = `{"id":"Q1","type":"incident","self":"https://api.pagerduty.com/incidents/Q1","html_url":"https://acme.pagerduty.com/incidents/Q1","title":"Nobody can pay","created_at":"@1","service":{"id":"PABC","type":"service_reference","summary":"Checkout API"}`
 	pagerDutyAgent    = `{"id":"U1","type":"user_reference","summary":"Ines","html_url":"https://acme.pagerduty.com/users/U1"}`
 
-	unrated = `,"urgency":"high","priority":null`
-	first   = `,"urgency":"high","priority":{"id":"PA","summary":"P1"}`
-	third   = `,"urgency":"high","priority":{"id":"PC","summary":"P3"}`
-	merged  = `,"resolve_reason":{"type":"merge_resolve_reason","incident":{"id":"Q2"}}`
+	notRated = `,"urgency":"high","priority":null`
+	first    = `,"urgency":"high","priority":{"id":"PA","summary":"P1"}`
+	third    = `,"urgency":"high","priority":{"id":"PC","summary":"P3"}`
+	merged   = `,"resolve_reason":{"type":"merge_resolve_reason","incident":{"id":"Q2"}}`
 )
 
 // paged is a webhook about the incident, more is what of it changes.
@@ -346,8 +346,8 @@ func pagerDutyPast(t *testing.T, incidents []string, log ...string) (records []R
 
 func TestPagerDutysPastIsWhatItsWebhooksSaid(t *testing.T) {
 	webhooks := []Record{
-		paged("triggered", "@1", unrated+`,"status":"triggered"`), paged("acknowledged", "@1.5", unrated+`,"status":"acknowledged"`),
-		paged("escalated", "@2", unrated), paged("priority_updated", "@2.5", first), paged("reassigned", "@2.5", first),
+		paged("triggered", "@1", notRated+`,"status":"triggered"`), paged("acknowledged", "@1.5", notRated+`,"status":"acknowledged"`),
+		paged("escalated", "@2", notRated), paged("priority_updated", "@2.5", first), paged("reassigned", "@2.5", first),
 		paged("resolved", "@3", first+`,"status":"resolved"`), paged("reopened", "@4", first+`,"status":"triggered"`), paged("priority_updated", "@4.5", third),
 		paged("resolved", "@5", third+`,"status":"resolved"`+merged),
 	}
@@ -367,7 +367,7 @@ func TestPagerDutysPastIsWhatItsWebhooksSaid(t *testing.T) {
 func TestAnIncidentOfPagerDutyWhosePriorityHasChangedIsOneWhoeverTellsOfItInAnyOrder(t *testing.T) {
 	triggered := func(more string) Record { return paged("triggered", "@1", more) }
 	changed := func(when, more string) Record { return paged("priority_updated", when, more) }
-	low := strings.Replace(unrated, "high", "low", 1)
+	low := strings.Replace(notRated, "high", "low", 1)
 	for _, c := range []struct {
 		name     string
 		webhooks []Record
@@ -376,10 +376,10 @@ func TestAnIncidentOfPagerDutyWhosePriorityHasChangedIsOneWhoeverTellsOfItInAnyO
 		alone    []string // what the webhooks alone say
 	}{
 		{name: "twice, and resolved", today: third + `,"status":"resolved"`,
-			webhooks: []Record{triggered(unrated), changed("@2", first), changed("@3", third), paged("resolved", "@4", third)},
+			webhooks: []Record{triggered(notRated), changed("@2", first), changed("@3", third), paged("resolved", "@4", third)},
 			log:      []string{logged("resolve", "@4", ""), logged("priority_change", "@3", rerated("P1", "P3")), logged("priority_change", "@2", rerated("", "P1")), logged("trigger", "@1", "")}},
 		{name: "twice, and still open", today: third,
-			webhooks: []Record{triggered(first), changed("@2", unrated), changed("@3", third), paged("acknowledged", "@4", third)},
+			webhooks: []Record{triggered(first), changed("@2", notRated), changed("@3", third), paged("acknowledged", "@4", third)},
 			log:      []string{logged("acknowledge", "@4", ""), logged("priority_change", "@3", rerated("", "P3")), logged("priority_change", "@2", rerated("P1", "")), logged("trigger", "@1", "")}},
 		{name: "between two resolutions", today: third,
 			webhooks: []Record{triggered(first), paged("resolved", "@2", first), paged("reopened", "@3", first), changed("@4", third), paged("resolved", "@5", third)},
@@ -387,11 +387,11 @@ func TestAnIncidentOfPagerDutyWhosePriorityHasChangedIsOneWhoeverTellsOfItInAnyO
 		{name: "never, and still open", today: first,
 			webhooks: []Record{triggered(first), paged("acknowledged", "@2", first), paged("escalated", "@3", first)},
 			log:      []string{logged("escalate", "@3", ""), logged("acknowledge", "@2", ""), logged("trigger", "@1", "")}},
-		{name: "never, and there is none", today: unrated,
-			webhooks: []Record{triggered(unrated), paged("acknowledged", "@2", unrated), paged("escalated", "@3", unrated)},
+		{name: "never, and there is none", today: notRated,
+			webhooks: []Record{triggered(notRated), paged("acknowledged", "@2", notRated), paged("escalated", "@3", notRated)},
 			log:      []string{logged("escalate", "@3", ""), logged("acknowledge", "@2", ""), logged("trigger", "@1", "")}},
 		{name: "twice, in a log that doesn't say to what", today: third,
-			webhooks: []Record{triggered(unrated), changed("@2", first), changed("@3", third), paged("resolved", "@4", third)},
+			webhooks: []Record{triggered(notRated), changed("@2", first), changed("@3", third), paged("resolved", "@4", third)},
 			log:      []string{logged("resolve", "@4", ""), logged("priority_change", "@3", ""), logged("priority_change", "@2", ""), logged("trigger", "@1", "")},
 			alone:    []string{"incident.updated incident/Q1/priority_updated/@2", "incident.updated incident/Q1/rated"}},
 		{name: "as soon as it was triggered, when the webhook may have had it already", today: first,
@@ -399,7 +399,7 @@ func TestAnIncidentOfPagerDutyWhosePriorityHasChangedIsOneWhoeverTellsOfItInAnyO
 			log:      []string{logged("escalate", "@3", ""), logged("acknowledge", "@2", ""), logged("priority_change", "@1", rerated("", "P1")), logged("trigger", "@1", "")},
 			alone:    []string{"incident.updated incident/Q1/rated"}},
 		{name: "not, but the urgency has, and there is no priority", today: low,
-			webhooks: []Record{triggered(unrated), paged("acknowledged", "@2", unrated), paged("resolved", "@4", low)},
+			webhooks: []Record{triggered(notRated), paged("acknowledged", "@2", notRated), paged("resolved", "@4", low)},
 			log:      []string{logged("resolve", "@4", ""), logged("urgency_change", "@3", ""), logged("acknowledge", "@2", ""), logged("trigger", "@1", "")},
 			alone:    []string{"incident.updated incident/Q1/rated"}},
 	} {
