@@ -48,7 +48,7 @@ func TestOneLongThingIsNotRepeatedInThousandsOfEvents(t *testing.T) {
 				listOf(2000, `{"ruleId":"a","locations":[{"physicalLocation":{"artifactLocation":{"index":0}}}]}`) + `]}]}`},
 		{name: "the id of a rule", from: "sarif", dead: true,
 			body: `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t","rules":[{"id":"` + long + `"}]}},"results":[` + listOf(5000, `{"ruleIndex":0}`) + `]}]}`},
-		{name: "the tags of a rule", from: "sarif",
+		{name: "the tags of a rule", from: "sarif", dead: true,
 			body: `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t","rules":[{"id":"a","properties":{"tags":[` + listOf(20000, `"x"`) + `]}}]}},"results":[` + listOf(5000, `{"ruleId":"a"}`) + `]}]}`},
 		{name: "a rule's id of parts", from: "sarif",
 			body: `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"results":[{"ruleId":"` + strings.Repeat("a/", 200_000) + `"}]}]}`},
@@ -79,7 +79,7 @@ func TestOneLongThingIsNotRepeatedInThousandsOfEvents(t *testing.T) {
 				t.Errorf("took %v", took)
 			}
 			if c.dead != (len(b.Dead) == 1) {
-				t.Errorf("dead: %v", b.Dead)
+				t.Errorf("%d dead letters", len(b.Dead))
 			}
 			if c.dead && len(b.Facts)+len(b.Observations)+len(b.Others) > 0 {
 				t.Errorf("a dead letter has left %d facts, %d observations and %d others", len(b.Facts), len(b.Observations), len(b.Others))
