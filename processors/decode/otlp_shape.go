@@ -28,7 +28,7 @@ var requests = shapes()
 
 // shapes are those of the export requests, by the names of schemas/source.
 func shapes() map[string]*shape {
-	anyValue, keyValue := weighing(50), weighing(50)
+	anyValue, keyValue := weighing(45), weighing(75) // no pointer: half is room to grow
 	keyValue.holding(2, "value", anyValue)
 	anyValue.holding(5, "arrayValue", weighing(25).holding(1, "values", anyValue))
 	anyValue.holding(6, "kvlistValue", weighing(25).holding(1, "values", keyValue))
@@ -86,13 +86,15 @@ func (s *shape) with(other *shape) *shape {
 	return s
 }
 
-// An export request may be mostWeight times as large in memory as its body, and
-// leastWeight bytes in any case. The smallest attribute there is, a letter and a
-// digit, is eleven times as large. An empty span is two bytes on the wire and 220 in
-// memory: a record of a megabyte of them would take 110 MB.
+// An export request may be so many times as large in memory as its body, in JSON
+// half as much since that says the same in twice the bytes and more, and leastWeight
+// bytes in any case. The smallest attribute there is, a letter and a digit, has nine
+// bytes in protobuf, and is fourteen times as large. An empty span has two and is a
+// hundred times as large: a record of a megabyte of them would take 110 MB.
 const (
-	mostWeight  = 16
-	leastWeight = 256 << 10
+	mostWeight     = 16
+	mostJSONWeight = 8
+	leastWeight    = 256 << 10
 )
 
 // CheckOTLP refuses the body of an export request (source is its name in
@@ -101,19 +103,27 @@ const (
 // each message, in JSON for whatever stands in the place of one. The error is a
 // *codec.Fault.
 func CheckOTLP(source string, body []byte, asJSON bool, depth int) error {
-	i := &inspection{left: leastWeight + mostWeight*len(body), levels: depth}
+	i := &inspection{times: mostWeight, levels: depth}
+	if asJSON {
+		i.times = mostJSONWeight
+	}
+	i.left = leastWeight + i.times*len(body)
 	if asJSON {
 		return i.text(requests[source], body)
 	}
 	return i.message(requests[source], body, depth)
 }
 
-type inspection struct{ left, levels int } // bytes of memory, and levels that are allowed
+// inspection is what is allowed of a body still.
+type inspection struct {
+	left, times int // bytes of memory: what is left of so many times the body
+	levels      int
+}
 
 // take takes the weight of a message.
 func (i *inspection) take(s *shape) error {
 	if i.left -= s.weight; i.left < 0 {
-		return &codec.Fault{Reason: codec.TooLarge, Detail: fmt.Sprintf("body: too many messages for its length: in memory they are more than %d times as large", mostWeight)}
+		return &codec.Fault{Reason: codec.TooLarge, Detail: fmt.Sprintf("body: too many messages for its length: in memory they are more than %d times as large", i.times)}
 	}
 	return nil
 }

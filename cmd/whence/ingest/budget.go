@@ -23,12 +23,19 @@ func (b *budget) give(n int64) { b.used.Add(-n) }
 // being read as there are processors.
 const shortBody = 64 << 10
 
+// structures is how many times as much what is read into structures takes, at
+// worst, as an OTLP request, whose weight is looked at first.
+const structures = 4
+
 // takeTurn waits until n bytes may be read, which takes many times as much memory
-// as they are: ingest.max_body are read at once, for nobody waits for anything but
-// the processor meanwhile. The turn is over with endTurn.
+// as they are: ingest.max_body of OTLP are read at once, or a fourth of others, for
+// nobody waits for anything but the processor meanwhile. The turn is over with endTurn.
 func (x *exchange) takeTurn(n int) error {
 	if n <= shortBody || x.turn > 0 {
 		return nil
+	}
+	if x.endpoint.otlp == nil {
+		n *= structures
 	}
 	turn := min(int64(n), int64(x.config.MaxBody))
 	if err := x.reading.Acquire(x.request.Context(), turn); err != nil {
