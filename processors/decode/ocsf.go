@@ -38,7 +38,11 @@ func ocsfEvents(p *payload, each func([]byte) error) error {
 		}
 		one := *p
 		one.body = body
-		if err := one.checked(&value.Doc{}); err != nil {
+		doc := value.Doc{}
+		if err := one.checked(&doc); err != nil {
+			return err
+		}
+		if err := one.light(&doc); err != nil {
 			return err
 		}
 		if body[0] != '[' {

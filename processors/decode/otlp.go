@@ -40,20 +40,17 @@ type unmarshaler interface {
 	UnmarshalJSON([]byte) error
 }
 
-// readOTLP reads the body into request, after checking what the library doesn't:
-// how deep it nests, and how much memory it may take.
-func readOTLP(p *payload, s *said, request unmarshaler, root *shape) error {
-	if isOTLPJSON(p) {
-		if err := p.checked(s.doc); err != nil {
-			return err
-		}
-		if s.doc.Root().Kind() != value.Object {
-			return &codec.Fault{Reason: codec.WrongType, Detail: "body: must be an object"}
-		}
-		return request.UnmarshalJSON(p.body)
+// readOTLP reads the body into request, after checking what the library doesn't.
+func readOTLP(p *payload, s *said, request unmarshaler) error {
+	asJSON, depth := isOTLPJSON(p), value.DefaultDepth
+	if asJSON && s.doc.MaxDepth > 0 {
+		depth = s.doc.MaxDepth
 	}
-	if err := root.check(p.body); err != nil {
+	if err := CheckOTLP(p.source.Name, p.body, asJSON, depth); err != nil {
 		return err
+	}
+	if asJSON {
+		return request.UnmarshalJSON(p.body)
 	}
 	return request.UnmarshalProto(p.body)
 }

@@ -14,7 +14,7 @@ import (
 func otlpLogsReader() reader {
 	return reader{source: "otlp-logs", binary: true, rows: otlpLogsRows(), read: func(p *payload, s *said) error {
 		request := plogotlp.NewExportRequest()
-		if err := readOTLP(p, s, request, logsRequest); err != nil {
+		if err := readOTLP(p, s, request); err != nil {
 			return err
 		}
 		origin, when := "", extent{}

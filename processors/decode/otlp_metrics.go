@@ -19,7 +19,7 @@ import (
 func otlpMetricsReader() reader {
 	return reader{source: "otlp-metrics", binary: true, rows: otlpMetricsRows(), read: func(p *payload, s *said) error {
 		request := pmetricotlp.NewExportRequest()
-		if err := readOTLP(p, s, request, metricsRequest); err != nil {
+		if err := readOTLP(p, s, request); err != nil {
 			return err
 		}
 		m := metricsIn{payload: p, said: s}

@@ -716,3 +716,61 @@ func TestDamagedRequestsAreSound(t *testing.T) {
 		}
 	}
 }
+
+// TestBothEncodingsOfARequestWeighTheSame: else one of them knows a list of messages
+// that the other doesn't.
+func TestBothEncodingsOfARequestWeighTheSame(t *testing.T) {
+	attributes := map[string]any{"a": int64(1), "b": []any{"x", map[string]any{"c": 1.5}}}
+	point := func(p interface {
+		Attributes() pcommon.Map
+		Exemplars() pmetric.ExemplarSlice
+	}) {
+		putAll(p.Attributes(), attributes)
+		putAll(p.Exemplars().AppendEmpty().FilteredAttributes(), attributes)
+	}
+	l := plog.NewLogs()
+	record := l.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty()
+	putAll(record.Attributes(), attributes)
+	putAll(record.Body().SetEmptyMap(), attributes)
+	metrics := pmetric.NewMetrics()
+	scope := metrics.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty()
+	putAll(scope.Scope().Attributes(), attributes)
+	for _, fill := range []func(pmetric.Metric){
+		func(m pmetric.Metric) { point(m.SetEmptyGauge().DataPoints().AppendEmpty()) },
+		func(m pmetric.Metric) { point(m.SetEmptySum().DataPoints().AppendEmpty()) },
+		func(m pmetric.Metric) { point(m.SetEmptyHistogram().DataPoints().AppendEmpty()) },
+		func(m pmetric.Metric) { point(m.SetEmptyExponentialHistogram().DataPoints().AppendEmpty()) },
+		func(m pmetric.Metric) {
+			p := m.SetEmptySummary().DataPoints().AppendEmpty()
+			putAll(p.Attributes(), attributes)
+			p.QuantileValues().AppendEmpty()
+		},
+	} {
+		m := scope.Metrics().AppendEmpty()
+		putAll(m.Metadata(), attributes)
+		fill(m)
+	}
+	for from, request := range map[string]marshaler{
+		"otlp-traces": spansOf(cartResource, servedSpan(attributes, func(s ptrace.Span) {
+			putAll(s.Events().AppendEmpty().Attributes(), attributes)
+			putAll(s.Links().AppendEmpty().Attributes(), attributes)
+		})),
+		"otlp-metrics": pmetricotlp.NewExportRequestFromMetrics(metrics),
+		"otlp-logs":    plogotlp.NewExportRequestFromLogs(l),
+	} {
+		raw, _ := request.MarshalProto()
+		text, _ := request.MarshalJSON()
+		var inProtobuf, inJSON inspection
+		inProtobuf.left, inProtobuf.levels = 1<<30, 64
+		inJSON.left, inJSON.levels = 1<<30, 64
+		if err := inProtobuf.message(requests[from], raw, 64); err != nil {
+			t.Error(err)
+		}
+		if err := inJSON.text(requests[from], text); err != nil {
+			t.Error(err)
+		}
+		if inProtobuf.left != inJSON.left || inJSON.left == 1<<30 {
+			t.Errorf("%s: %d bytes, and %d in JSON", from, 1<<30-inProtobuf.left, 1<<30-inJSON.left)
+		}
+	}
+}

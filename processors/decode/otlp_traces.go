@@ -23,7 +23,7 @@ import (
 func otlpTracesReader() reader {
 	return reader{source: "otlp-traces", binary: true, rows: otlpTracesRows(), read: func(p *payload, s *said) error {
 		request := ptraceotlp.NewExportRequest()
-		if err := readOTLP(p, s, request, tracesRequest); err != nil {
+		if err := readOTLP(p, s, request); err != nil {
 			return err
 		}
 		t := tracesIn{payload: p, said: s}

@@ -113,7 +113,7 @@ type said struct {
 	// the first few that differ, and how many more there were.
 	unplaced []string
 	refused  int
-	// weight is how many bytes of text the events said so far have; see full.
+	// weight is how many bytes the events said so far have; see full.
 	weight int
 }
 
@@ -123,6 +123,7 @@ type said struct {
 // short, and its square where somebody wants it to be: a megabyte would be many
 // gigabytes of events. A fact must fit a record of the context log.
 const (
+	eventWeight = 256 // of an event without its text
 	leastSaid   = 4 << 20
 	mostPerByte = 32
 	mostFact    = 8 << 20
@@ -160,7 +161,7 @@ func (s *said) say(e event.Event, to string, data any) {
 		return
 	}
 	raw, err := json.Marshal(data)
-	if s.weight += len(raw) + len(e.Source) + len(e.ID); len(raw) > mostFact {
+	if s.weight += eventWeight + len(raw) + len(e.Source) + len(e.ID); len(raw) > mostFact {
 		s.weight = math.MaxInt / 2 // whatever follows
 	}
 	if s.full() {
@@ -183,7 +184,7 @@ func (s *said) observe(o *event.Observation) bool {
 	if s.full() {
 		return false
 	}
-	s.weight += len(o.Source) + len(o.ID) + len(o.Name) + len(o.Service) + len(o.Environment) + len(o.User) + len(o.Session) + len(o.Version) +
+	s.weight += eventWeight + len(o.Source) + len(o.ID) + len(o.Name) + len(o.Service) + len(o.Environment) + len(o.User) + len(o.Session) + len(o.Version) +
 		len(o.Instance) + len(o.Caller) + len(o.Callee) + len(o.Region) + len(o.Cluster) + len(o.Message)
 	for i := range o.Attributes {
 		s.weight += len(o.Attributes[i].Key) + len(o.Attributes[i].Value)
@@ -210,7 +211,7 @@ func (s *said) original(name, from, id string, at time.Time) error {
 
 // keep is original for a body that is not the record's value: what is left of it.
 func (s *said) keep(name, from, id string, at time.Time, body []byte) error {
-	if s.weight += len(from) + len(body); s.full() {
+	if s.weight += eventWeight + len(from) + len(body); s.full() {
 		return s.overfull()
 	}
 	e := event.Event{Type: name, Source: from, ID: cmp.Or(id, digestOf(body)), Time: s.payload.received}
@@ -255,6 +256,24 @@ func malformed(err error) error {
 func (p *payload) checked(doc *value.Doc) error {
 	if err := doc.ParseJSON(p.body); err != nil {
 		return codec.Unreadable("body", err)
+	}
+	return nil
+}
+
+// leastElement is how many bytes of a body there are, at least, for each element
+// of its lists, after the first few: a label has more. In memory it is a structure
+// of up to a kilobyte, and its rules take more, whatever is in its place: two bytes
+// of `[0,0,...]` in the runs of a SARIF report took nine kilobytes.
+const (
+	leastElement = 16
+	fewElements  = 1000
+)
+
+// light refuses a body that would take far more memory than bytes when it is read
+// into lists of structures. doc holds it parsed.
+func (p *payload) light(doc *value.Doc) error {
+	if most := fewElements + len(p.body)/leastElement; doc.Elements() > most {
+		return &codec.Fault{Reason: codec.TooLarge, Detail: fmt.Sprintf("body: %d elements in its lists, %d are allowed for its length", doc.Elements(), most)}
 	}
 	return nil
 }

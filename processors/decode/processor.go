@@ -174,6 +174,9 @@ func (p *Processor) readForeign(w *worker, r *reader, events *codec.Events, b *p
 		if err := in.checked(&w.doc); err != nil {
 			return err
 		}
+		if err := in.light(&w.doc); err != nil && !r.loose {
+			return err
+		}
 	}
 	before := *events
 	out := &said{events: events, decoder: &w.decoder, payload: in, doc: &w.doc}

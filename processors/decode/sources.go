@@ -18,6 +18,8 @@ type reader struct {
 	rows []row // for the README
 	// binary bodies are not JSON: read checks them itself.
 	binary bool
+	// loose bodies may have lists of numbers, which are kept as they are.
+	loose bool
 }
 
 // readers are all of them, in the order of the README.

@@ -5,13 +5,16 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/whencehq/whence/schemas/codec"
 	"github.com/whencehq/whence/schemas/event"
+	"github.com/whencehq/whence/schemas/value"
 )
 
 // Product events: Segment's messages (its Spec: track, page, screen, identify,
@@ -22,7 +25,14 @@ import (
 
 func trackReader() reader {
 	rules := trackRules()
-	return reader{source: "track", rows: rows(rules), read: func(p *payload, s *said) error {
+	return reader{source: "track", loose: true, rows: rows(rules), read: func(p *payload, s *said) error {
+		list := s.doc.Root() // p.body, parsed
+		if list.Kind() == value.Object {
+			list = list.Field("batch")
+		}
+		if most := MostMessages(len(p.body)); list.Len() > most {
+			return &codec.Fault{Reason: codec.TooLarge, Detail: fmt.Sprintf("batch: %d messages, %d are allowed for its length", list.Len(), most)}
+		}
 		items, shared, err := trackItems(p.body)
 		if err != nil {
 			return err
@@ -45,6 +55,11 @@ func trackReader() reader {
 		return nil
 	}}
 }
+
+// MostMessages is how many product events a body of so many bytes may have. Each
+// becomes an event, if only one that keeps it, and has at least 32 bytes where
+// there are more than a few.
+func MostMessages(body int) int { return fewElements + body/32 }
 
 // trackItems are the messages of a body: one, a list, or the list in `batch`,
 // which may say once for all of them when it was sent and in which context.

@@ -49,7 +49,7 @@ func TestOneLongThingIsNotRepeatedInThousandsOfEvents(t *testing.T) {
 				listOf(2000, `{"ruleId":"a","locations":[{"physicalLocation":{"artifactLocation":{"index":0}}}]}`) + `]}]}`},
 		{name: "the id of a rule", from: "sarif", dead: true,
 			body: `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t","rules":[{"id":"` + long + `"}]}},"results":[` + listOf(5000, `{"ruleIndex":0}`) + `]}]}`},
-		{name: "the tags of a rule", from: "sarif",
+		{name: "the tags of a rule", from: "sarif", dead: true,
 			body: `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t","rules":[{"id":"a","properties":{"tags":[` + listOf(20000, `"x"`) + `]}}]}},"results":[` + listOf(5000, `{"ruleId":"a"}`) + `]}]}`},
 		{name: "a rule's id of parts", from: "sarif",
 			body: `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"results":[{"ruleId":"` + strings.Repeat("a/", 200_000) + `"}]}]}`},
@@ -80,7 +80,7 @@ func TestOneLongThingIsNotRepeatedInThousandsOfEvents(t *testing.T) {
 				t.Errorf("took %v", took)
 			}
 			if c.dead != (len(b.Dead) == 1) {
-				t.Errorf("dead: %v", b.Dead)
+				t.Errorf("%d dead letters", len(b.Dead))
 			}
 			if c.dead && len(b.Facts)+len(b.Observations)+len(b.Others) > 0 {
 				t.Errorf("a dead letter has left %d facts, %d observations and %d others", len(b.Facts), len(b.Observations), len(b.Others))
@@ -138,5 +138,63 @@ func TestAnOrdinaryBatchMayRepeatItsContext(t *testing.T) {
 	}
 	if len(b.Observations) != 2000 || len(b.Dead) > 0 {
 		t.Errorf("%d observations, dead: %v", len(b.Observations), b.Dead)
+	}
+}
+
+// TestABombOfElementsIsADeadLetterForTheMemoryOfItsBytes: a record of a megabyte of
+// `[0,0,...]` was read into a structure for each, four gigabytes in SARIF's runs. In
+// OTLP it took 290 MB, which was refused over HTTP and not from Kafka.
+func TestABombOfElementsIsADeadLetterForTheMemoryOfItsBytes(t *testing.T) {
+	const size = 1<<20 - 1000
+	p := New(Config{})
+	for _, bomb := range []struct {
+		from, around string
+		most         uint64 // megabytes: what is parsed has a tape, of 16 times its bytes at last
+		headers      []string
+	}{
+		{from: "otlp-traces", around: `{"resourceSpans":%s}`, most: 2},
+		{from: "otlp-traces", around: `{"resourceSpans":[{"scopeSpans":[{"spans":%s}]}]}`, most: 2},
+		{from: "otlp-traces", around: `{"resource_spans":[{"scope_spans":[{"spans":[{"attributes":%s}]}]}]}`, most: 2},
+		{from: "otlp-metrics", around: `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"gauge":{"dataPoints":%s}}]}]}]}`, most: 2},
+		{from: "otlp-logs", around: `{"resourceLogs":[{"scopeLogs":[{"logRecords":%s}]}]}`, most: 2},
+		{from: "sarif", around: `{"version":"2.1.0","runs":%s}`, most: 64},
+		{from: "sarif", around: `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"results":%s}]}`, most: 64},
+		{from: "cyclonedx", around: `{"bomFormat":"CycloneDX","specVersion":"1.5","metadata":{"tools":{"components":%s}}}`, most: 64},
+		{from: "ocsf", around: `{"class_uid":2002,"resources":%s}`, most: 64},
+		{from: "track", around: `%s`, most: 64},
+		{from: "track", around: `{"batch":%s}`, most: 64},
+		{from: "sentry", around: `{"action":"triggered","data":{"event":{"tags":%s}}}`, most: 64, headers: []string{"sentry-hook-resource", "event_alert"}},
+		{from: "github", around: `{"action":"completed","check_run":{"pull_requests":%s}}`, most: 64, headers: []string{"x-github-event", "check_run"}},
+		{from: "pagerduty", around: `{"event":{"event_type":"incident.triggered","data":{"teams":%s}}}`, most: 64},
+	} {
+		for _, one := range []string{"0", "null", "{}", "[]"} {
+			list := strings.Repeat(one+",", size/(len(one)+1)) + one
+			b := sent(bomb.from, fmt.Appendf(nil, bomb.around, "["+list+"]"), bomb.headers...)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			if err := p.Process(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			runtime.ReadMemStats(&after)
+			if len(b.Dead) != 1 || b.Dead[0].Reason != "too_large" {
+				t.Errorf("%s %s of %s: %d dead letters, %d facts, %d others", bomb.from, bomb.around, one, len(b.Dead), len(b.Facts), len(b.Others))
+				for _, dead := range b.Dead {
+					t.Errorf("%s: %s", dead.Reason, dead.Detail)
+				}
+			}
+			if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > bomb.most {
+				t.Errorf("%s %s of %s: %d MB were allocated", bomb.from, bomb.around, one, took)
+			}
+		}
+	}
+}
+
+func TestATrackedEventMayHaveLongListsOfNumbers(t *testing.T) {
+	b := sent("track", []byte(`{"type":"track","event":"Drawn","userId":"u","messageId":"m","properties":{"path":[`+strings.Repeat("7,", 200_000)+`7]}}`))
+	if err := New(Config{}).Process(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Observations) != 1 || len(b.Dead) > 0 {
+		t.Errorf("%d observations, %d dead letters", len(b.Observations), len(b.Dead))
 	}
 }

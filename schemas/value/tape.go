@@ -81,6 +81,7 @@ func (d *Doc) open(kind Kind) int {
 func (d *Doc) closeArray(at, elements int) {
 	d.nodes[at].bits = uint64(elements)
 	d.nodes[at].end = uint32(len(d.nodes))
+	d.elements += elements
 }
 
 // closeObject settles which members count: of equal keys the last, and none

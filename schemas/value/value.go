@@ -40,7 +40,7 @@ type node struct {
 // DefaultDepth is how deep arrays and objects may nest where MaxDepth is 0.
 const DefaultDepth = 64
 
-// keepNodes bounds the tape kept for the next record (40 bytes a node), so
+// keepNodes bounds the tape kept for the next record (32 bytes a node), so
 // that one 10 MB record doesn't stay with a decoder for ever.
 const keepNodes = 1 << 14
 
@@ -52,9 +52,10 @@ type Doc struct {
 	// MaxDepth is how deep arrays and objects may nest; 0 means DefaultDepth.
 	MaxDepth int
 
-	nodes []node
-	arena arena
-	json  jsonScanner
+	nodes    []node
+	elements int // of all arrays
+	arena    arena
+	json     jsonScanner
 	// Scratch of the canonical form: members being sorted, the writer (on the
 	// heap once and not for each value), what it wrote.
 	order []uint32
@@ -66,7 +67,7 @@ func (d *Doc) reset() {
 	if cap(d.nodes) > keepNodes {
 		d.nodes = nil
 	}
-	d.nodes = d.nodes[:0]
+	d.nodes, d.elements = d.nodes[:0], 0
 }
 
 func (d *Doc) maxDepth() int {
@@ -83,6 +84,10 @@ func (d *Doc) Root() Value {
 	}
 	return Value{doc: d}
 }
+
+// Elements is how many elements all arrays of what was parsed last have. What
+// reads them into a list of structures takes that many, whatever they are.
+func (d *Doc) Elements() int { return d.elements }
 
 // Value is one value of a Doc, valid until the Doc parses again. The zero
 // Value is Null, so that reading a path that isn't there needs no checks.

@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/go-faster/jx"
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/schemas/event"
@@ -57,9 +60,6 @@ func (x *exchange) eventRecords(body []byte) ([]pipeline.Record, func(i int) str
 		return []pipeline.Record{r}, whole, err
 	case x.media == batchType, x.media == jsonType && firstByte(body) == '[':
 		records, err := batchRecords(body)
-		if err == nil {
-			err = x.hold(int64(len(body))) // each is a copy
-		}
 		return records, func(i int) string { return fmt.Sprintf("[%d]", i) }, err
 	}
 	return []pipeline.Record{{Value: body, Headers: contentType(header.Get("Content-Type"))}}, whole, nil
@@ -72,25 +72,22 @@ func contentType(text string) []pipeline.Header {
 // firstByte of what is JSON, behind the mark that files of Windows begin with; 0
 // where there is none.
 func firstByte(body []byte) byte {
-	trimmed := bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")), " \t\r\n")
+	trimmed := bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")), space)
 	if len(trimmed) == 0 {
 		return 0
 	}
 	return trimmed[0]
 }
 
-// batchRecords takes a JSON array apart. CDEvents may be among the events.
+// batchRecords takes a JSON array apart. CDEvents may be among the events. The
+// records share the body's memory.
 func batchRecords(body []byte) ([]pipeline.Record, error) {
-	var events []json.RawMessage
-	err := json.Unmarshal(body, &events)
-	if err == nil && events == nil {
-		err = errors.New("it is null")
-	}
-	if err != nil {
+	events, err := elementsOf(body, maxBatch)
+	switch {
+	case errors.Is(err, errTooMany):
+		return nil, problem(http.StatusRequestEntityTooLarge, reasonTooLarge, "more than %d events are in the batch", maxBatch)
+	case err != nil:
 		return nil, problem(http.StatusBadRequest, reasonMalformed, "the body is no array of events: %v", err)
-	}
-	if len(events) > maxBatch {
-		return nil, problem(http.StatusRequestEntityTooLarge, reasonTooLarge, "%d events are in the batch, %d are allowed", len(events), maxBatch)
 	}
 	records := make([]pipeline.Record, len(events))
 	for i, e := range events {
@@ -98,6 +95,39 @@ func batchRecords(body []byte) ([]pipeline.Record, error) {
 	}
 	return records, nil
 }
+
+var errTooMany = errors.New("too many elements")
+
+// elementsOf takes a JSON array apart, without copying it. It reads no further than
+// most elements: what each takes beside its bytes is far more than a short one has.
+func elementsOf(array []byte, most int) ([][]byte, error) {
+	d := jx.DecodeBytes(array)
+	elements, err := d.ArrIter()
+	if err != nil {
+		return nil, err
+	}
+	var all [][]byte
+	for elements.Next() {
+		if len(all) == most {
+			return nil, errTooMany
+		}
+		raw, err := d.Raw()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, slices.Clip(bytes.TrimLeft(raw, space)))
+	}
+	if err := elements.Err(); err != nil {
+		return nil, err
+	}
+	if d.Skip() != io.EOF {
+		return nil, errors.New("something stands behind it")
+	}
+	return all, nil
+}
+
+// space is what JSON may have between values.
+const space = " \t\r\n"
 
 const attributePrefix = "Ce-"
 

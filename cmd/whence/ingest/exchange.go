@@ -40,6 +40,8 @@ type exchange struct {
 	held    atomic.Int64
 	holders atomic.Int64
 
+	turn int64 // of what may be read at once; see takeTurn
+
 	bytes   int64 // of the body, unpacked
 	records int   // acknowledged
 	// rejected parts of an OTLP request, and why.
@@ -142,8 +144,16 @@ func (x *exchange) body() ([]byte, error) {
 		}
 	}
 	if x.packing == "" {
-		return raw, nil
+		return raw, x.takeTurn(len(raw))
 	}
+	body, err := x.unpack(raw, limit)
+	if err != nil {
+		return nil, err
+	}
+	return body, x.takeTurn(len(body))
+}
+
+func (x *exchange) unpack(raw []byte, limit int64) ([]byte, error) {
 	// A few at a time: who reads Zstandard holds a window of megabytes. It is
 	// quick, for the body is here.
 	x.unpacking <- struct{}{}
@@ -280,6 +290,7 @@ func (x *exchange) wait(d *delivery) error {
 
 // write sends records and waits.
 func (x *exchange) write(topics func(i int) string, records []pipeline.Record) error {
+	x.endTurn()
 	var d delivery
 	for i := range records {
 		x.send(&d, topics(i), records[i], func() {})

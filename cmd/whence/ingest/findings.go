@@ -64,6 +64,9 @@ func (x *exchange) findings() error {
 	lines := x.media == linesType // the pipeline reads documents
 	if len(head) <= x.maxRecord-overhead && !lines {
 		x.bytes = int64(len(head))
+		if err := x.takeTurn(len(head)); err != nil {
+			return err
+		}
 		return x.single(x.record(head, contentType))
 	}
 	if x.split == nil {
@@ -139,6 +142,10 @@ func (x *exchange) inParts(report io.ReadSeeker, contentType string) error {
 	part := 0
 	err := x.eachPart(report, contentType, func(r pipeline.Record) error {
 		part++
+		if err := x.takeTurn(len(r.Value)); err != nil {
+			return err
+		}
+		defer x.endTurn()
 		_, err := x.check(topic, []pipeline.Record{r}, func(int) string { return fmt.Sprintf("part %d", part) })
 		return err
 	})

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/config"
@@ -78,6 +79,7 @@ type Gateway struct {
 	running   atomic.Int64
 	reports   chan struct{} // a place for each large report
 	unpacking chan struct{} // and for each body that is being unpacked
+	reading   *semaphore.Weighted
 }
 
 // New makes a gateway, and reads its secrets.
@@ -91,7 +93,7 @@ func New(o Options) (*Gateway, error) {
 		clock: o.Clock, metrics: o.Metrics, log: log, maxRecord: int(o.Limits.MaxEventBytes),
 		endpoints: map[string]*endpoint{}, list: endpoints(), reports: make(chan struct{}, maxReports),
 		unpacking: make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
-		budget:    budget{most: int64(o.Config.MaxInFlight)},
+		budget:    budget{most: int64(o.Config.MaxInFlight)}, reading: semaphore.NewWeighted(int64(o.Config.MaxBody)),
 	}
 	for _, e := range g.list {
 		var err error
@@ -172,6 +174,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve does what the endpoint does. A panic is an error: one request must not
 // end the others.
 func (x *exchange) serve() (err error) {
+	defer x.endTurn()
 	defer func() {
 		switch trouble := recover(); trouble {
 		case nil:

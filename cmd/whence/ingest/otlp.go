@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -13,7 +14,6 @@ import (
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/processors/decode"
 	"github.com/whencehq/whence/schemas/codec"
-	"github.com/whencehq/whence/schemas/value"
 )
 
 // signal is one of OTLP's: how its requests are read and cut.
@@ -25,7 +25,8 @@ type signal struct {
 // request is an Export…ServiceRequest; the data types of pdata have its form.
 type request interface {
 	count() int
-	size() int // as protobuf
+	repeated() int // bytes of its resources, each as often as there are events of it
+	size() int     // as protobuf
 	marshal() ([]byte, error)
 	// halves takes the request apart; ok is false where it is one thing.
 	halves() (a, b request, ok bool)
@@ -47,25 +48,8 @@ func (x *exchange) telemetry() error {
 	}
 	x.bytes = int64(len(body))
 	asJSON := x.media == jsonType
-	if asJSON {
-		// pdata's reader recurses.
-		doc := value.Doc{MaxDepth: x.limits.MaxDepth}
-		if err := doc.ParseJSON(body); err != nil {
-			return problem(http.StatusBadRequest, reasonMalformed, "the body: %v", err)
-		}
-		if doc.Root().Kind() != value.Object {
-			return problem(http.StatusBadRequest, reasonMalformed, "the body is no object")
-		}
-	}
-	if fault := codec.FaultOf(decode.CheckOTLP(x.endpoint.source.Name, body, asJSON)); fault != nil {
+	if fault := codec.FaultOf(decode.CheckOTLP(x.endpoint.source.Name, body, asJSON, x.limits.MaxDepth)); fault != nil {
 		return faulty(string(fault.Reason), fault.Detail)
-	}
-	if len(body) > x.maxRecord { // it is many times its size when it is read
-		leave, err := x.enterReport()
-		if err != nil {
-			return err
-		}
-		defer leave()
 	}
 	r, err := readSafely(x.endpoint.otlp, body, asJSON)
 	if err != nil {
@@ -74,38 +58,58 @@ func (x *exchange) telemetry() error {
 	if r.count() == 0 {
 		return nil // allowed, and nothing to write
 	}
+	records, err := x.telemetryRecords(r, body)
+	if err != nil {
+		return err
+	}
+	topic := x.topic(x.endpoint.source.Topic)
+	return x.write(func(int) string { return topic }, records)
+}
+
+// telemetryRecords are the records of a request, and of the body it was read from.
+func (x *exchange) telemetryRecords(r request, body []byte) ([]pipeline.Record, error) {
 	if len(body) <= x.maxRecord-overhead {
-		return x.writeTelemetry([]pipeline.Record{x.record(body, x.request.Header.Get("Content-Type"))})
+		only := x.record(body, x.request.Header.Get("Content-Type"))
+		return []pipeline.Record{only}, x.checkRepeated(r, only)
 	}
 	if err := x.hold(int64(len(body))); err != nil { // the parts are copies
-		return err
+		return nil, err
 	}
 	var records []pipeline.Record
 	sum := 0
-	err = x.cut(r, x.maxRecord-overhead, func(part []byte) error {
+	err := x.cut(r, x.maxRecord-overhead, func(part []byte, of request) error {
 		// Each has its resource: a long one and many spans would be gigabytes.
 		if sum += len(part); sum > x.maxRecord+mostCopied*len(body) {
 			return problem(http.StatusRequestEntityTooLarge, reasonTooLarge, "cut into records that repeat its resources it is more than %d times as long", mostCopied)
 		}
-		records = append(records, x.record(part, protobufType))
-		return nil
+		record := x.record(part, protobufType)
+		records = append(records, record)
+		return x.checkRepeated(of, record)
 	})
-	if err != nil {
-		return err
+	if err == nil && len(records) == 0 {
+		err = problem(http.StatusRequestEntityTooLarge, reasonTooLarge, "%s", x.because)
 	}
-	if len(records) == 0 {
-		return problem(http.StatusRequestEntityTooLarge, reasonTooLarge, "%s", x.because)
+	return records, err
+}
+
+// mostRepeated is how many bytes the events of a record may have of its resources,
+// for each byte of it, without being asked about: less than what decode allows
+// them in all, since a service is in several fields, and an item has text of its own.
+const mostRepeated = 4
+
+// checkRepeated asks the first stages about a record whose items each repeat a long
+// resource: it may be a dead letter. Of others they find fault with nothing that
+// has been read, and reading all twice would cost twice as much.
+func (x *exchange) checkRepeated(r request, record pipeline.Record) error {
+	if r.repeated() <= 1<<20+mostRepeated*len(record.Value) {
+		return nil
 	}
-	return x.writeTelemetry(records)
+	_, err := x.check(x.topic(x.endpoint.source.Topic), []pipeline.Record{record}, whole)
+	return err
 }
 
 // mostCopied is how many times its length a body may have when it is cut.
 const mostCopied = 2
-
-func (x *exchange) writeTelemetry(records []pipeline.Record) error {
-	topic := x.topic(x.endpoint.source.Topic)
-	return x.write(func(int) string { return topic }, records)
-}
 
 // readSafely reads a body: a panic over it in a library is the body's fault.
 func readSafely(s *signal, body []byte, asJSON bool) (r request, err error) {
@@ -118,12 +122,12 @@ func readSafely(s *signal, body []byte, asJSON bool) (r request, err error) {
 }
 
 // cut halves r until the parts fit.
-func (x *exchange) cut(r request, limit int, emit func([]byte) error) error {
+func (x *exchange) cut(r request, limit int, emit func([]byte, request) error) error {
 	size := r.size()
 	if size <= limit {
 		part, err := r.marshal()
 		if err == nil {
-			err = emit(part)
+			err = emit(part, r)
 		}
 		return err
 	}
@@ -137,6 +141,21 @@ func (x *exchange) cut(r request, limit int, emit func([]byte) error) error {
 		return err
 	}
 	return x.cut(b, limit, emit)
+}
+
+// textIn is how many bytes of text a resource has.
+func textIn(r pcommon.Resource) int {
+	sum := 0
+	for key, v := range r.Attributes().All() {
+		sum += len(key)
+		switch v.Type() {
+		case pcommon.ValueTypeStr:
+			sum += len(v.Str())
+		case pcommon.ValueTypeBytes, pcommon.ValueTypeSlice, pcommon.ValueTypeMap:
+			sum += len(v.AsString())
+		}
+	}
+	return sum
 }
 
 // slice is what pdata's slices have in common.
@@ -175,6 +194,20 @@ func readTraces(body []byte, asJSON bool) (request, error) {
 func (t traces) count() int               { return t.SpanCount() }
 func (t traces) size() int                { return (&ptrace.ProtoMarshaler{}).TracesSize(t.Traces) }
 func (t traces) marshal() ([]byte, error) { return (&ptrace.ProtoMarshaler{}).MarshalTraces(t.Traces) }
+
+func (t traces) repeated() int {
+	sum := 0
+	for _, of := range t.ResourceSpans().All() {
+		events := 0
+		for _, scope := range of.ScopeSpans().All() {
+			for _, span := range scope.Spans().All() {
+				events += 1 + span.Events().Len()
+			}
+		}
+		sum += events * textIn(of.Resource())
+	}
+	return sum
+}
 
 func (t traces) halves() (a, b request, ok bool) {
 	first := ptrace.NewTraces()
@@ -218,6 +251,18 @@ func (l logs) count() int               { return l.LogRecordCount() }
 func (l logs) size() int                { return (&plog.ProtoMarshaler{}).LogsSize(l.Logs) }
 func (l logs) marshal() ([]byte, error) { return (&plog.ProtoMarshaler{}).MarshalLogs(l.Logs) }
 
+func (l logs) repeated() int {
+	sum := 0
+	for _, of := range l.ResourceLogs().All() {
+		events := 0
+		for _, scope := range of.ScopeLogs().All() {
+			events += scope.LogRecords().Len()
+		}
+		sum += events * textIn(of.Resource())
+	}
+	return sum
+}
+
 func (l logs) halves() (a, b request, ok bool) {
 	first := plog.NewLogs()
 	all := l.ResourceLogs()
@@ -260,6 +305,36 @@ func (m metrics) count() int { return m.DataPointCount() }
 func (m metrics) size() int  { return (&pmetric.ProtoMarshaler{}).MetricsSize(m.Metrics) }
 func (m metrics) marshal() ([]byte, error) {
 	return (&pmetric.ProtoMarshaler{}).MarshalMetrics(m.Metrics)
+}
+
+func (m metrics) repeated() int {
+	sum := 0
+	for _, of := range m.ResourceMetrics().All() {
+		events := 0
+		for _, scope := range of.ScopeMetrics().All() {
+			for _, metric := range scope.Metrics().All() {
+				events += points(metric)
+			}
+		}
+		sum += events * textIn(of.Resource())
+	}
+	return sum
+}
+
+func points(m pmetric.Metric) int {
+	switch m.Type() {
+	case pmetric.MetricTypeGauge:
+		return m.Gauge().DataPoints().Len()
+	case pmetric.MetricTypeSum:
+		return m.Sum().DataPoints().Len()
+	case pmetric.MetricTypeHistogram:
+		return m.Histogram().DataPoints().Len()
+	case pmetric.MetricTypeExponentialHistogram:
+		return m.ExponentialHistogram().DataPoints().Len()
+	case pmetric.MetricTypeSummary:
+		return m.Summary().DataPoints().Len()
+	}
+	return 0
 }
 
 func (m metrics) halves() (a, b request, ok bool) {

@@ -241,7 +241,7 @@ func TestASpanThatFitsNoRecordIsRejectedAlone(t *testing.T) {
 func TestOTLPIsRefusedAsOTLPHas(t *testing.T) {
 	w := gatewayWith(t, nil)
 	answer := w.post("/v1/traces", []byte("{"), "Content-Type", "application/json")
-	if answer.Code != 400 || answer.Header().Get("Content-Type") != jsonType || !strings.HasPrefix(answer.Body.String(), `{"code":3,"message":"the body: `) {
+	if answer.Code != 400 || answer.Header().Get("Content-Type") != jsonType || !strings.HasPrefix(answer.Body.String(), `{"code":3,"message":"body: `) {
 		t.Errorf("%d %v %s", answer.Code, answer.Header(), answer.Body)
 	}
 	answer = w.post("/v1/traces", []byte("\xff\xff"), "Content-Type", protobufType)

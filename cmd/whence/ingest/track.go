@@ -2,9 +2,14 @@ package ingest
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 
+	"github.com/go-faster/jx"
+
 	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/processors/decode"
 )
 
 // track takes product events: a message, or {"batch": [...]}. What fits a
@@ -40,22 +45,25 @@ func (x *exchange) track() error {
 // cutBatch makes bodies of at most limit bytes of one: each has some of the
 // batch's messages, and everything else that stands beside them.
 func cutBatch(body []byte, limit int) ([][]byte, error) {
-	var around map[string]json.RawMessage
-	if err := json.Unmarshal(body, &around); err != nil {
-		return nil, problem(http.StatusBadRequest, reasonMalformed, "the body is no object: %v", err)
+	batch, around, err := apart(body, limit/mostCopied)
+	if err != nil {
+		return nil, err
 	}
-	var messages []json.RawMessage
-	if err := json.Unmarshal(around["batch"], &messages); err != nil {
+	most := decode.MostMessages(len(body))
+	messages, err := elementsOf(batch, most)
+	switch {
+	case errors.Is(err, errTooMany):
+		return nil, problem(http.StatusRequestEntityTooLarge, reasonTooLarge, "more than %d messages in %d bytes", most, len(body)).at("batch")
+	case err != nil:
 		return nil, problem(http.StatusRequestEntityTooLarge, reasonTooLarge, "the message has %d bytes, %d are allowed", len(body), limit).at("batch")
 	}
-	delete(around, "batch")
 	rest, err := json.Marshal(around)
 	if err != nil {
 		return nil, err
 	}
 	beside := len(rest) + len(`"batch":[],`)
 	if beside > limit/mostCopied { // each part has it
-		return nil, problem(http.StatusRequestEntityTooLarge, reasonTooLarge, "%d bytes stand beside the batch, %d are allowed", len(rest), limit/mostCopied).at("batch")
+		return nil, tooMuchBeside(limit / mostCopied)
 	}
 	var parts [][]byte
 	for first := 0; first < len(messages); {
@@ -81,4 +89,41 @@ func cutBatch(body []byte, limit int) ([][]byte, error) {
 		parts, first = append(parts, append(part, rest[1:]...)), next
 	}
 	return parts, nil
+}
+
+// apart is a body's batch, nil where it has none, and what stands beside it, which
+// it reads no further than so many bytes.
+func apart(body []byte, beside int) (batch []byte, around map[string]json.RawMessage, err error) {
+	d := jx.DecodeBytes(body)
+	members, err := d.ObjIter()
+	around, left := map[string]json.RawMessage{}, beside
+	for err == nil && members.Next() {
+		name := string(members.Key())
+		var raw []byte
+		if raw, err = d.Raw(); err != nil {
+			break
+		}
+		if name == "batch" {
+			batch = raw
+			continue
+		}
+		if left -= len(name) + len(raw); left < 0 {
+			return nil, nil, tooMuchBeside(beside)
+		}
+		around[name] = json.RawMessage(raw)
+	}
+	if err == nil {
+		err = members.Err()
+	}
+	if err == nil && d.Skip() != io.EOF {
+		err = errors.New("something stands behind it")
+	}
+	if err != nil {
+		return nil, nil, problem(http.StatusBadRequest, reasonMalformed, "the body is no object: %v", err)
+	}
+	return batch, around, nil
+}
+
+func tooMuchBeside(allowed int) error {
+	return problem(http.StatusRequestEntityTooLarge, reasonTooLarge, "beside the batch there are more than %d bytes", allowed).at("batch")
 }
