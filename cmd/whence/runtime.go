@@ -405,6 +405,9 @@ func (s sink) counted(ctx context.Context, block tables.Block, token string, ins
 		return err
 	}
 	s.metrics.Inserted(block.Table(), rows, time.Since(begun))
+	if pipeline.Fenced(ctx) != nil {
+		s.metrics.InsertedLate(block.Table())
+	}
 	return nil
 }
 

@@ -194,6 +194,9 @@ func tell(w io.Writer, report *oracle.Report) error {
 	if report.Unsettled > 0 {
 		fmt.Fprintf(w, "%s were written while they were looked at, and are for another time\n", counted(int64(report.Unsettled)))
 	}
+	if report.Repeated > 0 {
+		fmt.Fprintf(w, "%s rows are there again, as if for the first time: they count once, but in a view of your own that counts rows as they come\n", counted(int64(report.Repeated)))
+	}
 	if report.Waiting > 0 {
 		since := ""
 		if report.WaitingSince != nil {

@@ -216,6 +216,24 @@ func TestTheRevisionAtAMomentIsWhatWasStoredByThen(t *testing.T) {
 	expect(t, client, "SELECT revision > 0 FROM whence.revision_at(moment = now())", "1")
 }
 
+// A batch in doubt is entered a second time, by who takes over.
+func TestABatchThatIsEnteredTwiceWasKnownFromItsFirstEntryOn(t *testing.T) {
+	client := connect(t)
+	review(t, client)
+	must(t, client.exec(t.Context(), "INSERT INTO whence_state.batches (topic, topic_id, partition, from_offset, to_offset, written_at) "+
+		"SELECT topic, topic_id, partition, from_offset, to_offset, written_at + INTERVAL 1 HOUR FROM whence_state.batches", nil))
+	for _, merged := range []bool{false, true} {
+		if merged {
+			must(t, client.exec(t.Context(), "OPTIMIZE TABLE whence_state.batches FINAL", nil))
+			expect(t, client, "SELECT count() FROM whence_state.batches", "7")
+		}
+		expect(t, client, "SELECT bitAnd(revision, 1023), since FROM whence.revision_at(moment = '2000-01-01 01:02:30')", "3\t2000-01-01 01:02:00 +0000 UTC")
+		expect(t, client, `SELECT formatDateTime(known_at, '%H:%i'), formatDateTime(until_at, '%H:%i')
+			FROM whence.facts_history(kind = 'incident', entity = 'INC-42') WHERE id = 'opened' ORDER BY revision`,
+			"01:00\t01:01", "01:01\t∅")
+	}
+}
+
 func TestTheHistoryOfAnIncidentSaysWhatCountedFromWhenUntilWhen(t *testing.T) {
 	client := connect(t)
 	review(t, client)
@@ -295,33 +313,151 @@ func TestObservationsAsOfARevisionAreWhatTheTableShowed(t *testing.T) {
 		return names
 	}
 	want := slices.DeleteFunc(columns("whence.observations"), func(name string) bool { return name == "row_version" || name == "rewritten" || name == "version_key" })
-	if diff := gocmp.Diff(want, columns("(SELECT * FROM whence.observations_as_of(revision = 1))")); diff != "" {
-		t.Errorf("the columns are not those of the table:\n%s", diff)
+	for _, view := range []string{"observations_as_of(revision = 1)", "observations_at(moment = now())"} {
+		if diff := gocmp.Diff(want, columns("(SELECT * FROM whence."+view+")")); diff != "" {
+			t.Errorf("the columns of %s are not those of the table:\n%s", view, diff)
+		}
 	}
 }
 
-func TestAFilterOnObservationsAsOfReachesEveryPrimaryKey(t *testing.T) {
+// past is observations and a ledger whose moments a test sets.
+type past struct {
+	*testing.T
+	client *Client
+	n      int
+}
+
+func newPast(t *testing.T) *past {
+	client := connect(t)
+	empty(t, client, "whence.observations", "whence.observations_history", "whence_state.batches", "whence_state.epochs", "whence.dead_letter_replays")
+	return &past{T: t, client: client}
+}
+
+// store stores a row of an offset, as of a revision.
+func (p *past) store(id, offset int, received, version string, revision uint64) {
+	p.Helper()
+	block := tables.NewObservations()
+	o := observation("past", id, event.MinTime+event.Millis(id)*1000)
+	at, err := time.Parse(time.DateTime, "2000-01-01 "+received+":00")
+	must(p.T, err)
+	o.ReceivedAt, o.Topic, o.Partition, o.Offset = event.MillisOf(at), "behavior", 0, int64(offset)
+	block.Append(o, &event.Enrichment{DeployedVersion: version, DeploymentAgeMS: event.NoAge, Revision: revision})
+	p.n++
+	must(p.T, p.client.Insert(p.Context(), block, fmt.Sprintf("past %d %s", p.n, p.Name())))
+}
+
+// enter writes a batch of the topic made as the n-th of its name into the ledger.
+func (p *past) enter(topic, from, to int, written string) {
+	p.Helper()
+	must(p.T, p.client.exec(p.Context(), fmt.Sprintf("INSERT INTO whence_state.batches (topic, topic_id, partition, from_offset, to_offset, written_at) "+
+		"VALUES ('behavior', '00000000-0000-0000-0000-0000000000b%d', 0, %d, %d, '2000-01-01 %s:00')", topic, from, to, written), nil))
+}
+
+// correct keeps what a row says and writes it anew.
+func (p *past) correct(id, offset int, received, at, version string, revision uint64) {
+	p.Helper()
+	must(p.T, p.client.exec(p.Context(), fmt.Sprintf(`INSERT INTO whence.observations_history
+		(source, id, time, name, service, environment, content_hash, deployed_version, revision, superseded_at)
+		SELECT source, id, time, name, service, environment, content_hash, deployed_version, revision, '2000-01-01 %s:00'
+		FROM whence.observations FINAL WHERE id = '%d'`, at, id), nil))
+	p.store(id, offset, received, version, revision)
+}
+
+func (p *past) showed(moment string, want ...string) {
+	p.Helper()
+	expect(p.T, p.client, "SELECT id, deployed_version, revision FROM whence.observations_at(moment = '2000-01-01 "+moment+"') ORDER BY id", want...)
+}
+
+func TestWhatIsStoredAfterAMomentWasNotThereThenThoughNothingNewWasKnown(t *testing.T) {
+	p := newPast(t)
+	p.store(1, 0, "14:00", "v1", 3)
+	p.enter(1, 0, 1, "14:01")
+	p.store(2, 1, "14:09", "v1", 3)
+	p.enter(1, 1, 2, "14:10")
+	p.showed("14:00")
+	p.showed("14:05", "1\tv1\t3")
+	p.showed("14:10", "1\tv1\t3", "2\tv1\t3")
+	// Both are at home in that state of knowledge.
+	expect(t, p.client, "SELECT id FROM whence.observations_as_of(revision = 3) ORDER BY id", "1", "2")
+}
+
+func TestWhatARowShowedAtAMomentStaysThatWhateverIsCorrectedOrStoredAgain(t *testing.T) {
+	p := newPast(t)
+	p.store(1, 0, "14:00", "v1", 3)
+	p.enter(1, 0, 1, "14:01")
+	answers := func(until string) {
+		t.Helper()
+		for _, moment := range []struct{ at, showed string }{{"14:05", "1\tv1\t3"}, {"14:20", "1\tv2\t5"}, {"14:40", "1\tv3\t9"}} {
+			if moment.at < until {
+				p.showed(moment.at, moment.showed)
+			}
+		}
+	}
+	answers("14:10")
+	p.correct(1, 0, "14:00", "14:10", "v2", 5)
+	answers("14:30")
+	p.correct(1, 0, "14:00", "14:29", "v2", 5) // one that was cut off and began again
+	p.correct(1, 0, "14:00", "14:30", "v3", 9)
+	answers("15:00")
+	p.enter(1, 0, 1, "16:00") // in doubt, by who takes over
+	p.enter(1, 0, 7, "17:00") // the log was read again
+	answers("15:00")
+	for _, table := range []string{"whence.observations", "whence.observations_history", "whence_state.batches"} {
+		must(t, p.client.exec(t.Context(), "OPTIMIZE TABLE "+table+" FINAL", nil))
+	}
+	answers("15:00")
+}
+
+func TestRowsOfATopicMadeAnewWereThereFromItsOwnBatchesOn(t *testing.T) {
+	p := newPast(t)
+	p.store(1, 50, "10:00", "v1", 3)
+	p.enter(1, 0, 100, "10:01")
+	p.store(2, 50, "14:09", "v1", 3)
+	p.enter(2, 0, 10, "14:00")
+	p.enter(2, 10, 60, "14:10")
+	p.showed("10:00")
+	p.showed("14:05", "1\tv1\t3")
+	p.showed("14:10", "1\tv1\t3", "2\tv1\t3")
+}
+
+func TestAReplayedDeadLetterWasThereFromItsReplayOn(t *testing.T) {
+	p := newPast(t)
+	p.store(1, 0, "14:00", "v1", 3)
+	p.store(2, 1, "14:00", "v1", 3)
+	p.enter(1, 0, 2, "14:01")
+	must(t, p.client.exec(t.Context(), `INSERT INTO whence.dead_letter_replays (topic, partition, offset, outcome, replayed_at)
+		VALUES ('behavior', 0, 1, 'stored', '2000-01-01 15:00:00')`, nil))
+	p.showed("14:05", "1\tv1\t3")
+	p.showed("15:00", "1\tv1\t3", "2\tv1\t3")
+}
+
+func TestAFilterOnObservationsOfThePastReachesEveryPrimaryKey(t *testing.T) {
 	client := connect(t)
 	empty(t, client, "whence.observations", "whence.observations_history")
 	must(t, client.Insert(t.Context(), observations("plan", 10, 1000), "plan"))
 	must(t, client.exec(t.Context(), `INSERT INTO whence.observations_history (source, id, time, name, service, environment)
 		SELECT source, id, time, name, service, environment FROM whence.observations`, nil))
-	plan := lines(t, client, "EXPLAIN indexes = 1 SELECT count() FROM whence.observations_as_of(revision = 5) "+
-		"WHERE service = 'shop' AND environment = 'production' AND time >= '2000-01-01 00:00:00' AND time < '2000-01-01 01:00:00'")
-	reads, keyed, inKey := 0, 0, 0
-	for _, line := range plan {
-		switch line = strings.Trim(line, " │├└─"); {
-		case strings.HasPrefix(line, "ReadFromMergeTree"):
-			reads, inKey = reads+1, 0
-		case line == "PrimaryKey":
-			inKey = 1
-		case inKey > 0 && (line == "service" || line == "environment" || line == "toStartOfMinute(time)"):
-			if inKey++; inKey == 4 {
-				keyed++
+	for view, of := range map[string]int{
+		"observations_as_of(revision = 5)": 3, // the table for both branches
+		"observations_at(moment = now())":  2,
+	} {
+		plan := lines(t, client, "EXPLAIN indexes = 1 SELECT count() FROM whence."+view+
+			" WHERE service = 'shop' AND environment = 'production' AND time >= '2000-01-01 00:00:00' AND time < '2000-01-01 01:00:00'")
+		reads, keyed, inKey := 0, 0, 0
+		for _, line := range plan {
+			switch line = strings.Trim(line, " │├└─"); {
+			case strings.HasPrefix(line, "ReadFromMergeTree (whence.observations"):
+				reads, inKey = reads+1, 0
+			case line == "PrimaryKey":
+				inKey = 1
+			case inKey > 0 && (line == "service" || line == "environment" || line == "toStartOfMinute(time)"):
+				if inKey++; inKey == 4 {
+					keyed++
+				}
 			}
 		}
-	}
-	if reads != 3 || keyed != 3 {
-		t.Errorf("%d reads, of which %d by service, environment and minute:\n%s", reads, keyed, strings.Join(plan, "\n"))
+		if reads != of || keyed != of {
+			t.Errorf("%s: %d reads, of which %d by service, environment and minute:\n%s", view, reads, keyed, strings.Join(plan, "\n"))
+		}
 	}
 }

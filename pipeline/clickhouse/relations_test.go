@@ -379,6 +379,7 @@ func TestATimeThatCantBeReadIsAnError(t *testing.T) {
 	client := connect(t)
 	for _, view := range []string{
 		"revision_at(moment = '%s')",
+		"observations_at(moment = '%s')",
 		"latency(service = 'a', environment = 'b', since = '%s', until = '2026-03-12')",
 		"latency(service = 'a', environment = 'b', since = '2026-03-12', until = '%s')",
 		"context_at(service = 'a', environment = 'b', time = '%s', revision = 1)",

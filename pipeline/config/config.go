@@ -251,8 +251,8 @@ type Log struct {
 	Format string `yaml:"format"` // console, json
 }
 
-// What to do when committed offsets of an input are gone (expired, deleted):
-// an operator's choice, because each answer but fail can repeat or skip work.
+// What to do when committed offsets of an input are gone (expired, deleted) or
+// set back: an operator's choice, because each answer but fail can repeat or skip work.
 const (
 	OnLostFail     = "fail"     // stop with an error
 	OnLostLedger   = "ledger"   // go on where the batches ledger in ClickHouse ends
@@ -262,8 +262,10 @@ const (
 // Offsets is about lost ones.
 type Offsets struct {
 	// OnLost is what becomes of an input, or of the context log, whose committed
-	// offset is gone, expired or deleted: fail (its partition stops), ledger (go on where ClickHouse says that
-	// it is stored up to), earliest (from the log's beginning).
+	// offset is gone, expired or deleted, or was set by hand below what is
+	// stored: fail (its partition stops), ledger (go on where ClickHouse says
+	// that it is stored up to), earliest (from the log's beginning, or from
+	// where it was set: a view of your own that counts rows counts them again).
 	OnLost string `yaml:"on_lost"`
 }
 

@@ -13,14 +13,15 @@ import (
 )
 
 // LostOffsets is the operator's choice for a partition whose committed offset
-// is gone though the ledger knows that it was consumed.
+// is gone though the ledger knows that it was consumed, or was set by hand below
+// what the ledger says is stored.
 type LostOffsets string
 
 // The choices.
 const (
 	LostFail     LostOffsets = "fail"     // stop the partition with an error
 	LostLedger   LostOffsets = "ledger"   // go on where the ledger ends: nothing lost, nothing twice
-	LostEarliest LostOffsets = "earliest" // read the log again from its start: rows collapse by their keys
+	LostEarliest LostOffsets = "earliest" // read the log again from its start, or where it was set: rows collapse by their keys
 )
 
 // Ledger knows which ranges of a partition are stored.

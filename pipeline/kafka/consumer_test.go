@@ -417,6 +417,63 @@ func TestALostOffsetIsCommittedAgainThoughNoRecordComes(t *testing.T) {
 	s.wantOnce(t, 25)
 }
 
+// reset sets the group's offset of the first partition, as kafka-consumer-groups does.
+func (f *fixture) reset(to int64) {
+	f.Helper()
+	offsets := kadm.Offsets{}
+	offsets.Add(kadm.Offset{Topic: "in", Partition: 0, At: to, LeaderEpoch: -1})
+	if err := kadm.NewClient(f.client).CommitAllOffsets(f.Context(), "g", offsets); err != nil {
+		f.Fatal(err)
+	}
+}
+
+func TestAnOffsetSetBelowWhatIsStoredRepeatsNothingUnlessAnOperatorChose(t *testing.T) {
+	for _, choice := range []LostOffsets{LostFail, LostLedger, LostEarliest} {
+		t.Run(string(choice), func(t *testing.T) {
+			f, s, e := newFixture(t, 1), newStore(), &events{}
+			f.store(s, 20)
+			f.reset(5)
+			f.publish(1, 5)
+			c := f.consumer(s, e)
+			c.OnLost = choice
+			stop := f.run(c)
+			if choice == LostFail {
+				eventually(t, "stopped", func() bool { e.mu.Lock(); defer e.mu.Unlock(); return e.stopped["in/0"] != nil })
+				if hint := pipeline.HintOf(e.stopped["in/0"]); !strings.HasPrefix(hint, "set it to 20 to go on") {
+					t.Errorf("the hint is %q", hint)
+				}
+				_ = stop()
+				f.reset(20)
+				stop = f.run(f.consumer(s, e))
+			}
+			eventually(t, "the rest is stored", func() bool { return s.stored() == 25 })
+			_ = stop()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for offset := range 25 {
+				want := 1
+				if choice == LostEarliest && offset >= 5 && offset < 20 {
+					want = 2
+				}
+				if n := s.counts[fmt.Sprintf("in/0/%d", offset)]; n != want {
+					t.Errorf("record %d is stored %d times, want %d", offset, n, want)
+				}
+			}
+		})
+	}
+}
+
+func TestAnOffsetSetAheadOfWhatIsStoredIsHeeded(t *testing.T) {
+	f, s := newFixture(t, 1), newStore()
+	f.store(s, 20)
+	f.publish(1, 10)
+	f.reset(25)
+	stop := f.run(f.consumer(s, &events{}))
+	eventually(t, "what is left is stored", func() bool { return s.stored() == 25 })
+	_ = stop()
+	s.wantOnce(t, 25)
+}
+
 func TestATopicMadeAnewIsReadFromItsStart(t *testing.T) {
 	f, s := newFixture(t, 1), newStore()
 	f.store(s, 20)

@@ -17,6 +17,7 @@ type partition struct {
 
 	next      int64 // the committed offset: the next batch begins here
 	unsaid    bool  // it is not committed yet: it was found by other means
+	set       bool  // an operator has committed it
 	announced intent
 	promised  uint64            // the revision of the last commit: no later row is of an earlier one
 	level     bool              // the timeline has reached the floor

@@ -211,16 +211,21 @@ func (s *session) fetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFet
 
 func (s *session) standing(topic string, id int32, offset int64, metadata *string) (*partition, error) {
 	p := &partition{topic: topic, topicID: s.ids[topic], id: id, next: offset}
-	if offset < 0 || metadata == nil {
+	if offset < 0 {
 		return p, nil
 	}
-	in, err := parseIntent(*metadata)
+	said := ""
+	if metadata != nil {
+		said = *metadata
+	}
+	in, err := parseIntent(said)
 	if err != nil {
 		return nil, pipeline.Fatalf("another program commits under this group: give whence a group of its own",
 			"%s: %w", p, err)
 	}
 	switch {
-	case in == intent{}: // an operator has set the offset
+	case in == intent{}:
+		p.set = true
 	case in.Topic != p.topicID:
 		p.next = -1 // a commit for a topic that is gone
 	default:
@@ -241,7 +246,8 @@ func (s *session) topicOf(id [16]byte) string {
 	return ""
 }
 
-// seed gives a first offset to the partitions that have none.
+// seed gives a first offset to the partitions that have none, and looks at those
+// whose offset an operator has set.
 func (s *session) seed(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -249,6 +255,14 @@ func (s *session) seed(ctx context.Context, offsets map[string]map[int32]kgo.Off
 	for topic, partitions := range offsets {
 		for id := range partitions {
 			p := s.partitions[topicPartition{topic, id}]
+			if p != nil && p.set {
+				if err := s.heed(ctx, p); err != nil {
+					return nil, err
+				}
+				if p.unsaid {
+					offsets[topic][id] = kgo.NewOffset().At(p.next)
+				}
+			}
 			if p == nil || p.next >= 0 {
 				continue
 			}
@@ -294,6 +308,31 @@ func (s *session) firstOffset(ctx context.Context, p *partition, logStart int64)
 		"is kafka.group right? another group has filled this ClickHouse, or the offset has expired or was deleted; offsets.on_lost: ledger goes on at that offset, earliest reads the log again",
 		"%s: the group %s has no committed offset, yet the ledger says it is stored up to %d",
 		p, s.Group, end)
+}
+
+// heed goes on where an operator has set a partition's offset, unless that is
+// below what is stored: the records in between would be in the ledger twice, and
+// twice in a view that counts each record once. That is taken for a mistake, or
+// for a lost offset that was set by hand, unless on_lost says that the log may be
+// read again.
+func (s *session) heed(ctx context.Context, p *partition) error {
+	end, found, err := s.Ledger.LedgerEnd(ctx, p.topicID, p.id)
+	switch {
+	case err != nil:
+		return fmt.Errorf("ledger of %s: %w", p, err)
+	case !found, p.next >= end, s.OnLost == LostEarliest:
+		return nil
+	case s.OnLost == LostLedger:
+		s.log.Warn("the offset was set below what is stored: going on where the ledger ends",
+			zap.Stringer("partition", p), zap.Int64("set", p.next), zap.Int64("stored_up_to", end))
+		p.next, p.unsaid = end, true
+		return nil
+	}
+	p.unsaid = true // or it would be said again as if it were ours
+	s.stop(p, pipeline.Fatalf(
+		fmt.Sprintf("set it to %d to go on; whence replay reads stored records again and counts none twice; offsets.on_lost: ledger goes on at %[1]d, earliest reads again from where it was set", end),
+		"%s: the group's offset was set to %d, yet the ledger says it is stored up to %d", p, p.next, end))
+	return nil
 }
 
 func (s *session) assigned(_ context.Context, _ *kgo.Client, added map[string][]int32) {

@@ -37,6 +37,7 @@ type Metrics struct {
 	rowsInserted  *prometheus.CounterVec
 	insertSeconds *prometheus.HistogramVec
 	insertErrors  *prometheus.CounterVec
+	insertsLate   *prometheus.CounterVec
 	rowsMended    prometheus.Counter
 
 	revision prometheus.Gauge
@@ -128,6 +129,7 @@ func (m *Metrics) registerInserts() {
 		Namespace: "whence", Name: "insert_seconds", Help: "One acknowledged insert into a table.", Buckets: secondsBuckets,
 	}, []string{"table"}))
 	m.insertErrors = m.counters("insert_errors_total", "Inserts that failed; they are tried again.", "table")
+	m.insertsLate = m.counters("inserts_late_total", "Inserts that ClickHouse acknowledged when the worker had lost its partitions. Whoever has them now stores the same; token or key makes one of it.", "table")
 	m.rowsMended = m.counter("rows_mended_total", "Observations that were not there although ClickHouse had acknowledged their insert; they are stored again.")
 }
 
@@ -294,6 +296,10 @@ func (m *Metrics) Inserted(table string, rows int, took time.Duration) {
 
 // InsertFailed counts an insert that will be tried again.
 func (m *Metrics) InsertFailed(table string) { m.insertErrors.WithLabelValues(table).Inc() }
+
+// InsertedLate counts an acknowledged insert of a worker that had no right to it
+// any more: it was paused, or cut off, in the middle.
+func (m *Metrics) InsertedLate(table string) { m.insertsLate.WithLabelValues(table).Inc() }
 
 // Mended counts observations that a repeated insert was to store and has not.
 func (m *Metrics) Mended(rows int) { m.rowsMended.Add(float64(rows)) }

@@ -69,6 +69,7 @@ func TestEveryMethodShowsInTheMetrics(t *testing.T) {
 	m.Stored(&pipeline.Batch{Topic: "t", Observations: []event.Observation{observation(-60_000)}}, time.Second)
 	m.Inserted("observations", 8, 20*time.Millisecond)
 	m.InsertFailed("observations")
+	m.InsertedLate("observations")
 	m.Context(1<<40|7, 100)
 	m.Answered("/hooks/github", 200, 20*time.Millisecond, 512, 1)
 	m.Taking(3, 4096)
@@ -98,6 +99,7 @@ func TestEveryMethodShowsInTheMetrics(t *testing.T) {
 		`whence_rows_inserted_total{table="observations"} 8`,
 		`whence_insert_seconds_sum{table="observations"} 0.02`,
 		`whence_insert_errors_total{table="observations"} 1`,
+		`whence_inserts_late_total{table="observations"} 1`,
 		`whence_context_revision 1.099511627783e+12`,
 		`whence_context_facts 70`,
 		`whence_context_facts_forgotten_total 30`,

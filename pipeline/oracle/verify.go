@@ -39,6 +39,11 @@ type Report struct {
 	// Unsettled rows and minutes differ, but were written with newer facts, or
 	// again and again while they were looked at: nothing is known of them.
 	Unsettled int `json:"unsettled"`
+	// Repeated rows are there more than once, each as if it were the first of its
+	// record: an insert came when the server had forgotten its token, or a log was
+	// read again. They count once, but in a view of one's own that counts rows as
+	// they come. A merge makes one of them, so of older ones nothing is known.
+	Repeated uint64 `json:"repeated"`
 	// Waiting facts are stored and not yet in all the rows they concern, the
 	// first of them since when.
 	Waiting      uint64     `json:"waiting_facts"`
@@ -218,7 +223,7 @@ func (v *verification) lookAtSpan(ctx context.Context, s span) (differs bool, er
 		return false, err
 	}
 	if v.round == 1 {
-		if err := v.measure(ctx); err != nil {
+		if err := v.measure(ctx, s); err != nil {
 			return false, err
 		}
 	}
@@ -227,13 +232,21 @@ func (v *verification) lookAtSpan(ctx context.Context, s span) (differs bool, er
 }
 
 // measure adds up how much there is in a span.
-func (v *verification) measure(ctx context.Context) error {
-	type size struct{ Observations, Minutes uint64 }
-	sizes, err := rows[size](ctx, v.query, v.complete("SELECT count() AS observations, uniqExact(service, environment, minute) AS minutes "+
-		"FROM whence_oracle.answers FORMAT JSONEachRow", span{}))
+func (v *verification) measure(ctx context.Context, s span) error {
+	type size struct{ Observations, Minutes, Repeated uint64 }
+	sizes, err := rows[size](ctx, v.query, v.complete(`
+		SELECT count() AS observations, uniqExact(service, environment, minute) AS minutes,
+		(
+			SELECT count() - uniqExact(cityHash64(source, id, name, service, environment, time, topic, partition, offset, received_at))
+			FROM whence.observations
+			WHERE rewritten = 0 AND fromUnixTimestamp64Milli({start}, 'UTC') <= time AND time < fromUnixTimestamp64Milli({end}, 'UTC')
+				AND cityHash64(service, environment, toStartOfMinute(time)) % 1000000 < {share}
+		) AS repeated
+		FROM whence_oracle.answers FORMAT JSONEachRow`, s))
 	if err == nil && len(sizes) > 0 {
 		v.report.Observations += sizes[0].Observations
 		v.report.Minutes += sizes[0].Minutes
+		v.report.Repeated += sizes[0].Repeated
 	}
 	return err
 }

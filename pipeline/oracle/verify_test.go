@@ -197,9 +197,25 @@ func TestARowThatWasWrittenWithNewerFactsIsLeftForAnotherTime(t *testing.T) {
 	if len(report.Troubles) > 0 {
 		t.Errorf("they have not waited long: %+v", report.Troubles)
 	}
-	do(t, query, "ALTER TABLE whence_state.batches UPDATE written_at = now() - INTERVAL 2 HOUR WHERE topic = 'whence.context' SETTINGS mutations_sync = 2")
+	do(t, query, "INSERT INTO whence_state.batches SELECT * REPLACE (now() - INTERVAL 2 HOUR AS written_at) FROM whence_state.batches WHERE topic = 'whence.context'")
 	if report = verify(t, query, oracle.Options{}); len(report.Troubles) != 1 || report.Troubles[0].Trouble != "stalled" {
 		t.Errorf("facts have waited for two hours: %+v", report.Troubles)
+	}
+}
+
+// A zombie's insert comes when its token is forgotten.
+func TestRowsThatAreThereAgainAsIfForTheFirstTimeAreCounted(t *testing.T) {
+	query := engineQuery(t)
+	sound(t, query)
+	do(t, query, "OPTIMIZE TABLE whence.observations FINAL") // sound has written rows again
+	do(t, query, "SYSTEM STOP MERGES whence.observations")
+	defer do(t, query, "SYSTEM START MERGES whence.observations")
+	const again = "INSERT INTO whence.observations SELECT * FROM whence.observations FINAL ORDER BY time LIMIT 3"
+	do(t, query, again)
+	do(t, query, strings.Replace(again, "*", "* REPLACE (1 AS rewritten)", 1))         // a correction
+	do(t, query, strings.Replace(again, "*", "* REPLACE (offset + 500 AS offset)", 1)) // delivered a second time
+	if report := verify(t, query, oracle.Options{}); report.Repeated != 3 || !report.Sound() {
+		t.Errorf("%+v", report)
 	}
 }
 

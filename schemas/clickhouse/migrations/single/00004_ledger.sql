@@ -28,6 +28,8 @@ COMMENT 'Records that could not be taken, whole, with the reason. Read it with F
 
 -- One row a batch of records [from_offset, to_offset) whose rows are all stored. The rows of a partition are
 -- contiguous: that proves from the data alone that nothing was lost. stored + dead = records.
+-- What was known at a moment is told by written_at, so of a batch that is entered twice (in doubt, by who takes over from
+-- a worker that died before its commit) the first entry stays: a later one would take back what was known in between.
 CREATE TABLE IF NOT EXISTS whence_state.batches
 (
     topic LowCardinality(String),
@@ -43,9 +45,10 @@ CREATE TABLE IF NOT EXISTS whence_state.batches
     others UInt64,
     hash UInt64 COMMENT 'Of the records'' raw bytes',
     revision UInt64 COMMENT 'That the observations were enriched at',
-    written_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')
+    written_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'When they were all stored, by the server''s clock',
+    first_written UInt64 MATERIALIZED bitNot(toUInt64(toUnixTimestamp64Milli(written_at))) COMMENT 'Greatest for the earliest entry'
 )
-ENGINE = ReplacingMergeTree
+ENGINE = ReplacingMergeTree(first_written)
 ORDER BY (topic_id, partition, from_offset, to_offset)
 SETTINGS non_replicated_deduplication_window = 100000
 COMMENT 'Ledger of the batches that are stored';

@@ -173,8 +173,10 @@ ASOF LEFT JOIN ledger AS ended ON ended.every = periods.every AND ended.last >= 
 
 -- Each observation with the context that its row showed when knowledge was at a revision: of its states the one with
 -- the greatest revision up to that, from the table or, where it was corrected since, from the history. Observations
--- that were stored later are not there, and one whose content was replaced by another since only from then on. The
--- second branch costs the corrected rows alone; ask for a service, an environment or a time, and both read that alone.
+-- that were stored at a later revision are not there, and one whose content was replaced by another since only from then
+-- on. A revision is a state of knowledge and no moment: what was stored later with no new fact in between is there, and
+-- observations_at leaves it out. The second branch costs the corrected rows alone; ask for a service, an environment or a
+-- time, and both read that alone.
 CREATE OR REPLACE VIEW whence.observations_as_of AS
 WITH
     current AS (SELECT * FROM whence.observations FINAL),
