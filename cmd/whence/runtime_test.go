@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	watched "go.uber.org/zap/zaptest/observer"
+	logs "go.uber.org/zap/zaptest/observer"
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/observe"
@@ -13,7 +13,7 @@ import (
 )
 
 func TestEventsOfTheFutureAreWarnedOfOnceAMinute(t *testing.T) {
-	core, logged := watched.New(zap.WarnLevel)
+	core, logged := logs.New(zap.WarnLevel)
 	o := observer{Metrics: observe.NewMetrics(), ahead: sparing(zap.New(core))}
 	now, then := event.MillisOf(time.Now()), event.MillisOf(time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC))
 	batch := func(at event.Millis) *pipeline.Batch {

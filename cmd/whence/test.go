@@ -46,9 +46,10 @@ An example is a record or an event, and what becomes of it:
       expect: {dropped: pings, routed: [acme.pings]}
 
 A case's topic, in full, is where its record comes from: whence.delivery unless it
-says another (topic: acme.pings). Attributes that an expected event leaves out are not compared; its data is, as
-a whole. Of a dead_letter there are reason, detail, key, value and headers, and
-because: the detail before rules have hidden what it says.
+says another (topic: acme.pings). Attributes that an expected event leaves out
+are not compared; its data is, as a whole. Of a dead_letter there are reason,
+detail, key, value and headers, and because: the detail before rules have hidden
+what it says.
 Values are hashed with a key of the tests' own. It exits 1 if an example fails,
 with what differs, 2 if there are no files of examples or --run names no case, and
 78 if one can't be read; the others are tried. Folders below a PATH that can't be

@@ -112,7 +112,7 @@ func judgeTopics(states []kafka.TopicState, check bool) error {
 	case breaking > 0:
 		return errors.New("the context topic can't be used: it must have one partition")
 	case check && missing+differing > 0:
-		return fmt.Errorf("%s missing, %s not as it should be", quantity(missing, "topic", "topics"), counted(differing))
+		return fmt.Errorf("%s missing, %s not as they should be", quantity(missing, "topic", "topics"), counted(differing))
 	case missing > 0:
 		return fmt.Errorf("%s missing that whoever owns it has to create; or state partitions in kafka.topics.inputs", quantity(missing, "topic", "topics"))
 	}

@@ -15,7 +15,7 @@ const FarAhead = 10 * time.Minute
 // record.
 type Ahead struct {
 	Events int
-	// First of them, and when Kafka took it; both nothing where there are none.
+	// First of them, and the time of its record; both nothing where there are none.
 	First      event.Event
 	ReceivedAt event.Millis
 }
@@ -36,7 +36,8 @@ func AheadIn(b *pipeline.Batch) (a Ahead) {
 }
 
 func (a *Ahead) look(e *event.Event, received event.Millis) {
-	if e.Time-received <= event.Millis(FarAhead.Milliseconds()) {
+	// A record of an old client has no time: nothing to compare with.
+	if received <= 0 || e.Time-received <= event.Millis(FarAhead.Milliseconds()) {
 		return
 	}
 	if a.Events++; a.Events == 1 {

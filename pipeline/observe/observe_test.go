@@ -127,7 +127,7 @@ func TestEventsOfEveryKindThatAreFarAheadOfTheirRecordsAreCounted(t *testing.T) 
 	ahead := AheadIn(&pipeline.Batch{
 		Facts:        []event.Fact{{Event: event.Event{ID: "late", Time: received - 1}, Provenance: at}, {Event: event.Event{ID: "fact", Time: far}, Provenance: at}},
 		Observations: []event.Observation{{Event: event.Event{Time: near}, Provenance: at}, {Event: event.Event{Time: near + 1}, Provenance: at}},
-		Others:       []event.Other{{Event: event.Event{Time: far}, Provenance: at}},
+		Others:       []event.Other{{Event: event.Event{Time: far}, Provenance: at}, {Event: event.Event{ID: "of a record without a time", Time: near}}},
 	})
 	if ahead.Events != 3 || ahead.First.ID != "fact" || ahead.ReceivedAt != received {
 		t.Errorf("%+v", ahead)
