@@ -56,8 +56,8 @@ overlap with webhooks, and be run again.
 
 Where it is, is in a small file: after an error or ^C the same command goes on
 there. It keeps within the API's limits, and waits as long as the API says. A
-service that does not answer is tried seven times within two minutes. Only GitHub's
-public repositories, and a Jenkins that is open, can be read without a token.
+service that does not answer is tried seven times, over two minutes or more. GitHub's
+public repositories and an open Jenkins can be read without a token, nothing else.
 
 Deployments are read one further back than --since in each environment, so that
 what the first one replaced is known, and old changes are not taken for its.`,
