@@ -59,8 +59,8 @@ func serveEngine(args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	ctx, ready := engine.WatchParent(context.Background())
-	return engine.Run(ctx, engine.Config{Data: *data, Listen: *listen, Ready: ready})
+	ctx, parent := engine.WatchParent(context.Background())
+	return engine.Run(ctx, engine.Config{Data: *data, Listen: *listen, Ready: parent.Ready})
 }
 
 // store is an engine that has a million facts.

@@ -55,7 +55,9 @@ same events, under the same ids, with the times of what happened. So it may
 overlap with webhooks, and be run again.
 
 Where it is, is in a small file: after an error or ^C the same command goes on
-there. It keeps within the API's limits, and waits as long as the API says.
+there. It keeps within the API's limits, and waits as long as the API says. A
+service that does not answer is tried seven times, over two minutes or more. GitHub's
+public repositories and an open Jenkins can be read without a token, nothing else.
 
 Deployments are read one further back than --since in each environment, so that
 what the first one replaced is known, and old changes are not taken for its.
@@ -140,6 +142,7 @@ func (b *backfilling) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	b.sayWhatNobodyGets(stderr)
 	if state.Resumed() {
 		fmt.Fprintf(stderr, "going on with what was begun: %s to %s\n", state.From.Format(time.DateTime), state.Until.Format(time.DateTime))
 	}
@@ -244,10 +247,21 @@ func (b *backfilling) check() (hints []pipeline.Header, err error) {
 	} else {
 		b.options.Token = os.Getenv(b.tokenEnv)
 	}
-	if b.options.Token == "" && b.options.Login == "" && b.tool.name != "jenkins" {
+	if b.options.Token == "" && b.options.Login == "" && !b.tool.mayBeNobody() {
 		return nil, &pipeline.Error{Err: errors.New("there is no token"), Hint: "--token-file FILE, or the variable " + b.tokenEnv}
 	}
 	return hints, nil
+}
+
+// mayBeNobody: the tool shows something to those who don't say who they are.
+func (t backfillTool) mayBeNobody() bool { return t.name == "github" || t.name == "jenkins" }
+
+// sayWhatNobodyGets warns of GitHub's limit for requests without a token (GitHub,
+// "Rate limits for the REST API"): a back-fill of hours looks as if it hung.
+func (b *backfilling) sayWhatNobodyGets(stderr io.Writer) {
+	if b.tool.name == "github" && b.options.Token == "" {
+		fmt.Fprintf(stderr, "without a token GitHub shows public repositories only, and answers 60 requests an hour; with one, 5,000: --token-file FILE, or the variable %s\n", b.tokenEnv)
+	}
 }
 
 // open reads the state of this back-fill, or begins it.
@@ -365,7 +379,7 @@ func (b *backfilling) tell(w io.Writer, state *backfill.State) error {
 	if b.dryRun {
 		done = "would publish"
 	}
-	fmt.Fprintf(w, "%s %s events of %s, from %s to %s\n", done, counted(counts.Published), b.tool.title, state.From.Format(time.DateTime), state.Until.Format(time.DateTime))
+	fmt.Fprintf(w, "%s %s of %s, from %s to %s\n", done, quantity(counts.Published, "event", "events"), b.tool.title, state.From.Format(time.DateTime), state.Until.Format(time.DateTime))
 	for _, s := range counts.Sections {
 		line := fmt.Sprintf("  %s: %s", s.Section, counted(s.Published))
 		if s.Missing != "" {

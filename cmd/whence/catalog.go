@@ -194,7 +194,7 @@ the URL that it is sent to, or whence-version, a header of its record.`,
 // tellRows writes rows as lines of JSON, or as tell does.
 func tellRows[T any](w io.Writer, asJSON bool, rows []T, tell func(io.Writer, []T, int) error) error {
 	if !asJSON {
-		return tell(w, rows, terminalWidth(w))
+		return tell(w, rows, lineWidth(w))
 	}
 	out := json.NewEncoder(w)
 	for _, row := range rows {

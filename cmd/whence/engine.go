@@ -50,12 +50,15 @@ It prints one line with the word ready and its address. SIGTERM stops it.`,
 				return usage(err)
 			}
 			// As the child of `whence up` it ends with its parent.
-			ctx, announce := engine.WatchParent(cmd.Context())
+			ctx, parent := engine.WatchParent(cmd.Context())
 			cfg.Ready = func(addr string) {
 				fmt.Fprintf(cmd.OutOrStdout(), "whence engine is ready: http://%s\n", addr)
-				announce(addr)
+				parent.Ready(addr)
 			}
-			return engine.Run(ctx, cfg)
+			if err = engine.Run(ctx, cfg); parent.Failed(err) {
+				return errSaid
+			}
+			return err
 		},
 	}
 	f.add(cmd)

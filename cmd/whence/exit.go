@@ -50,6 +50,9 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
+// errSaid ends the process with exitFailed: somebody else says why.
+var errSaid = errors.New("said already")
+
 func usage(err error) error { return &exitError{exitUsage, err} }
 
 func usagef(format string, args ...any) error { return usage(fmt.Errorf(format, args...)) }
@@ -58,6 +61,9 @@ func usagef(format string, args ...any) error { return usage(fmt.Errorf(format, 
 func report(w io.Writer, cmd *cobra.Command, err error) int {
 	if err == nil {
 		return exitOK
+	}
+	if errors.Is(err, errSaid) {
+		return exitFailed
 	}
 	if config.IsProblem(err) { // lines of file:line:column, to be clicked at
 		fmt.Fprintln(w, display.Lines(err.Error()))

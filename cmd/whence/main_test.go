@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +63,7 @@ func TestCommands(t *testing.T) {
 			}
 			return setEngine(env)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"answers": answers, "consumes": consumes, "expand": expand, "gives": gives, "posts": posts, "produces": produces, "runs": runs},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"answers": answers, "consumes": consumes, "expand": expand, "gives": gives, "posts": posts, "produces": produces, "reads": reads, "runs": runs, "says": says},
 		Condition: func(name string) (bool, error) {
 			if name == "engine" {
 				_, err := engine.FindLibrary()
@@ -86,6 +87,18 @@ func answers(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		return nil
 	})
+}
+
+// says URL TEXT looks for a text in what a server answers.
+func says(ts *testscript.TestScript, _ bool, args []string) {
+	reply, err := http.Get(args[0])
+	ts.Check(err)
+	defer reply.Body.Close()
+	body, err := io.ReadAll(reply.Body)
+	ts.Check(err)
+	if !strings.Contains(string(body), args[1]) {
+		ts.Fatalf("%s does not say %s: %s", args[0], args[1], body)
+	}
 }
 
 // posts STATUS URL FILE HEADER... sends a file and expects that status; the
@@ -122,6 +135,44 @@ func gives(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		return nil
 	})
+}
+
+var (
+	readmeTables = regexp.MustCompile(`(?s)\n\| table or view \|.*?\n\n`)
+	readmeName   = regexp.MustCompile("`([a-z_]+(?:\\([^)]*\\))?)`")
+	readmeValue  = regexp.MustCompile(`(\w+) = …`)
+)
+
+// reads README reads every table and view that the first column of its table
+// names, with the parameters that it says a view has.
+func reads(ts *testscript.TestScript, _ bool, args []string) {
+	text, err := os.ReadFile(args[0])
+	ts.Check(err)
+	names := 0
+	for line := range strings.Lines(readmeTables.FindString(string(text))) {
+		_, line, _ = strings.Cut(strings.TrimSpace(line), "|")
+		column, _, _ := strings.Cut(line, "|")
+		for _, name := range readmeName.FindAllStringSubmatch(column, -1) {
+			from := readmeValue.ReplaceAllStringFunc(name[1], func(parameter string) string {
+				switch word, _, _ := strings.Cut(parameter, " "); word {
+				case "revision":
+					return word + " = 0"
+				case "time", "moment", "since", "until":
+					return word + " = '2026-01-01'"
+				default:
+					return word + " = ''"
+				}
+			})
+			q := query{sql: "SELECT * FROM whence." + from + " LIMIT 1", format: "TabSeparated"}
+			if err := q.run(context.Background(), clickHouseFlags{url: ts.Getenv(envClickHouse)}, io.Discard); err != nil {
+				ts.Fatalf("%s: %v", q.sql, err)
+			}
+			names++
+		}
+	}
+	if names < 40 {
+		ts.Fatalf("%s names %d tables and views only: has its table moved?", args[0], names)
+	}
 }
 
 // runs FILE has the ClickHouse of WHENCE_CLICKHOUSE_URL run the statements of a
@@ -278,6 +329,14 @@ func TestNumbersAreGroupedByThousands(t *testing.T) {
 	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1234: "-1,234", -123: "-123"} {
 		if got := counted(n); got != want {
 			t.Errorf("%d is written %s, want %s", n, got, want)
+		}
+	}
+}
+
+func TestOneOfAThingIsNotMany(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 events", 1: "1 event", 2000: "2,000 events"} {
+		if got := quantity(n, "event", "events"); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
 		}
 	}
 }

@@ -223,7 +223,7 @@ func (p *publication) report(w io.Writer, asJSON bool) error {
 			return err
 		}
 	} else {
-		fmt.Fprintf(w, "published %s events in %s\n", counted(published), p.took.Round(10*time.Millisecond))
+		fmt.Fprintf(w, "published %s in %s\n", quantity(published, "event", "events"), p.took.Round(10*time.Millisecond))
 	}
 	if p.bad+lost > 0 {
 		return fmt.Errorf("%s bad, %s not acknowledged", counted(p.bad), counted(lost))

@@ -48,6 +48,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newVersion(), newExitCodes(), newConfiguration())
 	knownTopics(root)
 	root.InitDefaultCompletionCmd("completion")
+	knownShells(root)
 	for shell, example := range map[string]string{
 		"bash":       "  whence completion bash > /etc/bash_completion.d/whence",
 		"zsh":        `  whence completion zsh > "${fpath[1]}/_whence"`,
@@ -77,6 +78,27 @@ func knownTopics(root *cobra.Command) {
 		}
 		show(cmd, args)
 		return nil
+	}
+}
+
+// knownShells lets completion say of a shell that it knows none of it: cobra's own
+// prints its help, and all is well.
+func knownShells(root *cobra.Command) {
+	completion, _, err := root.Find([]string{"completion"})
+	if err != nil || completion == root {
+		return
+	}
+	var shells []string
+	for _, c := range completion.Commands() {
+		shells = append(shells, c.Name())
+	}
+	completion.Example = "  whence completion bash > /etc/bash_completion.d/whence"
+	completion.Args = cobra.ArbitraryArgs
+	completion.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usagef("want one of %s, have %q", strings.Join(shells, ", "), args[0])
+		}
+		return cmd.Help()
 	}
 }
 

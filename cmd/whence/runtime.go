@@ -10,6 +10,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/whencehq/whence/pipeline"
@@ -259,6 +260,7 @@ func (w *worker) recall(ctx context.Context, topic kafka.ContextTopic) (int64, e
 	if from > 0 {
 		w.timeline.Advance(kafka.Revision(w.epoch, from-1))
 	}
+	w.metrics.Context(w.timeline.Revision(), w.timeline.Len()) // the log says more only with its next fact
 	return from, nil
 }
 
@@ -324,6 +326,7 @@ func (w *worker) events(state *readiness) *kafka.Consumer {
 		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer, Outlet: w.producer,
 	})
 	c.Floor, c.Await = w.end.Revision, w.timeline.Wait
+	c.Observer = observer{w.metrics, state, w.correlating, sparing(w.log)}
 	return c
 }
 
@@ -353,7 +356,7 @@ func (w *worker) consumer(role, group string, topics []string, state *readiness)
 		Ledger:         w.store,
 		Healthy:        w.store.Ping,
 		Revision:       w.timeline.Revision,
-		Observer:       observer{w.metrics, state, w.correlating},
+		Observer:       observer{w.metrics, state, w.correlating, nil},
 		Joined:         func() { state.set(role, "") },
 	}
 }
@@ -368,11 +371,37 @@ type observer struct {
 	*observe.Metrics
 	state       *readiness
 	correlating *correlating
+	ahead       *zap.Logger // see sparing; nil: these have been looked at before
 }
 
 func (o observer) Stored(b *pipeline.Batch, took time.Duration) {
 	o.Metrics.Stored(b, took)
 	o.correlating.stored(b)
+	if o.ahead != nil {
+		o.warnOfTheFuture(b)
+	}
+}
+
+// warnOfTheFuture counts events whose time is far ahead of that of their record,
+// and names one. They are kept as they are; whoever reads them by time should know.
+func (o observer) warnOfTheFuture(b *pipeline.Batch) {
+	ahead := observe.AheadIn(b)
+	if ahead.Events == 0 {
+		return
+	}
+	o.FarAhead(b.Topic, ahead.Events)
+	o.ahead.Warn("events are of the future: the clock or the time zone of whoever sent them is wrong",
+		zap.String("topic", b.Topic), zap.Int("events", ahead.Events),
+		zap.String("type", ahead.First.Type), zap.String("source", ahead.First.Source), zap.String("id", ahead.First.ID),
+		zap.Time("time", ahead.First.Time.Time()), zap.Time("received", ahead.ReceivedAt.Time()),
+		zap.String("hint", "they are stored with the time they state; whence_events_far_ahead_total counts them by topic"))
+}
+
+// sparing is a log that says the same message once a minute.
+func sparing(log *zap.Logger) *zap.Logger {
+	return log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, time.Minute, 1, 0)
+	}))
 }
 
 func (o observer) SessionEnded(role string, err error) {

@@ -1,14 +1,22 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/config"
 	"github.com/whencehq/whence/pipeline/embedded"
 	"github.com/whencehq/whence/pipeline/embedded/engine"
@@ -27,20 +35,23 @@ func runUp(ctx context.Context, cfg *config.Config, o upOptions, log *zap.Logger
 	if err != nil {
 		return err
 	}
+	if err := o.canStart(cfg); err != nil {
+		return err
+	}
 	inputRetention := time.Duration(cfg.Kafka.Topics.Retention)
 	if o.Kafka == "" {
 		broker, err := embedded.StartKafka(filepath.Join(o.Data, "kafka"), o.ListenKafka, log)
 		if err != nil {
-			return err
+			return whereElse(err, "--listen-kafka")
 		}
 		defer broker.Close()
 		cfg.Kafka.Seeds = []string{broker.Addr()}
 		inputRetention = forEmbedded(&cfg.Kafka.Topics)
 	}
 	if o.ClickHouse == "" {
-		child, err := startEngine(ctx, o, log)
+		child, err := startEngine(ctx, o, cfg.Observe.Log, log)
 		if err != nil {
-			return err
+			return whereElse(err, "--listen-clickhouse")
 		}
 		defer child.Stop()
 		cfg.ClickHouse.URL = "http://" + child.Addr()
@@ -58,7 +69,7 @@ func runUp(ctx context.Context, cfg *config.Config, o upOptions, log *zap.Logger
 	}
 	g, err := openUsualGateway(cfg, log, metrics, health)
 	if err != nil {
-		return err
+		return whereElse(err, "--listen-ingest")
 	}
 	defer g.close()
 	at.Ingest = g.url()
@@ -69,17 +80,63 @@ func runUp(ctx context.Context, cfg *config.Config, o upOptions, log *zap.Logger
 	return group.Wait()
 }
 
+// canStart looks, before a new folder is made, whether what would be in it can
+// run: a start that fails leaves nothing behind. A folder that is there may be that
+// of an engine whose parent was killed a moment ago, see startEngine.
+func (o *upOptions) canStart(cfg *config.Config) error {
+	if _, err := os.Stat(o.Data); !errors.Is(err, fs.ErrNotExist) || o.Kafka != "" && o.ClickHouse != "" {
+		return nil
+	}
+	if o.ClickHouse == "" {
+		if _, err := engine.FindLibrary(); err != nil {
+			return err
+		}
+		if err := portIsFree(o.ListenClickHouse); err != nil {
+			return whereElse(fmt.Errorf("engine: %w", err), "--listen-clickhouse")
+		}
+	}
+	if at := cfg.Ingest.Listen; at != "" && at != config.Default().Ingest.Listen { // see openUsualGateway
+		if err := portIsFree(at); err != nil {
+			return whereElse(fmt.Errorf("ingest.listen: %w", err), "--listen-ingest")
+		}
+	}
+	return nil
+}
+
+func portIsFree(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+// whereElse hints at the flag that names another address, or another folder,
+// where err is that one is taken. An engine's error comes as text, from its
+// process.
+func whereElse(err error, flag string) error {
+	switch text := err.Error(); {
+	case strings.Contains(text, syscall.EADDRINUSE.Error()):
+		return &pipeline.Error{Err: err, Hint: "is another whence running? " + flag + " HOST:PORT names another address, port 0 picks a free one"}
+	case strings.Contains(text, "is in use by another"):
+		return &pipeline.Error{Err: err, Hint: "--data DIR names another folder"}
+	}
+	return err
+}
+
 // startEngine starts the engine as a child. ctx is for the start alone: the
 // worker drains into the engine after it. An engine whose parent was killed a
 // moment ago may still be finishing its requests, and holds the folder for so
 // long.
-func startEngine(ctx context.Context, o upOptions, log *zap.Logger) (*engine.Child, error) {
+func startEngine(ctx context.Context, o upOptions, says config.Log, log *zap.Logger) (*engine.Child, error) {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	release := context.AfterFunc(ctx, end)
 	defer release()
 	deadline := time.Now().Add(8 * time.Second)
 	for {
 		child, err := engine.Start(life, engine.ChildConfig{
+			Args: []string{"engine", "--log-format", says.Format},
+			Env:  []string{envLogLevel + "=" + cmp.Or(os.Getenv(envLogLevel), says.Level)},
 			Data: filepath.Join(o.Data, "clickhouse"), Listen: o.ListenClickHouse, Logger: log.Named("engine"),
 		})
 		if err == nil {

@@ -16,7 +16,9 @@ import (
 
 	"github.com/whencehq/whence/cmd/whence/tap"
 	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/pipeline/clickhouse"
 	"github.com/whencehq/whence/pipeline/config"
+	"github.com/whencehq/whence/pipeline/display"
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
@@ -51,7 +53,9 @@ headers, body and text. What it can't be computed for is not shown.
 
 It shows what comes from now on, or --from a time on, until it is interrupted or
 has shown --limit. What it shows is not hidden from you by rules where it looks
-before they do their work.`,
+before they do their work. Which rules there are says --config: without it
+nothing is hidden or dropped behind any stage, and it warns where workers go by
+rules.`,
 		Example: `  whence tap
   whence tap decode --filter 'kind == "dead"'
   whence tap enrich --from 1h --filter 'event.service == "checkout"' --limit 20 --json
@@ -168,6 +172,7 @@ func (t *tapping) want(text string) (err error) {
 }
 
 func (t *tapping) run(cmd *cobra.Command, cfg *config.Config, own *rules.Set, c clickHouseFlags, timeout time.Duration) error {
+	t.warnOfRules(cmd, own, c)
 	d := processors.Dependencies{Decode: decoding(cfg), Rules: own}
 	conn, err := kafka.Configured(cfg.Kafka, zap.NewNop())
 	if err != nil {
@@ -208,6 +213,34 @@ func (t *tapping) run(cmd *cobra.Command, cfg *config.Config, own *rules.Set, c 
 		t.chain = append(t.chain, processors.Enriching(w.timeline))
 	}
 	return w.following(cmd.Context(), begin, contextTopic.End, watch)
+}
+
+// rulesAnswerTime is how long a look waits for what rules workers go by.
+const rulesAnswerTime = 5 * time.Second
+
+// warnOfRules says what a look by no rules behind the stage of rules shows that
+// workers hide. Nothing is stored, so that it is no error as for a replay.
+func (t *tapping) warnOfRules(cmd *cobra.Command, own *rules.Set, c clickHouseFlags) {
+	if own.Len() > 0 || slices.Index(tapStages, t.stage) < slices.Index(tapStages, "rules") {
+		return
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), rulesAnswerTime)
+	defer cancel()
+	var why string
+	err := withStore(ctx, c, func(ctx context.Context, store *clickhouse.Client) error {
+		digest, known, err := store.RulesInUse(ctx)
+		if known && digest != "" {
+			why = fmt.Sprintf("workers go by rules (%s)", digest)
+		}
+		return err
+	})
+	if err != nil {
+		why = fmt.Sprintf("workers may go by rules (ClickHouse does not say: %s)", display.Line(err.Error()))
+	}
+	if why != "" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "whence tap: %s, and this command by none: what they hide or drop is shown here as it came\n"+
+			"hint: --config FILE names the configuration of the workers, with its rules.files\n", why)
+	}
 }
 
 // upTo is the beginning of a chain, as far as one looks behind a stage.

@@ -52,6 +52,14 @@ func progress(w io.Writer, total int64, what string, more ...progressbar.Option)
 	}, more...)...)
 }
 
+// quantity is a number and what it is of.
+func quantity(n int64, one, many string) string {
+	if n == 1 {
+		many = one
+	}
+	return counted(n) + " " + many
+}
+
 // counted writes 12345678 as 12,345,678.
 func counted(n int64) string {
 	text := fmt.Sprint(n)

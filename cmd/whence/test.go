@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/whencehq/whence/cmd/whence/ruletest"
-	"github.com/whencehq/whence/pipeline/config"
 	"github.com/whencehq/whence/pipeline/display"
 )
 
@@ -46,12 +45,15 @@ An example is a record or an event, and what becomes of it:
       record: {text: ping}
       expect: {dropped: pings, routed: [acme.pings]}
 
-Attributes that an expected event leaves out are not compared; its data is, as
-a whole. Of a dead_letter there are reason, detail, key, value and headers, and
-because: the detail before rules have hidden what it says.
+A case's topic, in full, is where its record comes from: whence.delivery unless it
+says another (topic: acme.pings). Attributes that an expected event leaves out
+are not compared; its data is, as a whole. Of a dead_letter there are reason,
+detail, key, value and headers, and because: the detail before rules have hidden
+what it says.
 Values are hashed with a key of the tests' own. It exits 1 if an example fails,
-with what differs, 2 if there are no files of examples, and 78 if one can't be
-read. Folders below a PATH that can't be read are left out, and named.`,
+with what differs, 2 if there are no files of examples or --run names no case, and
+78 if one can't be read; the others are tried. Folders below a PATH that can't be
+read are left out, and named.`,
 		Example: `  whence test ./rules/...
   whence test --run release --json rules/acme_test.yaml`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -136,18 +138,17 @@ type tester struct {
 }
 
 func (t *tester) run(files []string) error {
-	var problems config.Problems
+	var unread []error
 	for _, file := range files {
-		err := t.file(file)
-		var more config.Problems
-		if errors.As(err, &more) {
-			problems = append(problems, more...)
-		} else if err != nil {
-			return &exitError{exitConfig, err}
+		if err := t.file(file); err != nil {
+			unread = append(unread, err)
 		}
 	}
-	if len(problems) > 0 {
-		return problems
+	if len(unread) > 0 {
+		return &exitError{exitConfig, errors.Join(unread...)}
+	}
+	if t.ran == 0 {
+		return usagef("--run %s: no case is called that", t.pattern)
 	}
 	if t.failed > 0 {
 		return fmt.Errorf("%d of %d cases failed", t.failed, t.ran)
@@ -183,8 +184,8 @@ func (t *tester) file(file string) error {
 		}
 	}
 	t.ran, t.failed = t.ran+len(results), t.failed+failed
-	if !t.asJSON && failed == 0 {
-		fmt.Fprintf(out, "ok  \t%s\t%d cases\n", file, len(results))
+	if !t.asJSON && failed == 0 && len(results) > 0 {
+		fmt.Fprintf(out, "ok  \t%s\t%s\n", file, quantity(int64(len(results)), "case", "cases"))
 	}
 	return nil
 }

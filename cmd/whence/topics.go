@@ -83,7 +83,7 @@ func printTopics(w io.Writer, states []kafka.TopicState, asJSON bool) error {
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, s := range states {
-		fmt.Fprintf(table, "%s\t%s\t%d partitions\n", s.Name, s.State, s.Partitions)
+		fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, s.State, quantity(int64(s.Partitions), "partition", "partitions"))
 		for _, d := range s.Differences {
 			fmt.Fprintf(table, "\t  %s\t\n", d)
 		}
@@ -94,7 +94,7 @@ func printTopics(w io.Writer, states []kafka.TopicState, asJSON bool) error {
 // judgeTopics fails on what whence can't work with, and for --check on
 // everything that is not as it should be.
 func judgeTopics(states []kafka.TopicState, check bool) error {
-	missing, differing, breaking := 0, 0, 0
+	var missing, differing, breaking int64
 	for _, s := range states {
 		if s.State == kafka.TopicMissing {
 			missing++
@@ -112,9 +112,9 @@ func judgeTopics(states []kafka.TopicState, check bool) error {
 	case breaking > 0:
 		return errors.New("the context topic can't be used: it must have one partition")
 	case check && missing+differing > 0:
-		return fmt.Errorf("%d topics missing, %d not as they should be", missing, differing)
+		return fmt.Errorf("%s missing, %s not as they should be", quantity(missing, "topic", "topics"), counted(differing))
 	case missing > 0:
-		return fmt.Errorf("%d topics missing that are another's: create them, or state partitions in kafka.topics.inputs", missing)
+		return fmt.Errorf("%s missing that whoever owns it has to create; or state partitions in kafka.topics.inputs", quantity(missing, "topic", "topics"))
 	}
 	return nil
 }

@@ -62,7 +62,7 @@ loopback.`,
 			}
 			p, err := startObserving(cfg.Observe, cmd.ErrOrStderr())
 			if err != nil {
-				return err
+				return whereElse(err, "--listen-metrics")
 			}
 			defer p.close()
 			return runUp(cmd.Context(), cfg, o, p.log, p.metrics, p.health, func(at addresses) {

@@ -96,6 +96,6 @@ func validateEvents(cmd *cobra.Command, file, limits string) error {
 	if bad > 0 {
 		return &exitError{exitConfig, fmt.Errorf("%s: %s of %s events are bad", file, counted(bad), counted(good+bad))}
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s events\n", file, counted(good))
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s\n", file, quantity(good, "event", "events"))
 	return nil
 }

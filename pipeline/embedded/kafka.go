@@ -4,6 +4,7 @@
 package embedded
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -30,15 +31,21 @@ func StartKafka(data, listen string, log *zap.Logger) (*Kafka, error) {
 	if _, _, err := net.SplitHostPort(listen); err != nil {
 		return nil, fmt.Errorf("listen address %q: %w", listen, err)
 	}
+	// First, so that an address in use leaves no new folder behind.
+	listener, err := net.Listen("tcp", listen)
+	if err != nil {
+		return nil, fmt.Errorf("embedded kafka: %w", err)
+	}
 	lock, err := lockFolder(data)
 	if err != nil {
-		return nil, err
+		_ = listener.Close()
+		return nil, fmt.Errorf("embedded kafka: %w", err)
 	}
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.ClusterID(ClusterID),
 		kfake.DataDir(filepath.Join(data, "log")),
-		kfake.ListenFn(func(network, _ string) (net.Listener, error) { return net.Listen(network, listen) }),
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return listener, nil }),
 		kfake.BrokerConfigs(map[string]string{
 			"group.min.session.timeout.ms": "1000",
 			// Offsets of a machine that was off for a fortnight are still wanted.
@@ -47,6 +54,7 @@ func StartKafka(data, listen string, log *zap.Logger) (*Kafka, error) {
 		kfake.WithLogger(brokerLog{log.Named("kfake").Sugar()}),
 	)
 	if err != nil {
+		_ = listener.Close()
 		_ = lock.Close()
 		return nil, fmt.Errorf("embedded kafka on %s: %w", listen, err)
 	}
@@ -76,7 +84,10 @@ func lockFolder(data string) (*os.File, error) {
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = lock.Close()
-		return nil, fmt.Errorf("%s is in use by another whence: %w", data, err)
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("the data directory %s is in use by another whence", data)
+		}
+		return nil, fmt.Errorf("lock %s: %w", data, err)
 	}
 	return lock, nil
 }

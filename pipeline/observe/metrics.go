@@ -30,6 +30,7 @@ type Metrics struct {
 	routed       *prometheus.CounterVec
 	ruleFailures *prometheus.CounterVec
 	eventsAhead  prometheus.Counter
+	farAhead     *prometheus.CounterVec
 	batchRecords prometheus.Histogram
 	batchSeconds prometheus.Histogram
 	eventDelay   prometheus.Histogram
@@ -118,6 +119,7 @@ func (m *Metrics) registerBatches() {
 	m.dropped = m.counters("dropped_total", "Records and events that a rule of the operator's dropped.", "rule")
 	m.ruleFailures = m.counters("rule_failures_total", "Expressions of rules that could not be computed for a record or an event.", "rule")
 	m.eventsAhead = m.counter("events_ahead_total", "Observations whose time lies after their log-append time.")
+	m.farAhead = m.counters("events_far_ahead_total", "Events whose time lies more than ten minutes after their log-append time: a clock or a time zone is wrong.", "topic")
 	m.batchRecords = m.histogram("batch_records", "Records in a committed batch.", prometheus.ExponentialBuckets(1, 4, 11))
 	m.batchSeconds = m.histogram("batch_seconds", "From a batch's intent to its acknowledged commit.", secondsBuckets)
 	m.eventDelay = m.histogram("event_delay_seconds", "From the time of a batch's latest observation to its log-append time.", delayBuckets)

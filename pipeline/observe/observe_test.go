@@ -71,6 +71,7 @@ func TestEveryMethodShowsInTheMetrics(t *testing.T) {
 	m.InsertFailed("observations")
 	m.InsertedLate("observations")
 	m.Context(1<<40|7, 100)
+	m.FarAhead("whence.delivery", 2)
 	m.Answered("/hooks/github", 200, 20*time.Millisecond, 512, 1)
 	m.Taking(3, 4096)
 	m.Forgotten(30, 70)
@@ -92,6 +93,7 @@ func TestEveryMethodShowsInTheMetrics(t *testing.T) {
 		`whence_observations_enriched_total 3`,
 		`whence_records_dead_lettered_total{reason="malformed"} 2`,
 		`whence_events_ahead_total 1`,
+		`whence_events_far_ahead_total{topic="whence.delivery"} 2`,
 		`whence_event_delay_seconds_sum 3`,
 		`whence_event_delay_seconds_count 2`,
 		`whence_batch_records_sum 10`,
@@ -117,6 +119,23 @@ func TestEveryMethodShowsInTheMetrics(t *testing.T) {
 		if !strings.Contains(body, want) {
 			t.Errorf("no line %s", want)
 		}
+	}
+}
+
+func TestEventsOfEveryKindThatAreFarAheadOfTheirRecordsAreCounted(t *testing.T) {
+	received := event.MillisOf(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	near, far := received+event.Millis(FarAhead.Milliseconds()), event.MillisOf(time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC))
+	at := event.Provenance{ReceivedAt: received}
+	ahead := AheadIn(&pipeline.Batch{
+		Facts:        []event.Fact{{Event: event.Event{ID: "late", Time: received - 1}, Provenance: at}, {Event: event.Event{ID: "fact", Time: far}, Provenance: at}},
+		Observations: []event.Observation{{Event: event.Event{Time: near}, Provenance: at}, {Event: event.Event{Time: near + 1}, Provenance: at}},
+		Others:       []event.Other{{Event: event.Event{Time: far}, Provenance: at}, {Event: event.Event{ID: "of a record without a time", Time: near}}},
+	})
+	if ahead.Events != 3 || ahead.First.ID != "fact" || ahead.ReceivedAt != received {
+		t.Errorf("%+v", ahead)
+	}
+	if none := AheadIn(&pipeline.Batch{}); none.Events != 0 {
+		t.Errorf("in nothing: %+v", none)
 	}
 }
 

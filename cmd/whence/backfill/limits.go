@@ -47,7 +47,7 @@ func (l *Limits) RoundTrip(r *http.Request) (*http.Response, error) {
 	failures, limited := 0, 0
 	for {
 		if pause := l.until.Sub(l.Now()); pause > 0 {
-			if err := l.wait(r.Context(), "the limit of requests is reached", pause); err != nil {
+			if err := l.wait(r.Context(), limitReached(r), pause); err != nil {
 				return nil, err
 			}
 		}
@@ -61,18 +61,19 @@ func (l *Limits) RoundTrip(r *http.Request) (*http.Response, error) {
 			if failures++; failures > mostFailures {
 				return reply, err
 			}
-			pause, why = time.Second<<failures, fmt.Sprint(err)
+			pause, why = time.Second<<failures, fmt.Sprintf("%s: %v", r.URL.Host, err)
 			if err == nil {
-				why = "answered " + reply.Status
+				why = r.URL.Host + " answered " + reply.Status
 				if said, stated := l.stated(reply.Header); stated {
 					pause = said
 				}
 			}
+			why += fmt.Sprintf(" (try %d of %d)", failures, mostFailures+1)
 		case isLimit(reply):
 			if limited++; limited > mostLimited {
 				return reply, nil
 			}
-			pause, why = time.Minute<<min(limited-1, 6), "the limit of requests is reached"
+			pause, why = time.Minute<<min(limited-1, 6), limitReached(r)
 			if said, stated := l.stated(reply.Header); stated {
 				pause = said
 			}
@@ -85,6 +86,8 @@ func (l *Limits) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 }
+
+func limitReached(r *http.Request) string { return r.URL.Host + ": the limit of requests is reached" }
 
 // WaitedError is in the chain where a wait ended before its time.
 type WaitedError struct {

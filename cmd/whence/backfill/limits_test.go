@@ -141,7 +141,7 @@ func TestATokenGoesToNoOtherHost(t *testing.T) {
 	}
 }
 
-func TestAWaitNamesTheErrorAndSoDoesWhoStopsIt(t *testing.T) {
+func TestAWaitNamesTheServiceItsErrorAndTheTriesThatAreLeft(t *testing.T) {
 	refused := fmt.Errorf("dial tcp 127.0.0.1:1: connect: connection refused")
 	var told []string
 	stopping := func(context.Context, time.Duration) error { return context.Canceled }
@@ -155,10 +155,11 @@ func TestAWaitNamesTheErrorAndSoDoesWhoStopsIt(t *testing.T) {
 	}
 	_, err = limits.RoundTrip(request)
 	var waited *WaitedError
-	if !errors.As(err, &waited) || waited.Why != refused.Error() || !errors.Is(err, context.Canceled) {
+	why := "127.0.0.1:1: " + refused.Error() + " (try 1 of 7)"
+	if !errors.As(err, &waited) || waited.Why != why || !errors.Is(err, context.Canceled) {
 		t.Errorf("stopped with %v", err)
 	}
-	if len(told) != 1 || told[0] != refused.Error() {
+	if len(told) != 1 || told[0] != why {
 		t.Errorf("told %q", told)
 	}
 }

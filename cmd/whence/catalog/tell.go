@@ -5,12 +5,14 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 	"unicode/utf8"
 
 	"github.com/whencehq/whence/pipeline/display"
 )
 
-// TellNames writes names as a table.
+// TellNames writes names as a table, on lines of about width characters; 0: as
+// long as they are.
 func TellNames(w io.Writer, names []Name, width int) error {
 	if len(names) == 0 {
 		_, err := fmt.Fprintln(w, "no names: is anything published?")
@@ -59,7 +61,7 @@ func TellProposals(w io.Writer, made []Proposal, _ int) error {
 	return nil
 }
 
-// TellUnmapped writes what could not be placed as a table.
+// TellUnmapped writes what could not be placed as a table, see [TellNames].
 func TellUnmapped(w io.Writer, rows []Unmapped, width int) error {
 	if len(rows) == 0 {
 		_, err := fmt.Fprintln(w, "everything is placed")
@@ -74,14 +76,24 @@ func TellUnmapped(w io.Writer, rows []Unmapped, width int) error {
 	return table.Flush()
 }
 
-// day is a moment to the minute.
-func day(moment string) string { return strings.Replace(moment[:min(len(moment), 16)], "T", " ", 1) }
+// day is a moment to the minute, marked where it has not come yet: one event of a
+// sender whose clock is wrong makes it the last of all.
+func day(moment string) string {
+	text := strings.Replace(moment[:min(len(moment), 16)], "T", " ", 1)
+	if at, err := time.Parse(time.RFC3339, moment); err == nil && at.After(time.Now()) {
+		text += " (in the future)"
+	}
+	return text
+}
 
 // short is a text that leaves room for others on its line, but no less than 24
-// characters of it.
+// characters of it. Without a width there is room for all.
 func short(text string, room int) string {
-	text, room = display.Line(text), max(room, 24)
-	if utf8.RuneCountInString(text) <= room {
+	text = display.Line(text)
+	if room == 0 {
+		return text
+	}
+	if room = max(room, 24); utf8.RuneCountInString(text) <= room {
 		return text
 	}
 	return string([]rune(text)[:room-1]) + "…"

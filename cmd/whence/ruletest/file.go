@@ -96,6 +96,10 @@ func Read(file string) (*File, error) {
 	}
 	for i, name := range beside {
 		beside[i] = filepath.Join(filepath.Dir(file), name)
+		if found, err := filepath.Glob(beside[i]); err != nil || len(found) == 0 {
+			return nil, config.Problems{{File: file, Message: "the rules that it is for are not there: no file is called " + beside[i],
+				Hint: "own_test.yaml is for own.yaml beside it, unless its key rules names others"}}
+		}
 	}
 	f.set, err = rules.Load(beside, rules.Options{Key: []byte("the key of whence test")})
 	return f, err
@@ -103,6 +107,9 @@ func Read(file string) (*File, error) {
 
 func (f *File) validate() (wrong []config.Violation) {
 	blame := func(path, message string) { wrong = append(wrong, config.Violation{Path: path, Message: message}) }
+	if len(f.Cases) == 0 {
+		blame("cases", "there are none")
+	}
 	seen := map[string]bool{}
 	for i := range f.Cases {
 		c, at := &f.Cases[i], fmt.Sprintf("cases[%d]", i)

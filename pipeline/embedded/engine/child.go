@@ -218,6 +218,13 @@ func (c *Child) spawn(ctx context.Context) (*process, error) {
 		p.stop()
 		return nil, ctx.Err()
 	}
+	if said, failed := strings.CutPrefix(p.addr, failedMark); failed {
+		p.stop()
+		if text, err := strconv.Unquote(said); err == nil {
+			said = text
+		}
+		return nil, errors.New(said)
+	}
 	if p.addr != "" {
 		return p, nil
 	}
@@ -249,28 +256,48 @@ func (p *process) stop() {
 	}
 }
 
-// WatchParent is the child's side of [Start]. The context it returns is done when the parent is gone, however it went;
-// the process is ended six seconds later if it is still there then. ready tells the parent the address ([Config].Ready).
-// In a process that Start did not start, the context is ctx and ready does nothing.
-func WatchParent(ctx context.Context) (watched context.Context, ready func(addr string)) {
-	parent, announce := inherited(parentEnv), inherited(readyEnv)
-	ready = func(addr string) {
-		if announce != nil {
-			fmt.Fprintln(announce, addr)
-			announce.Close()
-			announce = nil
-		}
+// failedMark begins what a child says instead of its address, before the quoted error.
+const failedMark = "failed: "
+
+// Parent is who waits for this process to be ready: the process that called [Start], or nobody.
+type Parent struct{ announce *os.File }
+
+// Ready tells the address ([Config].Ready).
+func (p *Parent) Ready(addr string) { p.say(addr) }
+
+// Failed tells why there will be none, so that [Start] returns it as it is. It says whether anybody listened: who did
+// says it themselves, and this process need not.
+func (p *Parent) Failed(err error) bool {
+	return err != nil && p.say(failedMark+strconv.Quote(err.Error()))
+}
+
+// say writes the one line that a parent reads.
+func (p *Parent) say(line string) bool {
+	if p.announce == nil {
+		return false
 	}
-	if parent == nil {
-		return ctx, ready
+	_, err := fmt.Fprintln(p.announce, line)
+	p.announce.Close()
+	p.announce = nil
+	return err == nil
+}
+
+// WatchParent is the child's side of [Start]. The context it returns is done when the parent is gone, however it went;
+// the process is ended six seconds later if it is still there then. In a process that Start did not start, the context
+// is ctx and the parent is nobody.
+func WatchParent(ctx context.Context) (watched context.Context, parent *Parent) {
+	pipe := inherited(parentEnv)
+	parent = &Parent{announce: inherited(readyEnv)}
+	if pipe == nil {
+		return ctx, parent
 	}
 	watched, cancel := context.WithCancelCause(ctx)
 	go func() {
-		io.Copy(io.Discard, parent) // nothing is ever written: it ends when the parent does
+		io.Copy(io.Discard, pipe) // nothing is ever written: it ends when the parent does
 		cancel(errors.New("the parent process is gone"))
 		time.AfterFunc(stopTime, func() { os.Exit(1) })
 	}()
-	return watched, ready
+	return watched, parent
 }
 
 // inherited opens a file descriptor named by the environment and keeps it from the processes that this one starts.

@@ -147,9 +147,13 @@ func TestASecondEngineIsKeptOffTheData(t *testing.T) {
 
 func TestAnAddressInUseIsSaid(t *testing.T) {
 	first := start(t, t.TempDir())
-	_, err := engine.Start(t.Context(), engine.ChildConfig{Data: t.TempDir(), Listen: first.Addr(), Stderr: io.Discard})
-	if err == nil || !strings.Contains(err.Error(), "address already in use") {
+	var stderr strings.Builder
+	_, err := engine.Start(t.Context(), engine.ChildConfig{Data: t.TempDir(), Listen: first.Addr(), Stderr: &stderr})
+	if err == nil || err.Error() != "engine: listen tcp "+first.Addr()+": bind: address already in use" {
 		t.Errorf("%v", err)
+	}
+	if stderr.Len() > 0 {
+		t.Errorf("the child says it too: %s", stderr.String())
 	}
 }
 

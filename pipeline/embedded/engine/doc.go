@@ -8,8 +8,9 @@
 //
 // The child is the same binary. Its side is `whence engine --data D --listen H:P`:
 //
-//	ctx, ready := engine.WatchParent(ctx)
-//	err := engine.Run(ctx, engine.Config{Data: d, Listen: hp, Logger: log, Ready: ready})
+//	ctx, parent := engine.WatchParent(ctx)
+//	err := engine.Run(ctx, engine.Config{Data: d, Listen: hp, Logger: log, Ready: parent.Ready})
+//	parent.Failed(err)
 //
 // What is guaranteed:
 //   - An insert whose body does not arrive whole stores nothing, and its retry under the same

@@ -41,16 +41,19 @@ func engineMain(args []string) int {
 	flags.Parse(args)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	ctx, ready := engine.WatchParent(ctx)
-	cfg := engine.Config{Data: *data, Listen: *listen, AllowOutside: os.Getenv("ENGINE_OUTSIDE") != "", Ready: ready}
+	ctx, parent := engine.WatchParent(ctx)
+	cfg := engine.Config{Data: *data, Listen: *listen, AllowOutside: os.Getenv("ENGINE_OUTSIDE") != "", Ready: parent.Ready}
 	if p := os.Getenv("ENGINE_PASSWORD"); p != "" {
 		cfg.Users = []engine.User{{Name: "default", Password: p}, {Name: "bi", Password: "look", ReadOnly: true}}
 	}
-	if err := engine.Run(ctx, cfg); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+	err := engine.Run(ctx, cfg)
+	if err == nil {
+		return 0
 	}
-	return 0
+	if !parent.Failed(err) {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	return 1
 }
 
 // needLibrary skips a test where the engine library is not installed.

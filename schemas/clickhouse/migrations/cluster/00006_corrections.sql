@@ -107,17 +107,17 @@ COMMENT 'Deployments by version and instance, for the corrections under way';
 
 -- Who is rewriting rows, and at which revisions: workers' passes, and commands. A row stands until its pass is done; that
 -- of a pass that never ends goes after a day, as its contexts do, without which its statements find nothing.
-CREATE TABLE IF NOT EXISTS whence_state.claims ON CLUSTER '{cluster}'
+CREATE TABLE IF NOT EXISTS whence_state.rewriting ON CLUSTER '{cluster}'
 (
     pass UInt64,
     revision UInt64 COMMENT 'That rows are rewritten at',
-    closes Bool COMMENT 'It closes facts: once they are closed up to the revision the claim is void. A command closes nothing',
-    claimed_at DateTime DEFAULT now()
+    closes Bool COMMENT 'It closes facts: once they are closed up to the revision it is void. A command closes nothing',
+    announced_at DateTime DEFAULT now()
 )
-ENGINE = ReplicatedMergeTree('/clickhouse/tables/whence_state/claims', '{shard}-{replica}')
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/whence_state/rewriting', '{shard}-{replica}')
 PARTITION BY pass
 ORDER BY revision
-TTL claimed_at + INTERVAL 1 DAY
+TTL announced_at + INTERVAL 1 DAY
 COMMENT 'Corrections under way';
 
 -- One row a pass of reconcile: every fact up to revision is in every row it concerns. The cursor is the greatest; who
@@ -139,7 +139,7 @@ COMMENT 'Up to which revision late truth is in the rows';
 -- +goose Down
 
 DROP TABLE IF EXISTS whence_state.reconciled ON CLUSTER '{cluster}' SYNC;
-DROP TABLE IF EXISTS whence_state.claims ON CLUSTER '{cluster}' SYNC;
+DROP TABLE IF EXISTS whence_state.rewriting ON CLUSTER '{cluster}' SYNC;
 DROP TABLE IF EXISTS whence_state.servings ON CLUSTER '{cluster}' SYNC;
 DROP TABLE IF EXISTS whence_state.contexts ON CLUSTER '{cluster}' SYNC;
 DROP TABLE IF EXISTS whence.observations_history ON CLUSTER '{cluster}' SYNC;
