@@ -139,7 +139,7 @@ func (s *system) ledger(d *differences) {
 		have[fmt.Sprintf("%s/%d", row.ID, row.Partition)] = span{row.First, row.Last, row.Records, row.Breaks}
 	}
 	for p, n := range s.record.records {
-		got := have[fmt.Sprintf("%X/%d", p.id, p.number)]
+		got := have[p.key()]
 		if want := (span{0, s.record.ends[p], n, 0}); got != want {
 			d.add("ledger of %s: [%d, %d) with %d records and %d breaks, published [0, %d) with %d", p, got.first, got.last, got.records, got.breaks, want.last, n)
 		}

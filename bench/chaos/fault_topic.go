@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -13,28 +14,22 @@ import (
 func topicFaults() []*fault {
 	return []*fault{
 		{name: "offsets are lost, and taken from the ledger", inject: (*round).loseOffsets},
+		{name: "offsets are set back to the beginning, and taken from the ledger", inject: (*round).setOffsetsBack},
 		{name: "a topic is deleted and made again", inject: (*round).remakeTopic},
 		{name: "partitions are added", inject: (*round).addPartitions},
 		{name: "the context log is trimmed to what is stored", inject: (*round).trimContext},
 	}
 }
 
-// loseOffsets deletes the group. Its partitions stop, and an operator decides
-// to go on where the ledger ends.
-func (r *round) loseOffsets() string {
+// mislay changes the groups' offsets while nobody works. Partitions stop then, and
+// an operator decides to go on where the ledger ends.
+func (r *round) mislay(change func(context.Context) error) string {
 	n := len(r.fleet.all())
 	r.fleet.stopAll()
-	r.eventually("the groups are deleted", func() error {
+	r.eventually("the groups' offsets are changed", func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		deleted, err := r.cluster.Admin.DeleteGroups(ctx, group, contextGroup)
-		if err != nil {
-			return err
-		}
-		if err := deleted.Error(); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-			return err
-		}
-		return nil
+		return change(ctx)
 	})
 	r.fleet.start("")
 	seen := r.hears("partitions stopped", 2)
@@ -47,13 +42,55 @@ func (r *round) loseOffsets() string {
 		r.fleet.config = config
 		r.fleet.scale(n)
 	})
-	return seen + ", " + r.sees("every partition has an offset again", 2*patience, r.committed)
+	return seen + ", " + r.sees("every partition goes on where the ledger ends", 2*patience, r.goOn)
 }
 
-// committed tells whether the groups have an offset for the context log and for
-// every partition that events were published to.
-func (r *round) committed() bool {
-	return r.commits(group, r.published()) && r.commits(contextGroup, mark{partition{topic: topicContext}: 0})
+// loseOffsets deletes the groups.
+func (r *round) loseOffsets() string {
+	return r.mislay(func(ctx context.Context) error {
+		deleted, err := r.cluster.Admin.DeleteGroups(ctx, group, contextGroup)
+		if err != nil {
+			return err
+		}
+		if err := deleted.Error(); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+			return err
+		}
+		return nil
+	})
+}
+
+// setOffsetsBack is what kafka-consumer-groups does with --reset-offsets
+// --to-earliest.
+func (r *round) setOffsetsBack() string {
+	return r.mislay(func(ctx context.Context) error {
+		for group, topics := range map[string][]string{group: r.inputs(), contextGroup: {topicContext}} {
+			starts, err := r.cluster.Admin.ListStartOffsets(ctx, topics...)
+			if err = errors.Join(err, starts.Error()); err != nil {
+				return err
+			}
+			if err := r.cluster.Admin.CommitAllOffsets(ctx, group, starts.Offsets()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// inputs are the topics that events were published to.
+func (r *round) inputs() (topics []string) {
+	for p := range r.published() {
+		if !slices.Contains(topics, p.topic) {
+			topics = append(topics, p.topic)
+		}
+	}
+	return topics
+}
+
+// goOn tells whether the groups have an offset no less than the ledger's end, for
+// the context log and for every partition that events were published to.
+func (r *round) goOn() bool {
+	facts, err := r.end(topicContext)
+	return err == nil && r.commits(group, r.published()) && r.commits(contextGroup, facts)
 }
 
 func (r *round) commits(group string, partitions mark) bool {
@@ -63,8 +100,19 @@ func (r *round) commits(group string, partitions mark) bool {
 	if err != nil || offsets.Error() != nil {
 		return false
 	}
+	ends, err := r.ledgerEnds()
+	if err != nil {
+		return false
+	}
+	ids, err := r.topicIDs()
+	if err != nil {
+		return false
+	}
 	for p := range partitions {
-		if at, known := offsets.Lookup(p.topic, p.number); !known || at.At < 0 {
+		if p.id != ids[p.topic] {
+			continue // of a topic that was made again since
+		}
+		if at, known := offsets.Lookup(p.topic, p.number); !known || at.At < ends[p.key()] {
 			return false
 		}
 	}

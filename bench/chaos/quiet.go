@@ -73,7 +73,7 @@ func (s *system) covered(m mark) error {
 	}
 	missing, example := int64(0), ""
 	for p, want := range m {
-		if have := ends[fmt.Sprintf("%X/%d", p.id, p.number)]; have < want {
+		if have := ends[p.key()]; have < want {
 			missing += want - have
 			example = fmt.Sprintf("%s is stored up to %d of %d", p, have, want)
 		}

@@ -44,6 +44,9 @@ type partition struct {
 
 func (p partition) String() string { return fmt.Sprintf("%s/%d", p.topic, p.number) }
 
+// key is what the ledger calls it.
+func (p partition) key() string { return fmt.Sprintf("%X/%d", p.id, p.number) }
+
 type place struct {
 	partition
 	offset int64
