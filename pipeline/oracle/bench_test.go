@@ -27,7 +27,7 @@ func BenchmarkVerify(b *testing.B) {
 }
 
 // populate fills the tables with a year of facts and a day of observations,
-// enriched by the oracle.
+// enriched by the oracle, and their vitals.
 func populate(tb testing.TB, query oracle.Query, n int) {
 	tb.Helper()
 	empty(tb, query)
@@ -67,4 +67,5 @@ func populate(tb testing.TB, query oracle.Query, n int) {
 	defer o.Close()
 	enrich(tb, o, query)
 	do(tb, query, "OPTIMIZE TABLE whence.observations FINAL")
+	seal(tb, query)
 }

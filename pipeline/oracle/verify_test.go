@@ -69,7 +69,8 @@ func entityOf(name, data string) (kind, id string) {
 }
 
 // seal seals every minute, in the columns that vitals_computed has.
-func seal(t *testing.T, query oracle.Query) {
+func seal(t testing.TB, query oracle.Query) {
+	t.Helper()
 	for _, table := range []string{"whence_state.touches", "whence_state.sealed"} {
 		do(t, query, "TRUNCATE TABLE "+table)
 	}
@@ -294,7 +295,7 @@ func TestVitalsAreFoundOfTimesThatHaveLostEveryRow(t *testing.T) {
 	for _, clock := range lost {
 		do(t, query, "ALTER TABLE whence.observations DELETE WHERE startsWith(id, '"+clock+"') SETTINGS mutations_sync = 2")
 	}
-	for _, scope := range []oracle.Scope{{}, {SpanRows: 4}, {SpanRows: 9}, {SpanRows: 1}} {
+	for _, scope := range []oracle.Scope{{}, {SpanRows: 4}} {
 		if diff := cmp.Diff([]string{"vitals row 5"}, found(verify(t, query, oracle.Options{Scope: scope}))); diff != "" {
 			t.Errorf("in spans of %d rows: %s", scope.SpanRows, diff)
 		}
