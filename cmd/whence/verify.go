@@ -32,14 +32,18 @@ func newVerify() *cobra.Command {
 		Short: "Compute every table once more by another route, and compare",
 		Long: `verify computes what the tables must say from the events alone, in SQL that
 shares nothing with the pipeline, and compares: every enriched row, every minute
-of vitals, every entity, and the ledger that says that nothing was lost and
-nothing counts twice. The pipeline may run meanwhile. What differs is looked at
-again, so that only what stays wrong is reported.
+of vitals, every column of every entity, and the ledger that says that nothing
+was lost and nothing counts twice. The pipeline may run meanwhile. What differs
+is looked at again, so that only what stays wrong is reported.
 
 --from and --to bound the observations by event time, to whole minutes: a date, a
 time (RFC 3339), or how long ago (24h, 7d). Facts are always all looked at.
 --sample 0.1 looks at a tenth of the minutes of each service, the same ones each
 time.
+
+It sees what lies in ClickHouse. Of an observation that is gone, and has left
+neither a former state nor a minute that was sealed with it, only Kafka tells:
+whence replay --check compares with that.
 
 It exits 0 when nothing differs and 1 when something does. It reads, and writes
 to a scratch database of its own that it drops at the end.`,
@@ -176,7 +180,7 @@ func remedy(report *oracle.Report) string {
 			return "rows are missing, or are there that nobody has said: whence replay --topic TOPIC --from TIME reads again what Kafka still has"
 		}
 	}
-	return "whence reconcile status tells which facts wait for their corrections; whence rebuild --from T --to T computes rows and vitals anew"
+	return "whence reconcile status tells which facts wait for their corrections; whence rebuild --from T --to T computes rows, vitals and entities anew"
 }
 
 func tell(w io.Writer, report *oracle.Report) error {

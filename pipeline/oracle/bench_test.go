@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/whencehq/whence/pipeline/clickhouse"
 	"github.com/whencehq/whence/pipeline/oracle"
 )
 
@@ -28,7 +27,7 @@ func BenchmarkVerify(b *testing.B) {
 }
 
 // populate fills the tables with a year of facts and a day of observations,
-// enriched by the oracle.
+// enriched by the oracle, and their vitals.
 func populate(tb testing.TB, query oracle.Query, n int) {
 	tb.Helper()
 	empty(tb, query)
@@ -52,14 +51,7 @@ func populate(tb testing.TB, query oracle.Query, n int) {
 	facts(500, "incident", `concat('io', toString(n)), 'io.whence.incident.opened', concat('i', toString(n)), concat('{"environment":"production","incident_id":"i', toString(n), '","service":"s', toString(n % 50), '","severity":"high"}') AS data`)
 	facts(1000, "finding", `concat('g', toString(n)), 'io.whence.finding.opened', concat('g', toString(n)), concat('{"finding_id":"g', toString(n), '","service":"s', toString(n % 50), '","severity":"high"}') AS data`)
 	facts(50, "service", `concat('s', toString(n)), 'io.whence.service.declared', concat('s', toString(n)), concat('{"owner":"team', toString(n % 7), '","service":"s', toString(n), '"}') AS data`)
-	client, err := clickhouse.Open(tb.Context(), clickhouse.Config{URL: url})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer client.Close()
-	if err := client.DeriveAll(tb.Context(), uint64(revision)); err != nil {
-		tb.Fatal(err)
-	}
+	derive(tb, uint64(revision))
 	do(tb, query, fmt.Sprintf("INSERT INTO whence.observations (source, id, type, time, name, service, environment, user, duration_ms, ok, version, content_hash, topic, offset) "+
 		"SELECT 'bench', toString(number), 'io.whence.behavior.recorded', toDateTime64('2026-07-01 00:00:00', 3, 'UTC') + number * 86400 / %d, "+
 		"['buy', 'view', 'search'][number %% 3 + 1], concat('s', toString(cityHash64(number) %% 50)), 'production', toString(cityHash64(number) %% 10000), "+
@@ -75,4 +67,5 @@ func populate(tb testing.TB, query oracle.Query, n int) {
 	defer o.Close()
 	enrich(tb, o, query)
 	do(tb, query, "OPTIMIZE TABLE whence.observations FINAL")
+	seal(tb, query)
 }

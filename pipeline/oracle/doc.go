@@ -25,6 +25,26 @@
 // compared pairwise (thousands are fine), alias chains have at most 1,000
 // links. Rules of flags are compared as text.
 //
+// Of entities every column is compared but where the last of its facts was read
+// and at which revision the row was derived. What is said of them is taken apart
+// field by field, whatever the type, and put together by the table's columns: the
+// statements of schemas/clickhouse/entities read fact by fact. A column that they
+// have and sql/3* have not differs in every row.
+//
+// # What it can't see
+//
+// The observations it computes from are those that are stored. One that is gone
+// shows where something of it is left: a former state in observations_history,
+// or a minute that was sealed while it was there and not touched since. Else
+// nothing in ClickHouse tells of it, and only Kafka does: whence replay --check.
+// The ledger doesn't, because its counts bound the rows from above alone. An
+// observation that is published again in another batch is one row, and that has
+// the place of whichever copy was kept: so any batch, and all of one, may rightly
+// have fewer rows than it brought, which is what a file sent twice looks like.
+// Nor do touches, which count repetitions, and outlive rows that were deleted on
+// purpose. A sum that could tell would have to know which observations are new,
+// and so to remember each.
+//
 // Everything lies in a database of the run's own, which is dropped at the end,
 // and by a later run a day after if the process was killed.
 package oracle

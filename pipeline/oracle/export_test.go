@@ -19,3 +19,8 @@ func (o *Oracle) Expected(ctx context.Context, query string) ([]byte, error) {
 	}
 	return o.query(ctx, o.complete(query, spans[0]))
 }
+
+// Newer counts the differences that later facts may be the reason of.
+func (o *Oracle) Newer(ctx context.Context) (int, error) {
+	return o.count(ctx, "SELECT countIf(newer) AS n FROM whence_oracle.differences")
+}

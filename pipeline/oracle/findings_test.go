@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/whencehq/whence/pipeline/clickhouse"
 	"github.com/whencehq/whence/pipeline/oracle"
 	"github.com/whencehq/whence/pipeline/pipelinetest/model"
 	"github.com/whencehq/whence/schemas/event"
@@ -64,14 +63,7 @@ func TestTheOracleSaysOfFindingsInCrowdedWorldsWhatTheModelSaysAndWhatIsDerived(
 			t.Errorf("%s: the oracle has %v, the model %v", id, have, ids)
 		}
 	}
-	client, err := clickhouse.Open(t.Context(), clickhouse.Config{URL: url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	if err := client.DeriveAll(t.Context(), uint64(len(facts))); err != nil {
-		t.Fatal(err)
-	}
+	derive(t, uint64(len(facts)))
 	columns, err := compute(t, query, oracle.Scope{}).CompareEntities(t.Context())
 	if err != nil {
 		t.Fatal(err)

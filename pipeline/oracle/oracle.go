@@ -162,13 +162,29 @@ const plain = `(version -> multiIf(
         substring(replaceRegexpOne(version, '^[vV]([0-9])', '\\1'), 1, 7),
         replaceRegexpOne(version, '^[vV]([0-9])', '\\1'))) AS plain`
 
+// words are the functions that read what is said of an entity: a text, a list,
+// a number, a truth or a time as it is stated last, all values ever stated, and
+// when a kind of fact came first.
+const words = `
+    (field -> JSONExtractString(stated[field])) AS text,
+    (field -> JSONExtract(stated[field], 'Array(String)')) AS list,
+    (field -> JSONExtract(stated[field], 'Nullable(Float64)')) AS amount,
+    (field -> JSONExtract(stated[field], 'Nullable(Bool)')) AS truth,
+    (field -> parseDateTime64BestEffortOrNull(upper(JSONExtractString(stated[field])), 3, 'UTC')) AS moment,
+    (field -> arraySort(arrayMap(value -> JSONExtractString(value), every[field]))) AS all_of,
+    (millis -> fromUnixTimestamp64Milli(millis, 'UTC')) AS at,
+    (what -> if(mapContains(first, what), fromUnixTimestamp64Milli(first[what], 'UTC'), NULL)) AS first_at`
+
+// lastFact are the columns that name the last fact of an entity.
+const lastFact = `last_fact.1 AS source, last_fact.2 AS id, last_fact.3 AS type, fromUnixTimestamp64Milli(last_fact.4, 'UTC') AS time`
+
 // complete puts this run's names and bounds into a statement.
 func (o *Oracle) complete(statement string, s span) string {
 	return strings.NewReplacer(
 		"whence_oracle.", o.database+".",
 		"{at}", fmt.Sprintf("toUInt64(%d)", o.scope.Revision), "{round}", fmt.Sprint(o.round),
 		"{from}", o.scope.from(), "{to}", o.scope.to(), "{share}", fmt.Sprint(o.scope.share()),
-		"{plain}", plain,
+		"{plain}", plain, "{words}", words, "{last}", lastFact, "{entities}", o.storedEntities(),
 		"{start}", fmt.Sprintf("toInt64(%d)", s.start), "{end}", fmt.Sprintf("toInt64(%d)", s.end),
 	).Replace(statement)
 }

@@ -14,8 +14,10 @@ type span struct {
 	rows       uint64 // about
 }
 
-// spans cuts the scope into intervals of about so many rows. A minute is not
-// cut, however many rows it has.
+// spans cuts what the scope has of event time into intervals of about so many
+// rows. A minute is not cut, however many rows it has. They do not reach over
+// hours of which nothing is stored: a year of facts before the first
+// observation would be moments to answer for, and nobody to ask.
 func (o *Oracle) spans(ctx context.Context) ([]span, error) {
 	limit := cmp.Or(o.scope.SpanRows, 1_000_000)
 	hours, err := o.histogram(ctx, time.Hour, o.scope.from(), o.scope.to())
@@ -59,20 +61,35 @@ func (s Scope) within(all []span) []span {
 	return inside
 }
 
-// histogram counts the stored rows of each interval that has any. Rows that
-// were written twice count twice: it is only about how much work there is.
+// histogram counts the stored rows of each interval that has any, or has a trace
+// of some: a seal, or what a row said before it was corrected. Rows that were
+// written twice count twice: it is only about how much work there is. Between
+// these intervals there is nothing on either side of a comparison.
 func (o *Oracle) histogram(ctx context.Context, step time.Duration, from, to string) ([]span, error) {
 	type count struct {
 		Start int64
 		Rows  uint64
 	}
 	counts, err := rows[count](ctx, o.query, fmt.Sprintf(`
-		SELECT intDiv(toUnixTimestamp64Milli(time), %d) * %[1]d AS start, intDiv(count() * %d, 1000000) AS rows
-		FROM whence.observations
-		WHERE %s <= time AND time < %s
+		SELECT start, intDiv(sum(stored) * %d, 1000000) AS rows
+		FROM
+		(
+			SELECT intDiv(toUnixTimestamp64Milli(time), %d) * %[2]d AS start, count() AS stored
+			FROM whence.observations
+			WHERE %[3]s <= time AND time < %[4]s
+			GROUP BY start
+			UNION ALL
+			SELECT DISTINCT intDiv(toUnixTimestamp64Milli(time), %[2]d) * %[2]d, 0
+			FROM whence.observations_history
+			WHERE %[3]s <= time AND time < %[4]s
+			UNION ALL
+			SELECT DISTINCT intDiv(toInt64(toUnixTimestamp(minute)) * 1000, %[2]d) * %[2]d, 0
+			FROM whence_state.sealed
+			WHERE service != '' AND %[3]s <= minute AND minute < %[4]s
+		)
 		GROUP BY start
 		ORDER BY start
-		FORMAT JSONEachRow`, step.Milliseconds(), o.scope.share(), from, to))
+		FORMAT JSONEachRow`, o.scope.share(), step.Milliseconds(), from, to))
 	spans := make([]span, len(counts))
 	for i, c := range counts {
 		spans[i] = span{c.Start, c.Start + step.Milliseconds(), c.Rows}

@@ -164,7 +164,7 @@ func (v *verification) look(ctx context.Context, spans []span) (again []span, er
 	if err := v.lookAtLedger(ctx); err != nil {
 		return nil, err
 	}
-	for _, files := range []string{"22", "24"} {
+	for _, files := range []string{"3", "24"} {
 		if err := v.run(ctx, files, span{}); err != nil {
 			return nil, err
 		}
@@ -258,9 +258,8 @@ func (v *verification) size(ctx context.Context) error {
 		return err
 	}
 	v.report.Facts = uint64(facts)
-	for _, table := range []string{"services", "changes", "deployments", "flags", "alerts", "incidents", "findings", "breaches", "experiments",
-		"builds", "tests", "artifacts"} {
-		n, err := v.count(ctx, "SELECT count() AS n FROM whence."+table+" FINAL")
+	for _, t := range entityTables {
+		n, err := v.count(ctx, "SELECT count() AS n FROM whence."+t.name+" FINAL")
 		if err != nil {
 			return err
 		}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/whencehq/whence/pipeline/clickhouse"
 	"github.com/whencehq/whence/pipeline/oracle"
 )
 
@@ -44,14 +43,7 @@ func sound(t *testing.T, query oracle.Query) {
 		}
 	}
 	insertWorlds(t, query, worlds)
-	client, err := clickhouse.Open(t.Context(), clickhouse.Config{URL: url, QueryTimeout: 5 * time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	if err := client.DeriveAll(t.Context(), 1<<40+5000); err != nil {
-		t.Fatal(err)
-	}
+	derive(t, 1<<40+5000)
 	o, err := oracle.Compute(t.Context(), query, oracle.Scope{})
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +69,8 @@ func entityOf(name, data string) (kind, id string) {
 }
 
 // seal seals every minute, in the columns that vitals_computed has.
-func seal(t *testing.T, query oracle.Query) {
+func seal(t testing.TB, query oracle.Query) {
+	t.Helper()
 	for _, table := range []string{"whence_state.touches", "whence_state.sealed"} {
 		do(t, query, "TRUNCATE TABLE "+table)
 	}
@@ -291,5 +284,40 @@ func TestWhatKilledVerificationsLeftBehindIsSweptAway(t *testing.T) {
 	left := string(do(t, query, "SELECT name FROM system.databases WHERE startsWith(name, 'whence_oracle') ORDER BY name FORMAT TabSeparated"))
 	if want := young + "\nwhence_oracle_mine\n"; left != want {
 		t.Errorf("left are %q, want %q", left, want)
+	}
+}
+
+// Vitals of hours, or of minutes between two spans, that have lost all their rows.
+func TestVitalsAreFoundOfTimesThatHaveLostEveryRow(t *testing.T) {
+	query := engineQuery(t)
+	empty(t, query)
+	rows := func(clock string, n int) (rows []map[string]any) {
+		for i := range n {
+			rows = append(rows, map[string]any{"source": "hand", "id": fmt.Sprint(clock, i), "type": "io.whence.behavior.recorded", "name": "buy", "service": "shop",
+				"environment": "prod", "canonical_service": "shop", "time": "2024-05-01 " + clock + ":30.000", "topic": "whence.behavior", "offset": i})
+		}
+		return rows
+	}
+	lost := []string{"08:10", "10:02", "10:59", "11:00", "13:30"}
+	for _, clock := range append([]string{"10:00", "10:01", "10:03", "12:00"}, lost...) {
+		insert(t, query, "whence.observations", rows(clock, 4))
+	}
+	insert(t, query, "whence_state.batches", []map[string]any{batch(0, 0, 4, 36, 0)})
+	do(t, query, "ALTER TABLE whence_state.batches UPDATE records = 4, stored = 4 WHERE 1 SETTINGS mutations_sync = 2")
+	seal(t, query)
+	if report := verify(t, query, oracle.Options{}); !report.Sound() || report.Minutes != 9 {
+		t.Fatalf("all is well: %+v", report)
+	}
+	for _, clock := range lost {
+		do(t, query, "ALTER TABLE whence.observations DELETE WHERE startsWith(id, '"+clock+"') SETTINGS mutations_sync = 2")
+	}
+	for _, scope := range []oracle.Scope{{}, {SpanRows: 4}} {
+		if diff := cmp.Diff([]string{"vitals row 5"}, found(verify(t, query, oracle.Options{Scope: scope}))); diff != "" {
+			t.Errorf("in spans of %d rows: %s", scope.SpanRows, diff)
+		}
+	}
+	at := func(hour int) time.Time { return time.Date(2024, 5, 1, hour, 0, 0, 0, time.UTC) }
+	if diff := cmp.Diff([]string{"vitals row 2"}, found(verify(t, query, oracle.Options{Scope: oracle.Scope{From: at(11), To: at(14)}}))); diff != "" {
+		t.Errorf("in a part: %s", diff)
 	}
 }

@@ -6,7 +6,8 @@
 -- moment at which something changes; what holds at t is its row with the greatest `since` at or before t, which is what
 -- ASOF JOIN finds. Each of its rows is computed naively, from all that concerns its key, with the rule's own condition.
 -- R1 ... R31 are the numbered rules of processors/timeline/doc.go. The database whence_oracle has another name in each run.
--- Files 0. are of all time, and run once; files 1. are of a span of observations, {start} to {end}, and run for each.
+-- Files 0. are of all time, and run once; files 1. are of a span of observations, {start} to {end}, and run for each; files 3.
+-- are of the entity tables.
 
 -- R1: one content an identity, that of the greatest hash. R2: the total order, as a number: place.
 CREATE OR REPLACE TABLE whence_oracle.all_facts ENGINE = Memory AS
@@ -22,7 +23,7 @@ WITH events AS
 )
 SELECT
     row_number() OVER (ORDER BY time, source, id, content_hash) AS place,
-    source, id, type, toUnixTimestamp64Milli(time) AS time, data
+    source, id, type, content_hash, toUnixTimestamp64Milli(time) AS time, data
 FROM
 (
     SELECT
@@ -64,6 +65,6 @@ FROM
 );
 
 CREATE OR REPLACE TABLE whence_oracle.counted ENGINE = Memory AS
-SELECT place, time, substring(type, length('io.whence.') + 1) AS type, data
+SELECT place, time, substring(type, length('io.whence.') + 1) AS type, source, id, content_hash, data
 FROM whence_oracle.all_facts
 WHERE (source, id) NOT IN (SELECT source, id FROM whence_oracle.unsaid) AND type != 'io.whence.fact.retracted';
