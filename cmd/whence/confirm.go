@@ -45,7 +45,8 @@ an id alone if one hypothesis about the incident has it, or none: no change
 caused it. To refute what whence why puts first, confirm what it was instead, or
 none: the event says which rank the confirmed cause was shown at.
 
-The same again by the same person is the same event, and is not published twice.
+The same again by the same person is the same event, and is not published twice:
+confirm returns when the event is stored, or after --timeout.
 Two causes may both be confirmed, for both may be true; --withdraw takes one back.
 A cause or an incident that nothing is known of is refused, for it is likely
 misspelt; --force says it anyway.`,
@@ -71,6 +72,7 @@ misspelt; --force says it anyway.`,
 				if err := publishOne(ctx, cfg.Kafka, line, k.timeout, cmd.ErrOrStderr()); err != nil {
 					return err
 				}
+				said.awaitStored(ctx, c.or(cfg, k.file != ""))
 			}
 			return said.tell(cmd.OutOrStdout(), asJSON)
 		},
@@ -109,6 +111,8 @@ type confirmation struct {
 	leader  string // what is shown first
 	rounds  int    // how often the same was confirmed and withdrawn before
 	stands  bool   // it is confirmed now
+
+	unstored bool // it is in Kafka, and not in the tables yet
 }
 
 // confirmer is the source of what confirm publishes.
@@ -266,6 +270,32 @@ GROUP BY id`)
 	return nil
 }
 
+// awaitStored waits until the tables know what was published. Whoever says the
+// same again before that would publish it with another time: one event in two
+// contents. It is in Kafka whatever becomes of the wait, so that is no error.
+func (s *confirmation) awaitStored(ctx context.Context, c clickHouseFlags) {
+	if !s.checked {
+		return
+	}
+	s.unstored = true
+	_ = withStore(ctx, c, func(ctx context.Context, store *clickhouse.Client) error {
+		ticks := time.NewTicker(100 * time.Millisecond)
+		defer ticks.Stop()
+		for {
+			now := &confirmation{Incident: s.Incident, Kind: s.Kind, ID: s.ID, By: s.By}
+			if err := now.readRounds(ctx, reading(store)); err == nil && now.stands != s.withdraw {
+				s.unstored = false
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-ticks.C:
+			}
+		}
+	})
+}
+
 // unchecked is check where nothing can be asked.
 func (s *confirmation) unchecked(cause string) error {
 	s.stands = s.withdraw // nobody knows better
@@ -368,6 +398,9 @@ func (s *confirmation) tell(w io.Writer, asJSON bool) error {
 		line = fmt.Sprintf("it was recorded before: %s, says %s", what, s.By)
 	default:
 		line = fmt.Sprintf("recorded: %s, says %s (%s)", what, s.By, s.shown())
+	}
+	if s.unstored {
+		line += "; no worker has stored it yet"
 	}
 	_, err := fmt.Fprintln(w, display.Line(line))
 	return err

@@ -130,6 +130,14 @@ func state(s *clickhouse.EffectState) correlate.State {
 	}
 }
 
+// rankingDue says whether one of the effects has no ranking, or one that was
+// computed from something else than what is stored now. Of a model that ranks
+// them anew nothing is known here.
+func rankingDue(ctx context.Context, store *clickhouse.Client, of ...correlate.Key) (bool, error) {
+	ranked, err := effects{Situations: clickhouse.NewSituations(store, spans)}.States(ctx, correlate.Scope{Since: event.Forever, Named: of}, len(of))
+	return slices.ContainsFunc(ranked, func(s correlate.State) bool { return s.Number == 0 || s.Ranked != s.Digest }), err
+}
+
 func (e effects) Load(ctx context.Context, key correlate.Key) (*correlate.Known, error) {
 	s, err := e.Situations.Load(ctx, tables.EffectKey(key))
 	if err != nil || s == nil {

@@ -91,7 +91,7 @@ func (d *demonstration) run(ctx context.Context) error {
 		return err
 	}
 	if d.keep {
-		d.say("\n%s", d.bold("Running until Ctrl-C. Try the curl lines above, or: whence query \"SHOW TABLES\""))
+		d.say("\n%s", d.bold("Running until Ctrl-C. Try the curl lines above, or: "+os.Args[0]+" query \"SHOW TABLES\""))
 		<-ctx.Done()
 	}
 	return nil

@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/whencehq/whence/cmd/whence/demo"
+	"github.com/whencehq/whence/pipeline/clickhouse"
 	"github.com/whencehq/whence/pipeline/display"
+	"github.com/whencehq/whence/processors/correlate"
 )
 
 // answer prints what the tables know, in the order in which a person asks.
@@ -148,37 +151,70 @@ FROM incidents FINAL ORDER BY started_at`)
 	}
 	d.heading("The incident")
 	d.table("incident,title,severity,began,opened,ended,services", rows)
-	if err := d.awaitRanked(ctx); err != nil {
+	settled, err := d.awaitRanked(ctx)
+	if err != nil {
 		return err
 	}
 	if rows, err = d.ask(ctx, ranked); err != nil {
 		return err
 	}
+	if len(rows) == 0 {
+		return fmt.Errorf("no incident was ranked within %s", settledWithin)
+	}
 	d.heading("Whence it came: what may have caused it, by probability")
 	d.table(rankedHeader, rows)
-	d.say("  %s", d.faint(display.Command("whence why", rows[0][len(rows[0])-1])+" tells the whole story, with all evidence and the SQL behind it."))
+	if !settled {
+		d.say("  more has become known since: a new ranking is due")
+	}
+	tells := display.Command(os.Args[0]+" why", rows[0][len(rows[0])-1]) + " tells the whole story, with all evidence and the SQL behind it"
+	if !d.keep {
+		tells += ", while the demo is kept running: make demo KEEP=1"
+	}
+	d.say("  %s", d.faint(tells+"."))
 	return nil
 }
 
-// awaitRanked waits until every incident is ranked and nothing is ranked anew.
-func (d *demonstration) awaitRanked(ctx context.Context) error {
-	last, since := "", time.Now()
-	for ctx.Err() == nil {
-		rows, err := d.ask(ctx, "SELECT (SELECT count() FROM incidents FINAL WHERE incident_id NOT IN (SELECT effect_id FROM links)), (SELECT count() FROM whence_state.rankings)")
-		if err != nil {
-			return err
-		}
-		if now := fmt.Sprint(rows); now != last {
-			last, since = now, time.Now()
-		} else if rows[0][0] == "0" && time.Since(since) > 3*time.Second {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(250 * time.Millisecond):
-		}
+// How long a demo waits for what a ranking is computed from to be all there: it
+// must have been for settledFor, and is waited for no longer than settledWithin.
+const (
+	settledFor    = time.Second
+	settledWithin = storeTime
+)
+
+// awaitRanked waits until every incident is ranked by all that was published, and
+// says whether that has come. A pause in which nothing is ranked anew does not tell: on a busy machine the
+// next ranking takes longer than any that one would wait for.
+func (d *demonstration) awaitRanked(ctx context.Context) (settled bool, err error) {
+	rows, err := d.ask(ctx, "SELECT incident_id FROM incidents FINAL")
+	if err != nil {
+		return false, err
 	}
-	return ctx.Err()
+	var incidents []correlate.Key
+	for _, row := range rows {
+		incidents = append(incidents, correlate.Key{Kind: correlate.Incident, ID: row[0]})
+	}
+	waiting, cancel := context.WithTimeout(ctx, settledWithin)
+	defer cancel()
+	err = withStore(waiting, clickHouseFlags{url: d.at.ClickHouse}, func(waiting context.Context, store *clickhouse.Client) error {
+		ticks := time.NewTicker(250 * time.Millisecond)
+		defer ticks.Stop()
+		for since := time.Now(); !settled && waiting.Err() == nil; {
+			due, err := rankingDue(waiting, store, incidents...)
+			if err != nil && waiting.Err() == nil {
+				return err
+			}
+			if due || err != nil {
+				since = time.Now()
+			}
+			settled = time.Since(since) >= settledFor
+			select {
+			case <-waiting.Done():
+			case <-ticks.C:
+			}
+		}
+		return ctx.Err()
+	})
+	return settled, err
 }
 
 // corrected says which rows were stored before what explains them was known, and

@@ -21,6 +21,7 @@ import (
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/clickhouse"
 	"github.com/whencehq/whence/pipeline/display"
+	"github.com/whencehq/whence/processors/correlate"
 	"github.com/whencehq/whence/schemas/event"
 )
 
@@ -40,16 +41,19 @@ deployment it tells what it changed and which effects blame it.
 
 Under each hypothesis are the terms that speak for and against it, in log odds;
 they add up to the line below them. --sql shows the statement behind each figure.
---as-of tells what was said at that moment, which may differ from what is known
-now. Times are UTC.
+--as-of tells what was known and said at that moment, which may differ from what
+is known now: of an id that nothing was known of by then only that. What users saw
+is told as it is known now, up to that moment. Times are UTC.
 
 --json is one object of schema whence.why/1: effect, hit, ranking, hypotheses
 (rank, cause_kind, cause_id, probability, log_odds, sum, evidence: term, value,
 weight, contribution, words, sql), history, late, confirmed, signal, next; of a
 deployment: deployment, blamed_for, signal, next.
 
-It exits 1 where the id is unknown, or where the effect is not ranked yet: then
-what is known of it is told all the same.`,
+It exits 1 where the id is unknown, or where the effect is not ranked: then what
+is known of it is told all the same. Every incident, alert and breach is ranked
+within seconds; a finding too, unless only scans list it and none names the
+revision that brought it, for then there is nothing to look for.`,
 		Example: `  whence why inc-310
   whence why inc-310 --as-of 2026-03-12T10:42:00Z
   whence why payments-4.2.0 --json | jq '.blamed_for'`,
@@ -71,6 +75,11 @@ what is known of it is told all the same.`,
 				}
 				if err := proposeNames(ctx, reading(store), story); err != nil {
 					return err
+				}
+				if story.Ranking != nil && story.AsOf == 0 {
+					// Who may not look behind the views is not told.
+					due, err := rankingDue(ctx, store, correlate.Key{Kind: story.Effect.Kind, ID: story.Effect.ID})
+					story.Ranking.Due = due && err == nil
 				}
 				return tellStory(cmd.OutOrStdout(), story, look, asJSON)
 			})
@@ -150,8 +159,18 @@ func tellStory(w io.Writer, story *why.Story, look why.Look, asJSON bool) error 
 		return &pipeline.Error{Err: fmt.Errorf("%s %s was not ranked by then", story.Effect.Kind, story.Effect.ID),
 			Hint: "leave --as-of out to see what is said now"}
 	}
+	if story.Effect.Unranked != "" {
+		return &pipeline.Error{Err: fmt.Errorf("no cause is looked for of %s %s: %s", story.Effect.Kind, story.Effect.ID, story.Effect.Unranked),
+			Hint: unrankedHints[story.Effect.Kind]}
+	}
 	return &pipeline.Error{Err: fmt.Errorf("%s %s is not ranked yet", story.Effect.Kind, story.Effect.ID),
 		Hint: "a worker ranks it within seconds: is one running? whence reconcile status tells how far it is"}
+}
+
+// unrankedHints say of an effect that no worker ranks what can be done about it.
+var unrankedHints = map[string]string{
+	correlate.Finding: "a report that says which findings are new in which revision gets them ranked; whence query \"SELECT * FROM finding_exposure\" tells where it is live",
+	correlate.Alert:   "it is ranked once its alert.fired is published",
 }
 
 // terminalWidth is how wide w is; elsewhere what $COLUMNS says, or 80.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -123,6 +124,53 @@ func TestClickHousesFilesAreXMLAndNameTheSameUsers(t *testing.T) {
 			if !strings.Contains(string(text), want) {
 				t.Errorf("users.xml has no %s", want)
 			}
+		}
+	}
+}
+
+var (
+	comment    = regexp.MustCompile(`--.*`)
+	definition = regexp.MustCompile(`(?s)CREATE OR REPLACE VIEW (\S+)(.*?);\n`)
+	relation   = regexp.MustCompile(`whence(_state)?\.\w+`)
+)
+
+// A view is read with the rights of who asks: all that it reads must be granted.
+func TestTheUserForBIMayReadAllThatTheViewsRead(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, "schemas/clickhouse/migrations/single/*.sql"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(err, files)
+	}
+	users, err := os.ReadFile(filepath.Join(root, "deploy/clickhouse/users.xml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads := map[string][]string{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, view := range definition.FindAllStringSubmatch(comment.ReplaceAllString(string(text), ""), -1) {
+			reads[view[1]] = relation.FindAllString(view[2], -1)
+		}
+	}
+	granted := map[string]bool{}
+	var check func(from, name string)
+	check = func(from, name string) {
+		if granted[name] {
+			return
+		}
+		granted[name] = true
+		if strings.HasPrefix(name, "whence_state.") && !strings.Contains(string(users), "GRANT SELECT ON "+name+"<") {
+			t.Errorf("whence_bi may not read %s, which %s reads", name, from)
+		}
+		for _, next := range reads[name] {
+			check(name, next)
+		}
+	}
+	for view := range reads {
+		if strings.HasPrefix(view, "whence.") {
+			check("", view)
 		}
 	}
 }

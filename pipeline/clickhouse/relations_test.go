@@ -141,7 +141,7 @@ func TestFindingExposureFollowsAFindingFromTheChangeThatBroughtItToTheDeployment
 
 func TestIncidentImpactCountsUsersRequestsAndConversionsAgainstTheForecast(t *testing.T) {
 	client := connect(t)
-	empty(t, client, append(factTables(), "whence.observations")...)
+	empty(t, client, append(factTables(), "whence.observations", "whence_state.touches")...)
 	const week = 7 * 24 * 3600
 	onset := int64(8 * 24 * 3600)
 	incident := func(id, service, environment string, more string) event.Fact {
@@ -184,9 +184,11 @@ func TestIncidentImpactCountsUsersRequestsAndConversionsAgainstTheForecast(t *te
 		does("pay", "shop", onset+7, "", event.False, unknown),
 		measures("shop", onset+60, 1000, 1000, unknown),
 		measures("mail", onset-60, 100, 1, unknown), measures("mail", onset+60, 50, 25, unknown), measures("mail", onset+120, 50, unknown, 0.9),
-		measures("disk", onset+60, unknown, unknown, 0.5), measures("disk", onset+120, unknown, unknown, 0.7))
+		measures("disk", onset+60, unknown, unknown, 0.5), measures("disk", onset+120, unknown, unknown, 0.7),
+		does("browse", "front", onset+1800, "", event.True, unknown)) // others are seen beyond the incident's end
 	observe(t, client, all...)
 	observe(t, client, all[0]) // twice is once
+	touchAll(t, client)
 
 	const columns = `SELECT incident_id, environment, users_affected, users_seen, basis, requests, requests_failed, round(error_rate_before, 4),
 		round(error_rate_during, 4), toString(conversions_lost) FROM `
@@ -209,6 +211,58 @@ func TestIncidentImpactCountsUsersRequestsAndConversionsAgainstTheForecast(t *te
 	expect(t, client, "SELECT conversion, basis, forecast, actual, lost FROM whence.incident_conversions WHERE incident_id = 'counted' ORDER BY ALL", conversions...)
 	expect(t, client, "SELECT conversion, basis, forecast, actual, lost FROM whence.incident_conversions_of(incident = 'counted') ORDER BY ALL", conversions...)
 	expect(t, client, "SELECT DISTINCT incident_id FROM whence.incident_conversions ORDER BY ALL", "counted", "going-on")
+}
+
+// An incident that nobody resolved: the forecast of an hour in which 60 carts were
+// filled must not run on for the months since.
+func TestAnOpenIncidentIsCountedForADayAndNoFurtherThanAnythingWasSeen(t *testing.T) {
+	client := connect(t)
+	const onset = 8 * 24 * 3600
+	for _, c := range []struct {
+		name           string
+		seen           int64  // when another service was seen last
+		more           string // of the incident
+		until          string
+		forecast, lost float64
+	}{
+		{"others were seen for another half hour", onset + 1799, "", moment(onset + 1800), 30, 20},
+		{"nothing was seen any more", onset - 60, "", moment(onset + 600), 10, 0},
+		{"others are seen for days", onset + 90_000, "", moment(onset + 86_400), 1440, 1430},
+		{"others are seen for days, and it lasted for two", onset + 200_000, `,"ended_at":"` + moment(onset+172_800) + `"`, moment(onset + 86_400), 1440, 1430},
+		{"others are seen for days, and it lasted for an hour", onset + 200_000, `,"ended_at":"` + moment(onset+3600) + `"`, moment(onset + 3600), 60, 50},
+	} {
+		empty(t, client, append(factTables(), "whence.observations", "whence_state.touches")...)
+		tell(t, client, 100, said("i", "incident.opened", onset+30,
+			fmt.Sprintf(`{"incident_id":"i","service":"shop","environment":"production","severity":"high","started_at":%q%s}`, moment(onset), c.more)))
+		var all []*event.Observation
+		for i := range int64(60) {
+			all = append(all, witnessed(int(i), "shop", "production", onset-3600+60*i, func(o *event.Observation) { o.Name = "cart.added" }))
+		}
+		for i := range int64(10) {
+			all = append(all, witnessed(int(100+i), "shop", "production", onset+60*i, func(o *event.Observation) { o.Name = "cart.added" }))
+		}
+		for at := c.seen; at > onset; at -= 3600 {
+			all = append(all, witnessed(int(at), "mail", "production", at, func(*event.Observation) {}))
+		}
+		all = append(all, witnessed(0, "shop", "staging", onset+7200, func(*event.Observation) {})) // which is elsewhere
+		observe(t, client, all...)
+		touchAll(t, client)
+		t.Log(c.name)
+		want := fmt.Sprintf("%s\tcart.added\thour before\t%g\t10\t%g", c.until, c.forecast, c.lost)
+		for _, view := range []string{"incident_conversions", "incident_conversions_of(incident = 'i')"} {
+			expect(t, client, "SELECT formatDateTime(counted_until, '%FT%TZ'), conversion, basis, round(forecast, 6), actual, round(lost, 6) FROM whence."+view, want)
+		}
+		for _, view := range []string{"incident_impact", "incident_impact_of(incident = 'i')"} {
+			expect(t, client, "SELECT formatDateTime(counted_until, '%FT%TZ'), round(conversions_lost['cart.added'], 6) FROM whence."+view, fmt.Sprintf("%s\t%g", c.until, c.lost))
+		}
+	}
+}
+
+// touchAll touches the minutes of all observations, as who stores them does.
+func touchAll(t *testing.T, client *Client) {
+	t.Helper()
+	must(t, client.exec(t.Context(), `INSERT INTO whence_state.touches (service, environment, minute, touch, rows)
+		SELECT service, environment, toStartOfMinute(time) AS start, 1, count() FROM whence.observations GROUP BY service, environment, start`, nil))
 }
 
 // Half a million observations of fifty services: one entity's views look at

@@ -90,6 +90,10 @@
 // another one now, and they are ranked anew. Once quiet, rankings are those of
 // one computation over everything.
 //
+// A finding that only scans list, without the revision that brought it, is no
+// effect: a report has thousands, nothing is measured of them, and all that a
+// ranking could say of each is that nothing known brought it.
+//
 // Which effects are looked at follows from what came: those detected after its
 // time, those it speaks of, those that blame its revision. A name that moves, a
 // fact that is taken back, a fact said in two ways and a start concern every

@@ -8,22 +8,22 @@ import (
 
 // deployment tells what was rolled out, and what blames it.
 func (r *reader) deployment(ctx context.Context, s *Story) error {
-	statement := with(`
+	statement := with(r.asKnown("deployment", `
 SELECT deployment_id AS id, service, environment, version, previous_version, state, percent,
     toUnixTimestamp64Milli(started_at) AS started_at, toUnixTimestamp64Milli(ended_at) AS ended_at, rollback_of, requested_by
-FROM whence.deployments FINAL WHERE deployment_id = {id}`, "id", r.ID)
+FROM whence.deployments FINAL WHERE deployment_id = {id}`, r.ID), "id", r.ID)
 	found, err := Rows[Deployment](ctx, r.ask, statement)
 	if err != nil {
 		return err
+	}
+	if len(found) == 0 && r.AsOf != 0 {
+		return r.notKnown(ctx, "deployment")
 	}
 	if len(found) == 0 {
 		return r.unknown(ctx)
 	}
 	d := &found[0]
 	d.SQL = statement
-	if r.AsOf != 0 && d.EndedAt > r.AsOf {
-		d.EndedAt, d.State = 0, "in_progress"
-	}
 	s.Deployment = d
 	if d.Changes, err = Rows[Change](ctx, r.ask, with(`
 SELECT change_id, title, author, repository FROM whence.what_shipped WHERE deployment_id = {id} ORDER BY merged_at, change_id`, "id", r.ID)); err != nil {
@@ -36,7 +36,7 @@ SELECT change_id, title, author, repository FROM whence.what_shipped WHERE deplo
 	if d.EndedAt != 0 {
 		marks = append(marks, Mark{At: d.EndedAt, Sign: "x", Words: "ends"})
 	}
-	if s.Signal, err = r.signal(ctx, d.Service, d.Environment, d.StartedAt, 0, marks); err != nil {
+	if s.Signal, err = r.signal(ctx, d.Service, d.Environment, d.StartedAt, 0, marks, ""); err != nil {
 		return err
 	}
 	for _, b := range s.Blamed {

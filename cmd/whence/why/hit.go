@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// hitFor is how much of an effect is looked at for who was hit, from its onset.
+// hitFor is how much of an effect is looked at for who was hit, from its onset:
+// as much as the view incident_impact counts.
 const hitFor = Moment(24 * 3600_000)
 
 // hit reads who was hit. A finding hits nobody by being there.
@@ -40,13 +41,16 @@ func (r *reader) lost(ctx context.Context, e *Effect, h *Hit) error {
 	if e.Kind != "incident" || r.AsOf != 0 {
 		return nil
 	}
-	statement := with("SELECT conversions_lost AS lost FROM whence.incident_impact_of(incident = {id})", "id", e.ID)
-	rows, err := Rows[struct{ Lost map[string]float64 }](ctx, r.ask, statement)
+	statement := with("SELECT conversions_lost AS lost, toUnixTimestamp64Milli(counted_until) AS until FROM whence.incident_impact_of(incident = {id})", "id", e.ID)
+	rows, err := Rows[struct {
+		Lost  map[string]float64
+		Until Moment
+	}](ctx, r.ask, statement)
 	if err != nil || len(rows) == 0 {
 		return err
 	}
 	if len(rows[0].Lost) > 0 {
-		h.Lost = rows[0].Lost
+		h.Lost, h.LostUntil = rows[0].Lost, rows[0].Until
 	}
 	h.SQL = append(h.SQL, statement)
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/display"
+	tables "github.com/whencehq/whence/schemas/clickhouse"
 )
 
 // Question is what a story is told of.
@@ -149,11 +150,15 @@ LIMIT 3`, "id", id[:min(len(id), 200)], "kind", kind))
 // effect tells of an incident, an alert, a finding or a breach.
 func (r *reader) effect(ctx context.Context, s *Story, kind string) error {
 	var err error
-	if s.Effect, err = r.described(ctx, kind); err != nil {
+	known := false
+	if s.Effect, known, err = r.described(ctx, kind); err != nil {
 		return err
 	}
 	if err := r.history(ctx, s); err != nil {
 		return err
+	}
+	if !known && r.AsOf != 0 && s.Ranking == nil {
+		return r.notKnown(ctx, kind)
 	}
 	if err := r.hypotheses(ctx, s); err != nil {
 		return err
@@ -192,12 +197,13 @@ FROM whence.incidents FINAL WHERE incident_id = {id}`,
 SELECT summary AS title, service, [toString(service)] AS services, environment, severity,
     if(resolved_at IS NULL, 'firing', 'resolved') AS state,
     toUnixTimestamp64Milli(coalesce(fired_at, time)) AS onset, onset AS detected, toUnixTimestamp64Milli(resolved_at) AS ended,
-    incident_id AS incident
+    incident_id AS incident, if(fired_at IS NULL, 'nothing says when it fired', '') AS unranked
 FROM whence.alerts FINAL WHERE alert_id = {id}`,
 	"finding": `
 SELECT concat(kind, ': ', rule) AS title, service, [toString(service)] AS services, environment, severity, state,
     toUnixTimestamp64Milli(coalesce(first_seen, opened_at, time)) AS onset, toUnixTimestamp64Milli(opened_at) AS detected,
-    toUnixTimestamp64Milli(closed_at) AS ended, '' AS incident
+    toUnixTimestamp64Milli(closed_at) AS ended, '' AS incident,
+    if(facts <= sightings AND revision_introduced = '', 'only scans list it, and none names the revision that brought it', '') AS unranked
 FROM whence.findings FINAL WHERE finding_id = {id}`,
 	"breach": `
 SELECT concat('a breach', if(actor = '', '', concat(' by ', actor))) AS title, service, [toString(service)] AS services, environment, severity,
@@ -207,23 +213,44 @@ FROM whence.breaches FINAL WHERE breach_id = {id}`,
 }
 
 // described is what is known of the effect; by its id alone, if it is ranked and
-// all that was said of it was taken back.
-func (r *reader) described(ctx context.Context, kind string) (*Effect, error) {
-	statement := with(descriptions[kind], "id", r.ID)
+// all that was said of it was taken back. known is false if there is nothing.
+func (r *reader) described(ctx context.Context, kind string) (e *Effect, known bool, err error) {
+	statement := with(r.asKnown(kind, descriptions[kind], r.ID), "id", r.ID)
 	found, err := Rows[Effect](ctx, r.ask, statement)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	e := Effect{Services: []string{}, Canonical: []string{}, Names: []string{}}
+	e = &Effect{Services: []string{}, Canonical: []string{}, Names: []string{}}
 	if len(found) > 0 {
-		e = found[0]
+		e = &found[0]
 	}
 	e.Kind, e.ID, e.SQL = kind, r.ID, statement
 	e.Services = slices.DeleteFunc(e.Services, func(s string) bool { return s == "" })
-	if r.AsOf != 0 && e.Ended > r.AsOf { // nobody knew that it would end
-		e.Ended, e.State = 0, "open"
+	return e, len(found) > 0, nil
+}
+
+// asKnown has a statement read entities of a kind as they were known as of the
+// moment in question, and not as they are.
+func (r *reader) asKnown(kind, statement string, ids ...string) string {
+	if r.AsOf == 0 {
+		return statement
 	}
-	return &e, nil
+	return strings.Replace(statement, "whence."+tables.EntityKinds()[kind]+" FINAL", "("+tables.EntitiesKnown(kind, r.moment(), ids)+")", 1)
+}
+
+// moment is that of the question as the tables take it.
+func (r *reader) moment() string { return r.AsOf.Time().Format("2006-01-02T15:04:05.000Z") }
+
+// notKnown is the error of an id that something has now, and nothing had then.
+func (r *reader) notKnown(ctx context.Context, kind string) error {
+	err := &pipeline.Error{Err: fmt.Errorf("%s %s was not known by then", kind, r.ID), Hint: "leave --as-of out to see what is known now"}
+	first, failed := Rows[struct{ At Moment }](ctx, r.ask, with(
+		"SELECT toUnixTimestamp64Milli(min(ifNull(known_at, received_at))) AS at FROM whence.facts_history(kind = {kind}, entity = {id}) HAVING count() > 0",
+		"kind", kind, "id", r.ID))
+	if failed == nil && len(first) > 0 {
+		err.Hint = "the first that was heard of it came at " + first[0].At.Time().Format("2006-01-02 15:04:05 UTC") + "; " + err.Hint
+	}
+	return err
 }
 
 // called reads what the effect's services mean, and by which names they go.
@@ -307,9 +334,7 @@ ORDER BY rank`, "kind", s.Effect.Kind, "id", s.Effect.ID, "number", s.Ranking.Nu
 		return err
 	}
 	for _, l := range links {
-		if s.Effect.Onset == 0 || r.AsOf != 0 { // as it was known then
-			s.Effect.Onset = l.Onset
-		}
+		s.Effect.Onset = cmp.Or(s.Effect.Onset, l.Onset)
 		s.Effect.Service = cmp.Or(s.Effect.Service, l.Effect)
 		s.Effect.Environment = cmp.Or(s.Effect.Environment, l.Environment)
 		h, err := l.hypothesis()
@@ -335,6 +360,12 @@ func (l *link) hypothesis() (Hypothesis, error) {
 	return h, nil
 }
 
+// candidate is what a hypothesis is, beside its name.
+type candidate struct {
+	Kind, ID, What, State string
+	Started, Ended        Moment
+}
+
 // candidates reads what the hypotheses are, beside their names.
 func (r *reader) candidates(ctx context.Context, s *Story) error {
 	named := []string{}
@@ -346,13 +377,9 @@ func (r *reader) candidates(ctx context.Context, s *Story) error {
 	if len(named) == 0 {
 		return nil
 	}
-	type row struct {
-		Kind, ID, What, State string
-		Started, Ended        Moment
-	}
 	// A flag is changed more than once: the change that is meant is the last one
 	// before the onset, or a little after it, as onsets are estimates.
-	rows, err := Rows[row](ctx, r.ask, with(`
+	rows, err := Rows[candidate](ctx, r.ask, with(`
 SELECT kind, id, what, state, toUnixTimestamp64Milli(began) AS started, toUnixTimestamp64Milli(finished) AS ended
 FROM
 (
@@ -360,22 +387,38 @@ FROM
     UNION ALL
     SELECT 'change', change_id, title, 'done', changed_at, NULL FROM whence.changes FINAL WHERE kind = 'change.merged'
 )
-WHERE (kind, id) IN (`+strings.Join(named, ", ")+`)
-ORDER BY began <= {onset} + INTERVAL 10 MINUTE, began`, "onset", s.Effect.Onset))
+WHERE (kind, id) IN (`+strings.Join(named, ", ")+`) AND (kind != 'deployment' OR NOT {past})
+ORDER BY began <= {onset} + INTERVAL 10 MINUTE, began`, "onset", s.Effect.Onset, "past", r.AsOf != 0))
 	if err != nil {
 		return err
 	}
-	for _, c := range rows { // the last one stays
+	known, err := r.deploymentsKnown(ctx, s)
+	for _, c := range append(rows, known...) { // the last one stays
 		for i := range s.Hypotheses {
 			if h := &s.Hypotheses[i]; h.Kind == c.Kind && h.ID == c.ID {
 				h.What, h.State, h.StartedAt, h.EndedAt = c.What, c.State, c.Started, c.Ended
-				if r.AsOf != 0 && h.EndedAt > r.AsOf {
-					h.EndedAt, h.State = 0, "in_progress"
-				}
 			}
 		}
 	}
-	return nil
+	return err
+}
+
+// deploymentsKnown reads what was known of the deployments among the first
+// hypotheses as of the moment in question: how they ended may have come later.
+func (r *reader) deploymentsKnown(ctx context.Context, s *Story) ([]candidate, error) {
+	ids := []string{}
+	for _, h := range s.Hypotheses[:min(telling, len(s.Hypotheses))] {
+		if h.Kind == "deployment" {
+			ids = append(ids, h.ID)
+		}
+	}
+	if r.AsOf == 0 || len(ids) == 0 {
+		return nil, nil
+	}
+	return Rows[candidate](ctx, r.ask, r.asKnown("deployment", `
+SELECT 'deployment' AS kind, deployment_id AS id, concat(version, if(previous_version = '', '', concat(', before it ', previous_version))) AS what, state,
+    toUnixTimestamp64Milli(started_at) AS started, toUnixTimestamp64Milli(ended_at) AS ended
+FROM whence.deployments FINAL`, ids...))
 }
 
 // describing is how many hypotheses are described: their ids are in a statement.
@@ -436,9 +479,17 @@ func (r *reader) confirmed(ctx context.Context, s *Story) error {
 SELECT toUnixTimestamp64Milli(time) AS at, JSONExtractString(data, 'cause_kind') AS cause_kind, JSONExtractString(data, 'cause_id') AS cause_id,
     JSONExtractString(data, 'by') AS by, JSONExtractInt(data, 'rank_shown') AS rank_shown
 FROM whence.facts_history(kind = 'cause', entity = {id})
-WHERE counts AND time <= {until}
-ORDER BY at`, "id", incident, "until", r.known()))
+WHERE `+r.counts()+`
+ORDER BY at`, "id", incident))
 	return err
+}
+
+// counts is the condition that a row of facts_history counts, or did then.
+func (r *reader) counts() string {
+	if r.AsOf == 0 {
+		return "counts"
+	}
+	return tables.KnownAt(r.moment())
 }
 
 // next is what a person can do with the story.

@@ -22,8 +22,30 @@ func (r *reader) effectSignal(ctx context.Context, s *Story) error {
 		}
 	}
 	var err error
-	s.Signal, err = r.signal(ctx, e.Service, e.Environment, e.Onset, e.Ended, marks)
+	s.Signal, err = r.signal(ctx, e.Service, e.Environment, e.Onset, e.Ended, marks, s.argued())
 	return err
+}
+
+// shows says of a term what it is seen by; the others are seen by nothing here.
+var shows = map[string]string{
+	"own": "errors", "side": "errors", "upstream": "errors", "elsewhere": "errors", "weekly": "errors", "latency": "latency",
+}
+
+// argued is what the strongest evidence is seen by, of the first hypothesis that
+// any speaks for: of "no known change" hardly any does. Empty: there is none.
+func (s *Story) argued() string {
+	for _, h := range s.Hypotheses {
+		what, most := "", 0.0
+		for _, term := range h.Evidence {
+			if shown := shows[term.Name]; shown != "" && term.Contribution > most {
+				what, most = shown, term.Contribution
+			}
+		}
+		if what != "" {
+			return what
+		}
+	}
+	return ""
 }
 
 // point is a minute of a service.
@@ -35,8 +57,9 @@ type point struct {
 }
 
 // signal reads r.Minutes minutes around a moment: a third of them before it.
-// What is shown is what changed most there: null if nothing is known.
-func (r *reader) signal(ctx context.Context, service, environment string, at, ended Moment, marks []Mark) (*Signal, error) {
+// What is shown is what is argued from, or where that is nothing what changed most
+// there: null if nothing is known.
+func (r *reader) signal(ctx context.Context, service, environment string, at, ended Moment, marks []Mark, argued string) (*Signal, error) {
 	from := (at/minute - Moment(r.Minutes)/3) * minute
 	to := min(from+Moment(r.Minutes)*minute, (r.until()/minute+1)*minute)
 	if ended != 0 { // some minutes after the end are enough
@@ -54,7 +77,7 @@ func (r *reader) signal(ctx context.Context, service, environment string, at, en
 		return nil, err
 	}
 	s := &Signal{Service: canonical[0], Environment: environment, From: from, Step: int(minute / 1000), SQL: statement}
-	s.What, s.Values = telltale(points, from, to, at)
+	s.What, s.Values = telltale(points, from, to, at, argued)
 	for _, m := range marks {
 		if from <= m.At && m.At < to {
 			s.Marks = append(s.Marks, m)
@@ -81,10 +104,11 @@ ORDER BY at`, "names", names, "environment", environment, "from", from, "to", to
 	return points, statement, err
 }
 
-// telltale chooses what to show, and gives it by minute: the share of requests
-// that fail, or if that does not rise and traffic falls, the share of requests
-// that stay away, or if neither moves and latency rises by a fifth, latency.
-func telltale(points []point, from, to, at Moment) (string, []*float64) {
+// telltale chooses what to show, and gives it by minute: what is argued from, else
+// the share of requests that fail, or if that does not rise and traffic falls, the
+// share of requests that stay away, or if neither moves and latency rises by a
+// fifth, latency.
+func telltale(points []point, from, to, at Moment, argued string) (string, []*float64) {
 	n := int((to - from) / minute)
 	errors, traffic, latency := make([]*float64, n), make([]*float64, n), make([]*float64, n)
 	for _, p := range points {
@@ -104,6 +128,10 @@ func telltale(points []point, from, to, at Moment) (string, []*float64) {
 	_, gone := sides(missing, split)
 	fast, slow := sides(latency, split)
 	switch {
+	case argued == "errors" && some(errors):
+		return argued, errors
+	case argued == "latency" && some(latency):
+		return argued, latency
 	case gone > max(after-before, 0.05):
 		return "shortfall", missing
 	case after-before < 0.01 && fast > 0 && slow > 1.2*fast:
@@ -112,8 +140,13 @@ func telltale(points []point, from, to, at Moment) (string, []*float64) {
 	return "errors", errors
 }
 
+func some(values []*float64) bool {
+	return slices.ContainsFunc(values, func(v *float64) bool { return v != nil })
+}
+
 // shortfall is how much of the usual traffic, the median of the minutes before
-// split, is missing.
+// split, is missing. Nothing is before the service's first event, nor from the
+// minute of its last one on, which may not be over.
 func shortfall(traffic []*float64, split int) []*float64 {
 	missing := make([]*float64, len(traffic))
 	var usual []float64
@@ -127,17 +160,18 @@ func shortfall(traffic []*float64, split int) []*float64 {
 	}
 	slices.Sort(usual)
 	median := usual[len(usual)/2]
-	last := 0
+	first, last := len(traffic), 0
 	for i, v := range traffic {
 		if v != nil {
-			last = i
+			first, last = min(first, i), i
 		}
 	}
-	for i, v := range traffic[:last] { // the last minute may not be over
-		if v == nil {
-			v = ptr(0)
+	for i := first; i < last; i++ {
+		v := 0.0
+		if traffic[i] != nil {
+			v = *traffic[i]
 		}
-		missing[i] = ptr(max(0, 1-*v/median))
+		missing[i] = ptr(max(0, 1-v/median))
 	}
 	return missing
 }

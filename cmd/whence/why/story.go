@@ -61,7 +61,9 @@ type Effect struct {
 	Detected    Moment   `json:"detected"` // null: not stated
 	Ended       Moment   `json:"ended"`    // null: goes on
 	Incident    string   `json:"incident"` // that an alert belongs to, or that an incident was merged into
-	SQL         string   `json:"sql"`
+	// Unranked is why no cause is looked for; empty: one is.
+	Unranked string `json:"unranked,omitempty"`
+	SQL      string `json:"sql"`
 }
 
 // Hit is who was hit from the onset on.
@@ -76,9 +78,11 @@ type Hit struct {
 	// by whatever name: nothing is measured of them.
 	Unobserved []string `json:"unobserved"`
 	// Lost is, of an incident, how many conversions of a kind there were fewer
-	// than forecast, see the view incident_conversions; not told as of a moment.
-	Lost map[string]float64 `json:"conversions_lost"`
-	SQL  []string           `json:"sql"`
+	// than forecast from the onset until LostUntil, see the view
+	// incident_conversions; not told as of a moment.
+	Lost      map[string]float64 `json:"conversions_lost"`
+	LostUntil Moment             `json:"conversions_until"`
+	SQL       []string           `json:"sql"`
 }
 
 // ServiceHit is a service during the effect, and in as long a time before.
@@ -97,6 +101,9 @@ type Ranking struct {
 	ComputedAt Moment `json:"computed_at"`
 	Model      string `json:"model"`
 	Revision   uint64 `json:"revision"` // of the facts it knew
+	// Due says that what it was computed from is another now, so that a new one is
+	// to come. It is set by who asks for the story, see clickhouse.Situations.
+	Due bool `json:"due,omitempty"`
 }
 
 // Hypothesis is one thing that may have caused the effect.

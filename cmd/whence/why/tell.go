@@ -170,7 +170,7 @@ func (t *teller) hit() {
 		lead = "        "
 	}
 	for _, name := range h.mostLost() {
-		t.say("%s%s: %s fewer than forecast", lead, name, counted(uint64(math.Round(h.Lost[name]))))
+		t.say("%s%s: %s fewer than forecast%s", lead, name, counted(uint64(math.Round(h.Lost[name]))), h.seenUntil())
 		lead = "        "
 	}
 	if h.Users == 0 && len(h.Services) == 0 {
@@ -191,6 +191,15 @@ func (h *Hit) mostLost() []string {
 		return cmp.Or(cmp.Compare(h.Lost[b], h.Lost[a]), cmp.Compare(a, b))
 	})
 	return names[:min(3, len(names))]
+}
+
+// seenUntil says how far the forecast reaches, where nothing was seen from then
+// on: what did not come after that can't be said to be missing.
+func (h *Hit) seenUntil() string {
+	if h.LostUntil == 0 || h.To-h.LostUntil < 2*minute { // a minute may not be over
+		return ""
+	}
+	return " until " + clock(h.LostUntil, h.From) + ", when the last was seen"
 }
 
 func (s *ServiceHit) words() string {
@@ -236,6 +245,9 @@ func (t *teller) hypotheses() {
 	}
 	t.say("  %s", t.faint(fmt.Sprintf("%sranking %d, computed %s UTC by %s", asOf, t.Ranking.Number,
 		t.Ranking.ComputedAt.Time().Format(time.DateTime), cmp.Or(t.Ranking.Model, "an unnamed model"))))
+	if t.Ranking.Due {
+		t.say("  %s", t.bold("more has become known since: a new ranking is due"))
+	}
 	shown := 0
 	for i := range t.Hypotheses {
 		h := &t.Hypotheses[i]

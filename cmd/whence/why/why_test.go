@@ -96,7 +96,7 @@ func TestWhatIsShownIsWhatChangedAtTheOnset(t *testing.T) {
 		"shortfall": func(i int) point { return point{Requests: after(i, 100, 20)} },
 		"latency":   func(i int) point { return point{Requests: 100, Latency: ptr(after(i, 50, 200))} },
 	} {
-		what, values := telltale(minutes(20, each), ten, ten+20*minute, ten+10*minute)
+		what, values := telltale(minutes(20, each), ten, ten+20*minute, ten+10*minute, "")
 		if what != want || len(values) != 20 {
 			t.Errorf("shown is %s of %d minutes, want %s", what, len(values), want)
 		}
@@ -106,8 +106,44 @@ func TestWhatIsShownIsWhatChangedAtTheOnset(t *testing.T) {
 		func(i int) point { return point{Ratio: ptr(after(i, 0, 0.5))} },
 		func(int) point { return point{Requests: 100, Errors: 1} },
 	} {
-		if what, values := telltale(minutes(20, each), ten, ten+20*minute, ten+10*minute); what != "errors" || values[15] == nil {
+		if what, values := telltale(minutes(20, each), ten, ten+20*minute, ten+10*minute, ""); what != "errors" || values[15] == nil {
 			t.Errorf("shown is %s: %v", what, values[15])
+		}
+	}
+}
+
+// After the onset 55 % fail, and traffic ends; a stray request comes much later.
+func TestTheChartShowsWhatTheRankingArguesFrom(t *testing.T) {
+	points := minutes(30, func(int) point { return point{Requests: 100} })[:20]
+	for i := 10; i < 20; i++ {
+		points[i].Errors = 55
+	}
+	points = append(points, point{At: ten + 39*minute, Requests: 1})
+	for want, leaders := range map[string][]Hypothesis{
+		"errors": {
+			{Kind: "none", Evidence: []Term{{Name: "thin", Contribution: 3}}},
+			{Kind: "deployment", Evidence: []Term{{Name: "kind.deployment", Contribution: 9}, {Name: "own", Contribution: 2}, {Name: "latency", Contribution: 1}, {Name: "side", Contribution: -1}}},
+		},
+		"shortfall": {{Kind: "deployment", Evidence: []Term{{Name: "own", Contribution: -2}, {Name: "latency", Contribution: 1}}}}, // whose latency nobody measured
+	} {
+		s := &Story{Hypotheses: leaders}
+		what, values := telltale(points, ten, ten+40*minute, ten+10*minute, s.argued())
+		if what != want || values[15] == nil {
+			t.Errorf("shown is %s: %v, want %s", what, values[15], want)
+		}
+	}
+}
+
+func TestNothingStaysAwayBeforeTheFirstEventOrAfterTheLast(t *testing.T) {
+	traffic := series(-1, -1, 10, 10, 10, 10, 10, 5, -1, 10, -1, -1)
+	want := []string{"-", "-", "0", "0", "0", "0", "0", "0.5", "1", "-", "-", "-"}
+	for i, v := range shortfall(traffic, 7) {
+		got := "-"
+		if v != nil {
+			got = fmt.Sprint(*v)
+		}
+		if got != want[i] {
+			t.Errorf("minute %d: %s stays away, want %s", i, got, want[i])
 		}
 	}
 }
@@ -160,6 +196,34 @@ func TestTermsThatDoNotAddUpAreCalledSo(t *testing.T) {
 	}
 }
 
+func TestARankingThatIsDueForAnotherIsCalledSo(t *testing.T) {
+	for _, due := range []bool{true, false} {
+		s := story()
+		s.Ranking.Due = due
+		var out strings.Builder
+		if err := s.Tell(&out, Look{Width: 80}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(out.String(), "\n  more has become known since: a new ranking is due\n"); got != due {
+			t.Errorf("due %v:\n%s", due, out.String())
+		}
+	}
+}
+
+func TestHowFarTheForecastReachesIsToldWhereNothingWasSeenAnyMore(t *testing.T) {
+	for until, want := range map[Moment]string{
+		ten + 30*minute:    "        cart.added: 7 fewer than forecast until 10:30:00, when the last was seen\n",
+		ten + 24*60*minute: "        cart.added: 7 fewer than forecast\n",
+	} {
+		s := story()
+		s.Hit = &Hit{From: ten, To: ten + hitFor, Users: 3, Lost: map[string]float64{"cart.added": 7}, LostUntil: until}
+		var out strings.Builder
+		if err := s.Tell(&out, Look{Width: 80}); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("%v, %q is not in\n%s", err, want, out.String())
+		}
+	}
+}
+
 // fill puts text into every string of v.
 func fill(v reflect.Value, text string) {
 	switch v.Kind() {
@@ -185,6 +249,8 @@ func fill(v reflect.Value, text string) {
 		v.SetInt(1)
 	case reflect.Uint64:
 		v.SetUint(1)
+	case reflect.Bool:
+		v.SetBool(true)
 	}
 }
 

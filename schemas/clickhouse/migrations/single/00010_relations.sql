@@ -140,8 +140,39 @@ LEFT JOIN (SELECT finding_id, service, environment, uniqExactIf(transform(user, 
 CREATE OR REPLACE VIEW whence.finding_exposure AS
 SELECT * FROM whence.finding_exposure_of(finding = '');
 
--- The spans of time that an incident is judged by, one row a span, name of a service and day: during the impact, the hour before it,
--- and the same minutes some weeks before, one week unless the incident is longer. Parameter incident: its id; empty: all.
+-- Incidents, and until when each is counted: its end, or now, but at most a day after its onset, and not beyond
+-- the last minute in which anything was seen in its environment: after that nothing can be said to be missing. Parameter
+-- incident: its id; empty: all. Of one service's silence while others are seen nothing is taken away: that is an outage.
+-- `over` is the same without the last: a touch comes after its rows, and what was seen meanwhile is not left out.
+-- touches is read by its key, the hours in question, and tells of all services what the observations would tell of each.
+CREATE OR REPLACE VIEW whence_state.incident_bounds AS
+WITH hours AS
+(
+    SELECT incident_id, environment, arrayJoin(arrayMap(n -> toStartOfHour(toDateTime(started_at, 'UTC')) + toIntervalHour(n), range(25))) AS hour
+    FROM whence.incidents FINAL
+    WHERE {incident:String} = '' OR incident_id = {incident:String}
+)
+SELECT
+    incidents.*,
+    greatest(started_at, least(ifNull(ended_at, now64(3, 'UTC')), started_at + INTERVAL 24 HOUR)) AS over,
+    greatest(started_at, least(over, toDateTime64(seen.last, 3, 'UTC'))) AS counted_until
+FROM (SELECT * FROM whence.incidents FINAL WHERE {incident:String} = '' OR incident_id = {incident:String}) AS incidents
+LEFT JOIN
+(
+    SELECT incident_id AS seen_id, max(last) AS last
+    FROM hours
+    INNER JOIN
+    (
+        SELECT environment, toStartOfHour(minute) AS hour, max(minute) + INTERVAL 1 MINUTE AS last
+        FROM whence_state.touches
+        WHERE service != '' AND toStartOfHour(minute) IN (SELECT hour FROM hours)
+        GROUP BY environment, hour
+    ) AS touched ON touched.environment = hours.environment AND touched.hour = hours.hour
+    GROUP BY seen_id
+) AS seen ON seen.seen_id = incidents.incident_id;
+
+-- The spans of time that an incident is judged by, one row a span, name of a service and day: during the impact, as far as
+-- it is counted, the hour before it, and the same minutes of the week before. Parameter incident: its id; empty: all.
 CREATE OR REPLACE VIEW whence_state.incident_spans AS
 WITH (SELECT mapFromArrays(groupArray(name), groupArray(names)) FROM whence.service_names) AS known
 SELECT
@@ -151,14 +182,11 @@ FROM
 (
     SELECT
         incident_id, toLowCardinality(arrayJoin(arrayDistinct(arrayConcat(services, arrayFlatten(arrayMap(s -> known[s], services)))))) AS service, environment,
-        greatest(started_at, ifNull(ended_at, now64(3, 'UTC'))) AS ended,
-        toIntervalWeek(intDiv(dateDiff('second', started_at, ended), 7 * 24 * 3600) + 1) AS weeks,
         arrayJoin([
-            ('during', started_at, ended),
+            ('during', started_at, over),
             ('hour before', started_at - INTERVAL 1 HOUR, started_at),
-            ('week before', started_at - weeks, ended - weeks)]) AS span
-    FROM whence.incidents FINAL
-    WHERE {incident:String} = '' OR incident_id = {incident:String}
+            ('week before', started_at - INTERVAL 1 WEEK, counted_until - INTERVAL 1 WEEK)]) AS span
+    FROM whence_state.incident_bounds(incident = {incident:String})
 );
 
 -- The observations of these spans, one row an observation and span, as FINAL would show it.
@@ -192,7 +220,7 @@ WITH
     (period = 'hour before') AS before
 SELECT
     incidents.*, counts.*,
-    dateDiff('millisecond', started_at, greatest(started_at, ifNull(ended_at, now64(3, 'UTC')))) / 3600000 AS hours,
+    dateDiff('millisecond', started_at, counted_until) / 3600000 AS hours,
     arrayMap(
         name -> (
             name,
@@ -201,7 +229,7 @@ SELECT
                 mapContains(conversions_before, name), conversions_before[name] * hours, NULL),
             conversions_during[name]),
         arraySort(arrayDistinct(arrayConcat(mapKeys(conversions_during), mapKeys(conversions_before), mapKeys(conversions_week))))) AS conversions
-FROM (SELECT * FROM whence.incidents FINAL WHERE {incident:String} = '' OR incident_id = {incident:String}) AS incidents
+FROM whence_state.incident_bounds(incident = {incident:String}) AS incidents
 LEFT JOIN
 (
     SELECT
@@ -228,14 +256,16 @@ LEFT JOIN
 -- incident_conversions of one incident: incident = 'INC-42'; empty: of all.
 CREATE OR REPLACE VIEW whence.incident_conversions_of AS
 SELECT
-    incident_id, services, toString(environment) AS environment, started_at, ended_at,
+    incident_id, services, toString(environment) AS environment, started_at, ended_at, counted_until,
     c.1 AS conversion, c.2 AS basis, c.3 AS forecast, c.4 AS actual, forecast - actual AS lost
 FROM (SELECT *, arrayJoin(conversions) AS c FROM whence_state.incident_counts(incident = {incident:String}));
 
 -- What an incident cost in conversions: one row an incident and conversion, a behaviour on one of its services.
--- actual: how often it went well (ok is not false) in [onset, end), or until now, by weight, where vitals count users.
--- forecast: how often in the same minutes of the week before (of the week before its start, if it lasts for weeks); if
--- that shows none, how often in the hour before the onset, for as long as the incident; null if that shows none either.
+-- counted_until: the incident's end, or now, but at most a day after the onset, and at most the last minute in which
+-- anything was seen in its environment, after which nothing can be said to be missing.
+-- actual: how often it went well (ok is not false) in [onset, counted_until), by weight, where vitals count users.
+-- forecast: how often in the same minutes of the week before; if that shows none, how often in the hour before the onset,
+-- for as long as is counted; null if that shows none either.
 -- basis says which: 'week before', 'hour before', empty. lost: forecast less actual, negative where there were more.
 -- The week before is taken as it was: an incident in it makes the forecast too low.
 CREATE OR REPLACE VIEW whence.incident_conversions AS
@@ -247,7 +277,7 @@ SELECT * FROM whence.incident_conversions_of(incident = '');
 CREATE OR REPLACE VIEW whence.incident_impact_of AS
 SELECT
     incident_id, services, toString(environment) AS environment, toString(severity) AS severity, toString(state) AS state,
-    started_at, ended_at, users_affected, users_seen,
+    started_at, ended_at, counted_until, users_affected, users_seen,
     multiIf(requests_during + requests_before > 0, 'observations', measured_during + measured_before > 0, 'measurements',
         ratio_during IS NOT NULL OR ratio_before IS NOT NULL, 'ratios', '') AS basis,
     multiIf(basis = 'observations', requests_during, basis = 'measurements', measured_during, NULL) AS requests,
@@ -260,7 +290,7 @@ SELECT
 FROM (SELECT *, arrayFilter(c -> c.3 IS NOT NULL, conversions) AS forecast FROM whence_state.incident_counts(incident = {incident:String}));
 
 -- What an incident did to users: one row an incident, counted over all its services, under all their names, in its environment,
--- from its onset to its end, or now.
+-- from its onset until counted_until: its end, or now, but at most a day later, and see incident_conversions.
 -- users_affected, users_seen: distinct users (user_names are one) with an observation that failed (ok is false), and with any.
 -- basis: what requests are counted from: 'observations' (those that state ok or duration_ms, by weight), where there are
 -- none 'measurements' (service.measured, as it counts the same requests from another side), where these have no counts
@@ -381,6 +411,7 @@ DROP VIEW IF EXISTS whence.incident_conversions_of;
 DROP VIEW IF EXISTS whence_state.incident_counts;
 DROP VIEW IF EXISTS whence_state.incident_observations;
 DROP VIEW IF EXISTS whence_state.incident_spans;
+DROP VIEW IF EXISTS whence_state.incident_bounds;
 DROP VIEW IF EXISTS whence.finding_exposure;
 DROP VIEW IF EXISTS whence.finding_exposure_of;
 DROP VIEW IF EXISTS whence_state.exposure;
