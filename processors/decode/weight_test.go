@@ -149,7 +149,7 @@ func TestABombOfElementsIsADeadLetterForTheMemoryOfItsBytes(t *testing.T) {
 	p := New(Config{})
 	for _, bomb := range []struct {
 		from, around string
-		most         uint64 // megabytes: what is parsed has a tape, of 16 times its bytes at last
+		most         uint64 // megabytes: what is parsed has a tape of 16 times its bytes, in room that doubled until it fit
 		headers      []string
 	}{
 		{from: "otlp-traces", around: `{"resourceSpans":%s}`, most: 2},
@@ -157,15 +157,15 @@ func TestABombOfElementsIsADeadLetterForTheMemoryOfItsBytes(t *testing.T) {
 		{from: "otlp-traces", around: `{"resource_spans":[{"scope_spans":[{"spans":[{"attributes":%s}]}]}]}`, most: 2},
 		{from: "otlp-metrics", around: `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"gauge":{"dataPoints":%s}}]}]}]}`, most: 2},
 		{from: "otlp-logs", around: `{"resourceLogs":[{"scopeLogs":[{"logRecords":%s}]}]}`, most: 2},
-		{from: "sarif", around: `{"version":"2.1.0","runs":%s}`, most: 64},
-		{from: "sarif", around: `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"results":%s}]}`, most: 64},
-		{from: "cyclonedx", around: `{"bomFormat":"CycloneDX","specVersion":"1.5","metadata":{"tools":{"components":%s}}}`, most: 64},
-		{from: "ocsf", around: `{"class_uid":2002,"resources":%s}`, most: 64},
-		{from: "track", around: `%s`, most: 64},
-		{from: "track", around: `{"batch":%s}`, most: 64},
-		{from: "sentry", around: `{"action":"triggered","data":{"event":{"tags":%s}}}`, most: 64, headers: []string{"sentry-hook-resource", "event_alert"}},
-		{from: "github", around: `{"action":"completed","check_run":{"pull_requests":%s}}`, most: 64, headers: []string{"x-github-event", "check_run"}},
-		{from: "pagerduty", around: `{"event":{"event_type":"incident.triggered","data":{"teams":%s}}}`, most: 64},
+		{from: "sarif", around: `{"version":"2.1.0","runs":%s}`, most: 96},
+		{from: "sarif", around: `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"results":%s}]}`, most: 96},
+		{from: "cyclonedx", around: `{"bomFormat":"CycloneDX","specVersion":"1.5","metadata":{"tools":{"components":%s}}}`, most: 96},
+		{from: "ocsf", around: `{"class_uid":2002,"resources":%s}`, most: 96},
+		{from: "track", around: `%s`, most: 96},
+		{from: "track", around: `{"batch":%s}`, most: 96},
+		{from: "sentry", around: `{"action":"triggered","data":{"event":{"tags":%s}}}`, most: 96, headers: []string{"sentry-hook-resource", "event_alert"}},
+		{from: "github", around: `{"action":"completed","check_run":{"pull_requests":%s}}`, most: 96, headers: []string{"x-github-event", "check_run"}},
+		{from: "pagerduty", around: `{"event":{"event_type":"incident.triggered","data":{"teams":%s}}}`, most: 96},
 	} {
 		for _, one := range []string{"0", "null", "{}", "[]"} {
 			list := strings.Repeat(one+",", size/(len(one)+1)) + one

@@ -417,3 +417,16 @@ func BenchmarkSplit(b *testing.B) {
 	b.ReportMetric(float64(<-peak)/(1<<20), "heap-MB")
 	b.ReportMetric(float64(chunks), "chunks")
 }
+
+// TestAResultThatIsNoObjectIsAnError: [0] was a scan that found nothing.
+func TestAResultThatIsNoObjectIsAnError(t *testing.T) {
+	for kind, report := range map[string]string{
+		"trivy": `{"SchemaVersion":2,"Results":[0]}`,
+		"sarif": `{"version":"2.1.0","runs":[null]}`,
+	} {
+		err := Split(kind, strings.NewReader(report), 1<<20, func([]byte, map[string]string) error { return nil })
+		if err == nil || !strings.Contains(err.Error(), "[0]") {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}

@@ -20,7 +20,8 @@ type node struct {
 	// to is given what is kept of a value, instead of the value around it. It is
 	// only lent.
 	to func(w *walk, value []byte) error
-	// begin is called before each element of a list.
+	// begin is called before each element of a list, which must be an object where
+	// members are those of it: [0] is no scan that found nothing.
 	begin func(w *walk) error
 	// met is called where the value is a list.
 	met func()
@@ -271,7 +272,7 @@ func (w *walk) object(n *node, out *[]byte) error {
 func (n *node) kept() bool { return n != nil && n.each == nil && n.to == nil && n.begin == nil }
 
 func (w *walk) list(n *node, out *[]byte) error {
-	element := &node{members: n.members}
+	element := &node{members: n.members, root: n.begin != nil && n.members != nil}
 	var own []byte
 	put(out, '[')
 	for i := 0; w.dec.More(); i++ {

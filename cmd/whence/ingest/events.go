@@ -106,7 +106,7 @@ func elementsOf(array []byte, most int) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all [][]byte
+	all := make([][]byte, 0, min(most, 1+bytes.Count(array, []byte(","))))
 	for elements.Next() {
 		if len(all) == most {
 			return nil, errTooMany
