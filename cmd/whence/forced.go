@@ -19,8 +19,8 @@ import (
 )
 
 // forced computes rows anew from what ClickHouse holds alone, whatever a late
-// fact says or not. It is safe while workers work: it announces what it
-// rewrites rows at, so that nobody who knows more leaves a row to it.
+// fact says or not. It is safe while workers work: it announces that it does, so
+// that nobody who knows more leaves a row to it.
 type forced struct {
 	store    *clickhouse.Client
 	timeline reconcile.Timeline
@@ -50,10 +50,14 @@ type recalled struct {
 	*timeline.Memory
 	store *clickhouse.Client
 	log   *zap.Logger
-	mu    sync.Mutex
+	mu    sync.RWMutex // who reads sees all of what is folded, or nothing
 }
 
+// fold folds what is stored of the revisions after its own. They come in no order,
+// and its revision is the greatest from the first of them on.
 func (r *recalled) fold(ctx context.Context, upTo uint64, folded func(facts int)) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	err := r.store.Snapshot(ctx, r.log, r.Revision(), upTo, func(facts []event.Fact) {
 		r.Timeline.Apply(facts)
 		folded(len(facts))
@@ -64,32 +68,66 @@ func (r *recalled) fold(ctx context.Context, upTo uint64, folded func(facts int)
 	return err
 }
 
+// Contexts waits for a fold.
+func (r *recalled) Contexts(ctx context.Context, stale []event.Stale, limit int) ([]event.Context, []event.Serving, uint64, bool, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.Memory.Contexts(ctx, stale, limit)
+}
+
+// storedWithin is how long workers are given to store facts that they know.
+const storedWithin = time.Minute
+
 // Wait returns when facts up to a revision are stored and folded.
 func (r *recalled) Wait(ctx context.Context, revision uint64) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	clock := pipeline.SystemClock{}
-	for r.Revision() < revision {
+	ctx, cancel := context.WithTimeoutCause(ctx, storedWithin, &pipeline.Error{
+		Err:  fmt.Errorf("a fact that a worker has corrected rows for is not stored after %s", storedWithin),
+		Hint: "is a worker running? whence reconcile status tells how far they are",
+	})
+	defer cancel()
+	for {
 		stored, err := r.store.StoredRevision(ctx)
-		switch {
-		case err != nil:
-			return err
-		case stored > r.Revision():
-			err = r.fold(ctx, stored, func(int) {})
-		case !clock.Sleep(ctx, 200*time.Millisecond):
-			err = ctx.Err()
+		if err == nil && stored >= revision {
+			return r.fold(ctx, stored, func(int) {})
+		}
+		if err == nil && !(pipeline.SystemClock{}).Sleep(ctx, 200*time.Millisecond) || ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+}
+
+// command is whence.observations as a command sees it that corrects rows and closes
+// nothing: it announces that once, and then has to know what passes knew before.
+type command struct {
+	correctable
+	mu     sync.Mutex
+	passes map[uint64]reconcile.Rivals
+}
+
+func (c *command) Announce(ctx context.Context, pass, _ uint64) (reconcile.Rivals, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known, ok := c.passes[pass]; ok {
+		return known, nil
+	}
+	latest, err := c.AnnounceCommand(ctx, pass)
+	if err != nil {
+		return reconcile.Rivals{}, err
+	}
+	if c.passes == nil {
+		c.passes = map[uint64]reconcile.Rivals{}
+	}
+	c.passes[pass] = reconcile.Rivals{Latest: latest}
+	return c.passes[pass], nil
 }
 
 // correct computes the rows of the regions anew and returns how many were
 // wrong.
 func (f *forced) correct(ctx context.Context, regions []event.Region, stderr io.Writer) (wrong uint64, err error) {
-	rows := &watched{correctable: correctable{f.store}, stderr: stderr}
+	rows := &watched{command: command{correctable: correctable{f.store}}, stderr: stderr}
 	defer rows.finish()
 	r := reconcile.New(reconcile.Config{}, f.timeline, nil, rows, pipeline.SystemClock{}, reconcileLog{zap.NewNop(), observe.NewMetrics()})
 	wrong, err = r.Correct(ctx, regions, f.known+1)
@@ -99,7 +137,7 @@ func (f *forced) correct(ctx context.Context, regions []event.Region, stderr io.
 
 // watched shows on a terminal how far a correction is.
 type watched struct {
-	correctable
+	command
 	stderr io.Writer
 	total  uint64
 	bar    interface {

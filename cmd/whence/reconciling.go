@@ -71,22 +71,14 @@ func (p leastPromise) Least(ctx context.Context) (uint64, error) {
 	return least, nil
 }
 
-// correctable is whence.observations as a command sees it that corrects rows and
-// closes nothing.
+// correctable is whence.observations as reconcile sees it.
 type correctable struct{ *clickhouse.Client }
 
 // closing is the same for a worker, which closes facts.
 type closing struct{ correctable }
 
-// Announce of a command: rows that others may still rewrite are theirs to look
-// after, and none that is right is counted as wrong.
-func (c correctable) Announce(ctx context.Context, pass, revision uint64) (reconcile.Rivals, error) {
-	latest, _, err := c.Client.Announce(ctx, clickhouse.Announcement{Pass: pass, Revision: revision})
-	return reconcile.Rivals{Latest: latest}, err
-}
-
 func (c closing) Announce(ctx context.Context, pass, revision uint64) (reconcile.Rivals, error) {
-	latest, doubt, err := c.Client.Announce(ctx, clickhouse.Announcement{Pass: pass, Revision: revision, Closes: true})
+	latest, doubt, err := c.Client.Announce(ctx, pass, revision)
 	return reconcile.Rivals{Latest: latest, Doubt: doubt}, err
 }
 
@@ -141,4 +133,8 @@ func (l reconcileLog) Passed(p reconcile.Pass) {
 func (l reconcileLog) Failed(err error) {
 	l.metrics.ReconcileFailed()
 	l.log.Warn("a pass of corrections failed, it begins again", zap.Error(err), zap.String("hint", pipeline.HintOf(err)))
+}
+
+func (l reconcileLog) Unsettled(err error) {
+	l.log.Warn("a pass of corrections is closed, but not settled: rows may be written once more than they had to be", zap.Error(err))
 }

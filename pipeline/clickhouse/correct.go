@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -233,42 +234,67 @@ func written(header http.Header) (uint64, error) {
 	return 0, &pipeline.Error{Class: pipeline.Retryable, Err: fmt.Errorf("summary %q: %w", text, err)}
 }
 
-// Announcement is what whoever rewrites rows says of itself before.
-type Announcement struct {
-	Pass     uint64 // tells it from all others
-	Revision uint64 // that it rewrites rows at
-	// Closes: it is a pass that closes facts, so once they are closed at that
-	// revision no row is left that a statement of it could spoil.
-	Closes bool
+// Announce says that a pass that closes facts is about to rewrite rows at a
+// revision, and then asks for the others: the greatest revision that any of them
+// knew, or a pass that was closed, and the greatest one below this of those that may
+// be under way. Of two that announce at the same time one sees the other at least.
+func (c *Client) Announce(ctx context.Context, pass, revision uint64) (latest, doubt uint64, err error) {
+	if err := c.announce(ctx, pass, revision, true); err != nil {
+		return 0, 0, err
+	}
+	return c.announced(ctx, pass, revision)
 }
 
-// Announce stores an announcement, and then asks for the others: the greatest
-// revision that any of them knew, or a pass that was closed, and the greatest one
-// below this of those that may be under way. Of two that announce at the same time
-// one sees the other at least.
-func (c *Client) Announce(ctx context.Context, a Announcement) (latest, doubt uint64, err error) {
-	err = c.exec(ctx, fmt.Sprintf("INSERT INTO whence_state.rewriting (pass, revision, closes) VALUES (%d, %d, %t)", a.Pass, a.Revision, a.Closes),
+// AnnounceCommand says that a command is about to rewrite rows at whatever it will
+// know, and then asks for the greatest revision that a pass knew. It closes nothing,
+// so nobody has to know as much as it does; but until it is settled no pass leaves a
+// row as it is.
+func (c *Client) AnnounceCommand(ctx context.Context, pass uint64) (latest uint64, err error) {
+	if err := c.announce(ctx, pass, math.MaxUint64, false); err != nil {
+		return 0, err
+	}
+	latest, _, err = c.announced(ctx, pass, 0)
+	return latest, err
+}
+
+func (c *Client) announce(ctx context.Context, pass, revision uint64, closes bool) error {
+	err := c.exec(ctx, fmt.Sprintf("INSERT INTO whence_state.rewriting (pass, revision, closes) VALUES (%d, %d, %t)", pass, revision, closes),
 		url.Values{"async_insert": {"0"}, "insert_deduplicate": {"0"}})
 	if err != nil {
-		return 0, 0, fmt.Errorf("announce: %w", err)
+		return fmt.Errorf("announce: %w", err)
 	}
+	return nil
+}
+
+func (c *Client) announced(ctx context.Context, pass, revision uint64) (latest, doubt uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
 	defer cancel()
 	err = c.db.QueryRowContext(ctx, fmt.Sprintf(`
 		WITH (SELECT (max(revision), max(known)) FROM whence_state.reconciled) AS closed
-		SELECT greatest(max(revision), closed.1, closed.2), maxIf(revision, revision < %d AND (NOT closes OR revision > closed.1))
-		FROM whence_state.rewriting WHERE pass != %d`, a.Revision, a.Pass)).Scan(&latest, &doubt)
+		SELECT greatest(maxIf(revision, closes), closed.1, closed.2), maxIf(revision, NOT closes OR revision < %d AND revision > closed.1)
+		FROM whence_state.rewriting WHERE pass != %d`, revision, pass)).Scan(&latest, &doubt)
 	if err != nil {
 		return 0, 0, fmt.Errorf("announced: %w", Classify(err))
 	}
 	return latest, doubt, nil
 }
 
-// Settle drops what a pass has announced: nothing of it is under way any more. That
-// of one that never does go after a day, as the contexts do without which its
-// statements find nothing.
+// voidAtOnce bounds one statement of Settle.
+const voidAtOnce = 100
+
+// Settle drops what a pass has announced: nothing of it is under way any more. What
+// others have announced goes too where the facts are closed. That of a command which
+// is never settled goes after a day, as the contexts do without which its statements
+// find nothing.
 func (c *Client) Settle(ctx context.Context, pass uint64) error {
-	return c.exec(ctx, fmt.Sprintf("ALTER TABLE whence_state.rewriting DROP PARTITION %d", pass), nil)
+	drop := fmt.Sprintf("DROP PARTITION %d", pass)
+	err := c.each(ctx, fmt.Sprintf(`SELECT toString(pass) FROM whence_state.rewriting WHERE pass != %d GROUP BY pass
+		HAVING min(closes) AND max(revision) <= (SELECT max(revision) FROM whence_state.reconciled) LIMIT %d`, pass, voidAtOnce),
+		func(row []string) { drop += ", DROP PARTITION " + row[0] })
+	if err != nil {
+		return err
+	}
+	return c.exec(ctx, "ALTER TABLE whence_state.rewriting "+drop, nil)
 }
 
 // Pass is one pass of reconcile: every fact up to Revision is in the rows.

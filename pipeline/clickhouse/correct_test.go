@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -159,7 +160,7 @@ func TestARowThatIsRightIsWrittenAgainWhereALateRewriteMaySpoilIt(t *testing.T) 
 	empty(t, client, "whence.observations", "whence.observations_history", "whence_state.rewriting", "whence_state.reconciled")
 	storeSeen(t, client, "late|1", storedRow("a", 20, 100, nil), storedRow("b", 21, 250, nil))
 	announce := func(pass, revision uint64) (latest, doubt uint64) {
-		latest, doubt, err := client.Announce(t.Context(), Announcement{Pass: pass, Revision: revision, Closes: true})
+		latest, doubt, err := client.Announce(t.Context(), pass, revision)
 		must(t, err)
 		return latest, doubt
 	}
@@ -183,25 +184,54 @@ func TestARowThatIsRightIsWrittenAgainWhereALateRewriteMaySpoilIt(t *testing.T) 
 func TestAnnouncementsAreSeenUntilTheyAreSettledOrTheirFactsAreClosed(t *testing.T) {
 	client := connect(t)
 	empty(t, client, "whence_state.rewriting", "whence_state.reconciled")
-	announce := func(a Announcement, wantLatest, wantDoubt uint64) {
+	announce := func(pass, revision, wantLatest, wantDoubt uint64) {
 		t.Helper()
-		latest, doubt, err := client.Announce(t.Context(), a)
+		latest, doubt, err := client.Announce(t.Context(), pass, revision)
 		must(t, err)
 		if latest != wantLatest || doubt != wantDoubt {
-			t.Errorf("pass %d at revision %d hears of %d and doubts rows below %d, want %d and %d", a.Pass, a.Revision, latest, doubt, wantLatest, wantDoubt)
+			t.Errorf("pass %d at revision %d hears of %d and doubts rows below %d, want %d and %d", pass, revision, latest, doubt, wantLatest, wantDoubt)
 		}
 	}
-	announce(Announcement{Pass: 1, Revision: 200, Closes: true}, 0, 0)
-	announce(Announcement{Pass: 1, Revision: 250, Closes: true}, 0, 0) // it is no rival of its own
-	announce(Announcement{Pass: 2, Revision: 220}, 250, 200)
-	announce(Announcement{Pass: 3, Revision: 300, Closes: true}, 250, 250)
-	must(t, client.Closed(t.Context(), Pass{Revision: 260, Known: 300, Began: time.Now()}))
+	announce(1, 200, 0, 0)
+	announce(1, 250, 0, 0) // it is no rival of its own
+	announce(2, 220, 250, 200)
+	announce(3, 300, 250, 250)
+	must(t, client.Closed(t.Context(), Pass{Revision: 230, Known: 300, Began: time.Now()}))
 	must(t, client.Settle(t.Context(), 3))
-	announce(Announcement{Pass: 4, Revision: 270, Closes: true}, 300, 220) // what is closed knew 300; the command is under way
-	announce(Announcement{Pass: 4, Revision: 310, Closes: true}, 300, 220)
-	must(t, client.Settle(t.Context(), 2))
-	announce(Announcement{Pass: 5, Revision: 320, Closes: true}, 310, 310)
-	must(t, client.Settle(t.Context(), 2)) // again, of nothing
+	announce(4, 240, 300, 0) // the facts are closed that pass 2 knew, and what is closed knew 300
+	announce(4, 310, 300, 250)
+	must(t, client.Settle(t.Context(), 4))
+	expect(t, client, "SELECT DISTINCT pass FROM whence_state.rewriting ORDER BY pass", "1")
+	must(t, client.Settle(t.Context(), 4)) // again, of nothing
+}
+
+func TestWhileACommandRewritesRowsNoPassLeavesOneAsItIs(t *testing.T) {
+	client := connect(t)
+	empty(t, client, "whence_state.rewriting", "whence_state.reconciled")
+	_, _, err := client.Announce(t.Context(), 1, 200)
+	must(t, err)
+	latest, err := client.AnnounceCommand(t.Context(), 2)
+	must(t, err)
+	if latest != 200 {
+		t.Errorf("the command hears of revision %d", latest)
+	}
+	other, err := client.AnnounceCommand(t.Context(), 3)
+	must(t, err)
+	if other != 200 {
+		t.Errorf("another command hears of revision %d: nobody has to know what a command does", other)
+	}
+	must(t, client.Closed(t.Context(), Pass{Revision: 210, Known: 210, Began: time.Now()}))
+	for _, settled := range []uint64{2, 3} {
+		latest, doubt, err := client.Announce(t.Context(), 4, 220)
+		must(t, err)
+		if latest != 210 || doubt != math.MaxUint64 {
+			t.Errorf("a pass hears of revision %d and doubts rows below %d", latest, doubt)
+		}
+		must(t, client.Settle(t.Context(), settled))
+	}
+	if _, doubt, err := client.Announce(t.Context(), 4, 220); err != nil || doubt != 0 {
+		t.Errorf("rows below %d are in doubt, %v", doubt, err)
+	}
 }
 
 func TestStaleRowsAreListedByDayWithWhatTheyState(t *testing.T) {

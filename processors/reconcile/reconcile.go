@@ -43,7 +43,8 @@ type Rows interface {
 	// by day.
 	Stale(ctx context.Context, regions []event.Region, below uint64) ([]event.Stale, error)
 	// Announce lets everybody know that a pass is about to rewrite rows at a
-	// revision, and only then looks what others have announced.
+	// revision, and only then looks what others have announced that it has to know
+	// of.
 	Announce(ctx context.Context, pass, revision uint64) (Rivals, error)
 	// Settle says that nothing of a pass is under way any more.
 	Settle(ctx context.Context, pass uint64) error
@@ -99,6 +100,8 @@ type Observer interface {
 	Pending(cursor, revision uint64)
 	Passed(p Pass)
 	Failed(err error)
+	// Unsettled: a pass is closed, and what it has announced stands for a while.
+	Unsettled(err error)
 }
 
 // Config sizes the work. Zero values have the defaults.
@@ -223,7 +226,10 @@ func (r *Reconciler) Close(ctx context.Context, cursor uint64) (Pass, error) {
 		return p, err
 	}
 	r.timeline.Forget(p.Revision)
-	return p, said.settle(ctx)
+	if err := said.settle(ctx); err != nil {
+		r.observer.Unsettled(err) // once facts are closed that far it is void
+	}
+	return p, nil
 }
 
 func (r *Reconciler) promised(ctx context.Context, revision uint64) error {

@@ -147,7 +147,8 @@ func (w *world) Closed(_ context.Context, p reconcile.Pass) error {
 	return err
 }
 
-func (*world) Failed(error) {}
+func (*world) Failed(error)    {}
+func (*world) Unsettled(error) {}
 func (w *world) Passed(p reconcile.Pass) {
 	w.calls = append(w.calls, fmt.Sprintf("passed with %d corrected", p.Corrected))
 }
@@ -212,7 +213,7 @@ func TestFactsThatConcernNothingBeforeThemAreClosedWithoutAQuestion(t *testing.T
 
 func TestAfterAFailureAnywhereTheNextPassBeginsAtTheCursorAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for failing := 1; failing <= 7; failing++ {
+		for failing := 1; failing <= 8; failing++ {
 			w := newWorld()
 			w.failing = failing
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -27,7 +27,8 @@
 //	store.go      tokens, rows that replace    processors/store/processor.go: insert; pipeline/clickhouse/insert.go;
 //	              each other, the ledger       schemas/clickhouse/migrations: observations, batches
 //	reconcile.go  passes, the cursor, images,  processors/reconcile: Close, informed; pipeline/kafka/promises.go: Read;
-//	              what passes announce         pipeline/clickhouse/correct.go: Announce, Correct, Closed, Settle
+//	              what passes announce,        pipeline/clickhouse/correct.go: Announce, AnnounceCommand, Correct, Closed,
+//	              commands                     Settle; cmd/whence/forced.go
 //	law.go        laws 1 and 2, and what a     Client.LedgerGaps; whence verify; pipeline/pipelinetest/oracle
 //	              closed fact promises
 //
@@ -45,7 +46,7 @@
 //
 // Faults are counted and bounded: a crash (a session that gives up for want of
 // an answer is the same to everybody else), a member dropped, one let in again
-// under another id, a pass broken off, a rewrite that nobody waits for any longer,
+// under another id, a pass broken off, a command, a rewrite that nobody waits for any longer,
 // an insert after its token was forgotten.
 // Where nothing but faults could happen any more all records must be committed,
 // all facts closed, every row say what the batch computation says, and every run
@@ -67,8 +68,6 @@
 //     to r. Each fact makes a difference to the rows it concerns, or takes back
 //     what the one before it did. That the regions of the timeline's journal cover
 //     these is for its property tests.
-//   - Commands that correct (whence reconcile, rebuild). They are passes that close
-//     nothing, so their announcements stand until they are done.
 //   - Topics made anew, logs truncated, offsets expired, partitions added,
 //     another context log.
 //   - Several servers. The store here shows at once what it has acknowledged; of

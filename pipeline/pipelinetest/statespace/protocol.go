@@ -20,6 +20,8 @@ type Scope struct {
 	// together. Being late is no fault: every step may be as late as it likes.
 	// Nor is a rebalance.
 	Faults int
+	// Commands: a pass may be a command. That it begins is one of the faults.
+	Commands bool
 	// Undoing: a fact undoes what the one before it did.
 	Undoing bool
 	// Window: the store forgets the tokens of completed batches.
@@ -80,6 +82,8 @@ const (
 	Overtaken             // it rewrites with what it knew, though others know more
 	LookBeforeAnnouncing  // it looks who else rewrites rows before it announces its own revision
 	TriedIsForgotten      // ... to one of its own that took too long
+	CommandUnseen         // passes don't see commands
+	CommandKnowsLess      // a command doesn't ask what passes know
 	NoOrphans             // nobody sees what a pass has announced that was broken off
 	NoKnown               // ... or that is closed
 

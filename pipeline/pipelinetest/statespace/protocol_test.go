@@ -30,6 +30,8 @@ func TestTheIntactProtocolLosesNothingInAnyInterleaving(t *testing.T) {
 		{"a fact that undoes the other, two passes", Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Faults: 1, Undoing: true}, false},
 		{"the same with more faults", Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Faults: 2, Undoing: true}, true},
 		{"three facts that undo each other, a pass that may be broken off", Scope{Partitions: 1, Records: 1, Facts: 3, Passes: 1, Faults: 1, Undoing: true}, false},
+		{"a command beside a pass, facts that undo each other", Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Faults: 2, Undoing: true, Commands: true}, true},
+		{"a command beside a pass, three facts", Scope{Partitions: 1, Records: 1, Facts: 3, Passes: 2, Faults: 1, Undoing: true, Commands: true}, true},
 		{"two records, facts that undo each other", Scope{Partitions: 1, Records: 2, Facts: 2, Passes: 1, Faults: 1, Undoing: true}, true},
 		{"inserts after the token window", Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 1, Faults: 2, Window: true}, false},
 		{"the same beside two passes", Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Faults: 2, Window: true}, true},
@@ -57,6 +59,7 @@ func TestLeavingOutOrReorderingAnyOneStepShows(t *testing.T) {
 	ingest := Scope{Partitions: 1, Records: 2, Faults: 2}
 	late := Scope{Partitions: 1, Records: 1, Facts: 1, Passes: 1, Faults: 1}
 	undone := Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Undoing: true}
+	commanded := Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Faults: 1, Undoing: true, Commands: true}
 	brokenOff := Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 1, Faults: 1, Undoing: true}
 	cases := []struct {
 		without  string
@@ -92,6 +95,8 @@ func TestLeavingOutOrReorderingAnyOneStepShows(t *testing.T) {
 		{"a row that is right is left to a rewrite of its own that took too long", TriedIsForgotten, brokenOff, stale},
 		{"a pass that is overtaken goes on with what it knew", Overtaken, undone, stale},
 		{"it looks what is announced before it announces", LookBeforeAnnouncing, undone, stale},
+		{"passes don't see commands", CommandUnseen, commanded, stale},
+		{"a command doesn't ask what passes know", CommandKnowsLess, commanded, stale},
 		{"what a pass has announced that is closed is forgotten", NoKnown, undone, stale},
 		{"what a pass has announced that was broken off is forgotten", NoOrphans, brokenOff, stale},
 	}
@@ -144,13 +149,15 @@ func TestEveryStepOfTheProtocolHappens(t *testing.T) {
 		"is stored, enriched at revision 1": true, "after its token is forgotten, enriched at revision 1": true,
 		"is rewritten at revision 2": true, "it is to close the facts from 1 to 2": true, "from 2 to 2": true,
 		"commits promise revision 2": true, "finds 1 rows": true, "finds 0 rows": true, "copies to the history": true,
-		"announces revision 2": true, "is known, and takes the row again": true, "has waited too long": true, "below revision 1 may still be rewritten": true,
+		"announces revision 2": true, "is known, and takes the row again": true, "has waited too long": true, "command 0 has to know revision 2": true, "command 0 is done": true, "below revision 1 may still be rewritten": true,
 		"sends it again, at revision 2": true, "nothing to rewrite": true, "hears that it is rewritten": true,
 		"is broken off": true, "closes the facts up to 2": true,
 	}
 	spec := Protocol{Scope: Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Faults: 1, Window: true}}.Spec()
 	watch(t, &spec, missing)
 	spec = Protocol{Scope: Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 1, Faults: 2, Window: true}}.Spec()
+	watch(t, &spec, missing)
+	spec = Protocol{Scope: Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 1, Faults: 1, Commands: true}}.Spec()
 	watch(t, &spec, missing)
 	spec = Protocol{Scope: Scope{Partitions: 1, Records: 1, Facts: 1, Passes: 1, History: FirstStored}}.Spec()
 	watch(t, &spec, missing)

@@ -15,6 +15,8 @@ func (m Protocol) pass(s System, r uint8, happen Happen[System]) {
 	switch s.Passes[r].Phase {
 	case Asleep:
 		m.begin(s, r, happen)
+	case Commanding:
+		m.inform(s, r, happen)
 	case Waiting:
 		m.await(s, r, happen)
 	case Scanning:
@@ -22,6 +24,10 @@ func (m Protocol) pass(s System, r uint8, happen Happen[System]) {
 	case Working:
 		m.work(s, r, happen)
 	case Decided:
+		if s.Passes[r].Command > 0 {
+			m.decide(s, r, happen)
+			return
+		}
 		if m.Mutation == LookBeforeAnnouncing {
 			m.look(s, r, Announced, happen)
 			return
@@ -43,6 +49,9 @@ func (m Protocol) pass(s System, r uint8, happen Happen[System]) {
 }
 
 func (m Protocol) begin(s System, r uint8, happen Happen[System]) {
+	if m.Commands {
+		m.beginCommand(s, r, happen)
+	}
 	for x := s.Cursor + 1; x <= s.Facts; x++ {
 		to := s
 		next := Pass{Phase: Waiting, From: s.Cursor, Upto: x}
@@ -55,6 +64,31 @@ func (m Protocol) begin(s System, r uint8, happen Happen[System]) {
 		to.Passes[r] = next
 		happen(Progress, to, "pass %d begins: it is to close the facts from %d to %d", r, s.Cursor+1, x)
 	}
+}
+
+// beginCommand: a command corrects whatever rows are there by the facts that are
+// stored by then, whoever has closed them or will. It announces that before it asks
+// what passes know.
+func (m Protocol) beginCommand(s System, r uint8, happen Happen[System]) {
+	for k := range s.Facts + 1 {
+		to := s
+		to.Passes[r] = Pass{Phase: Commanding, Command: 1, Upto: k, Said: Set(0).with(always)}
+		if m.Mutation == CommandUnseen {
+			to.Passes[r].Said = 0
+		}
+		m.fault(to, happen, "command %d begins, with the facts up to %d", r, k)
+	}
+}
+
+// inform: the command asks what passes know, and reads on until it knows as much.
+func (m Protocol) inform(s System, r uint8, happen Happen[System]) {
+	to := s
+	next := &to.Passes[r]
+	next.Phase = Scanning
+	if m.Mutation != CommandKnowsLess {
+		next.From = max(s.Cursor, s.Known, (s.Orphans | s.Passes[1-r].Said).without(always).last())
+	}
+	happen(Progress, to, "command %d has to know revision %d", r, next.From)
 }
 
 // await waits until the commits of all partitions promise revision Upto. They
@@ -99,9 +133,12 @@ func (m Protocol) close(to *System, r uint8) {
 // below Upto. It is one moment: what is stored later is not found.
 func (m Protocol) scan(s System, r uint8, happen Happen[System]) {
 	p := s.Passes[r]
-	next, found := Pass{Phase: Working, Upto: p.Upto}, 0
+	next, found := Pass{Phase: Working, Upto: p.Upto, Command: p.Command, Said: p.Said}, 0
+	if p.Command > 0 {
+		next.From = p.From
+	}
 	for at := range uint8(m.Partitions * m.Records) {
-		if m.row(&s, at).below(p.Upto) && concerned(m.record(at), p.From, p.Upto) {
+		if m.row(&s, at).below(p.below()) && (p.Command > 0 || concerned(m.record(at), p.From, p.Upto)) {
 			next.Todo = next.Todo.with(at)
 			found++
 		}
@@ -118,6 +155,9 @@ func (m Protocol) row(s *System, at uint8) *Row {
 
 func (m Protocol) record(at uint8) uint8 { return at % uint8(m.Records) }
 
+// below is the revision below which a pass looks at rows.
+func (p *Pass) below() uint8 { return p.Upto + p.Command }
+
 func (row *Row) below(revision uint8) bool { return row.Told > 0 && row.Told-1 < revision }
 
 // work takes any row that is left and asks the timeline, as it is now, what it
@@ -132,7 +172,7 @@ func (m Protocol) work(s System, r uint8, happen Happen[System]) {
 		if !p.Todo.has(at) || p.Least > 0 && at != p.At {
 			continue
 		}
-		for y := max(p.Upto, p.Least); y <= s.Facts; y++ {
+		for y := max(p.Upto, p.Least, p.From); y <= s.Facts; y++ {
 			to := s
 			next := &to.Passes[r]
 			next.Phase, next.At, next.Rewrite = Decided, at, y
@@ -149,6 +189,17 @@ func (m Protocol) announcePass(s System, r uint8, then Phase, happen Happen[Syst
 	happen(Progress, to, "pass %d announces revision %d", r, next.Rewrite)
 }
 
+// decide: a command has announced itself already.
+func (m Protocol) decide(s System, r uint8, happen Happen[System]) {
+	to := s
+	next := &to.Passes[r]
+	next.Phase, next.Least = Looked, 0
+	if next.Tried < next.Rewrite {
+		next.Doubt = max(next.Doubt, next.Tried)
+	}
+	happen(Progress, to, "command %d is about to rewrite it", r)
+}
+
 // look sees what others have announced, and how far the cursor is. Somebody who
 // knows more may have seen already that the row is right, and will not look
 // again: then the pass has to know as much. Somebody who knows less may still
@@ -156,6 +207,7 @@ func (m Protocol) announcePass(s System, r uint8, then Phase, happen Happen[Syst
 func (m Protocol) look(s System, r uint8, then Phase, happen Happen[System]) {
 	p := s.Passes[r]
 	others := s.Orphans | s.Passes[1-r].Said
+	commanded := others.has(always)
 	latest, doubt := max(s.Cursor, s.Known), p.Doubt
 	for y := range uint8(revisions) {
 		switch {
@@ -175,6 +227,9 @@ func (m Protocol) look(s System, r uint8, then Phase, happen Happen[System]) {
 	}
 	if p.Tried < p.Rewrite && m.Mutation != TriedIsForgotten {
 		doubt = max(doubt, p.Tried)
+	}
+	if commanded {
+		doubt = revisions
 	}
 	if m.Mutation == NoDoubt {
 		doubt = 0
@@ -204,6 +259,11 @@ func (m Protocol) copy(s System, r uint8, happen Happen[System]) {
 func (m Protocol) finish(s System, r uint8, happen Happen[System]) {
 	to := s
 	x := s.Passes[r].Upto
+	if s.Passes[r].Command > 0 {
+		to.Passes[r] = Pass{}
+		happen(Progress, to, "command %d is done", r)
+		return
+	}
 	if m.Mutation == ScanBeforeCommits {
 		to.Passes[r] = Pass{Phase: Waiting, Upto: x}
 		happen(Progress, to, "pass %d has no rows left", r)
@@ -219,7 +279,7 @@ func (m Protocol) rewrite(s System, r uint8, happen Happen[System]) {
 	p := s.Passes[r]
 	row := m.row(&s, p.At)
 	to := s
-	if !row.below(p.Upto) || !row.below(p.Doubt) && !m.wrong(m.record(p.At), row.Told-1, p.Rewrite) {
+	if !row.below(p.below()) || !row.below(p.Doubt) && !m.wrong(m.record(p.At), row.Told-1, p.Rewrite) {
 		to.Passes[r].done()
 		happen(Progress, to, "pass %d has nothing to rewrite there", r)
 		return
@@ -234,7 +294,7 @@ func (m Protocol) rewrite(s System, r uint8, happen Happen[System]) {
 }
 
 func (p *Pass) done() {
-	*p = Pass{Phase: Working, Upto: p.Upto, Todo: p.Todo.without(p.At), Said: p.Said}
+	*p = Pass{Phase: Working, Command: p.Command, From: p.From, Upto: p.Upto, Todo: p.Todo.without(p.At), Said: p.Said}
 }
 
 // rewritten: the store says that it has the rewrite, or nobody waits for that any

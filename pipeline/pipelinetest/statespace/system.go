@@ -22,7 +22,7 @@ type System struct {
 	Cursor     uint8 // the facts up to it are closed
 	Faults     uint8 // how many have happened
 	Known      uint8 // the latest revision that a closed pass has announced
-	Orphans    Set   // what passes have announced that were broken off, by revision
+	Orphans    Set   // what passes have announced that were broken off, by revision; and commands
 	Partitions [partitions]Partition
 	Workers    [workers]Worker
 	Passes     [passes]Pass
@@ -117,7 +117,8 @@ func (h *Hand) committing() bool {
 // Pass is one run of reconcile. Two may overlap.
 type Pass struct {
 	Phase   Phase
-	From    uint8 // the cursor when it began
+	Command uint8 // 1: it closes nothing, and looks at all rows up to revision Upto
+	From    uint8 // the cursor when it began; of a command the least revision that it has to know
 	Upto    uint8 // it is to close the facts (From, Upto]
 	Todo    Set   // the places of the rows that were found and are not done
 	At      uint8 // the place of the row it is at: partition * records + record
@@ -134,15 +135,16 @@ type Phase uint8
 
 // The phases of a pass.
 const (
-	Asleep    Phase = iota
-	Waiting         // for the commits of all partitions
-	Scanning        // about to
-	Working         // through what it found
-	Decided         // what row At is to say
-	Announced       // everybody can see that it does so at revision Rewrite
-	Looked          // it has seen who else does
-	Copied          // the image of row At is in the history
-	Rewriting       // row At, at revision Rewrite
+	Asleep     Phase = iota
+	Commanding       // about to ask what it has to know
+	Waiting          // for the commits of all partitions
+	Scanning         // about to
+	Working          // through what it found
+	Decided          // what row At is to say
+	Announced        // everybody can see that it does so at revision Rewrite
+	Looked           // it has seen who else does
+	Copied           // the image of row At is in the history
+	Rewriting        // row At, at revision Rewrite
 )
 
 // Set is a set of revisions, of ranges or of places.
@@ -154,6 +156,9 @@ func (s Set) without(i uint8) Set { return s &^ (1 << i) }
 
 // last is the greatest member, 0 if there is none.
 func (s Set) last() uint8 { return uint8(max(bits.Len8(uint8(s)), 1) - 1) }
+
+// always is a member of the announcements of commands: no revision is beyond it.
+const always = 7
 
 // rangeOf numbers the ranges [from, to).
 func rangeOf(from, to uint8) uint8 { return to*(to-1)/2 + from }
