@@ -163,7 +163,7 @@ func (c *compiler) rule(at string, r *Rule, f *File) *rule {
 				want = moment
 			}
 		}
-		out.sets = append(out.sets, assignment{p, a.Expression.Text, c.expression(here, r.On, a.Expression, want)})
+		out.sets = append(out.sets, assignment{p, c.expression(here, r.On, a.Expression, want)})
 	}
 	out.hides = append(c.hides(at+".redact", r.On, r.Redact, false), c.hides(at+".hash", r.On, r.Hash, true)...)
 	if len(r.Hash) > 0 && (f.KeyFile == "" && c.key == nil) {
@@ -268,7 +268,7 @@ func (c *compiler) mapping(at, on string, m *Mapping) mapping {
 		if err != nil || slices.Contains(p, "*") {
 			c.wrong(a.Expression, here, "%s is no field to fill", a.Field)
 		}
-		out.fields = append(out.fields, assignment{p, a.Expression.Text, c.expression(here, on, a.Expression, anything)})
+		out.fields = append(out.fields, assignment{p, c.expression(here, on, a.Expression, anything)})
 	}
 	return out
 }
@@ -372,5 +372,5 @@ func (c *compiler) expression(at, on string, e Expression, want shape) program {
 	if wrong != nil {
 		c.wrong(e, at, "%v", wrong)
 	}
-	return program{run}
+	return program{run, readBy(ast)}
 }

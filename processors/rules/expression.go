@@ -4,9 +4,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
@@ -54,7 +56,24 @@ func names(on string) []cel.EnvOption {
 }
 
 // program is a compiled expression.
-type program struct{ run cel.Program }
+type program struct {
+	run   cel.Program
+	reads []path // all that it reads, as far as names are written out
+}
+
+// readBy are the fields that an expression names. Of what is computed from one, as
+// event.data["a" + "b"], it is as much as is written out: event.data.
+func readBy(compiled *cel.Ast) (all []path) {
+	root := ast.NavigateAST(compiled.NativeRep())
+	for _, named := range ast.MatchDescendants(root, ast.KindMatcher(ast.IdentKind)) {
+		field := strings.Split(named.AsIdent(), ".") // event.data is one name
+		for above, is := named.Parent(); is && above.Kind() == ast.SelectKind; above, is = above.Parent() {
+			field = append(field, above.AsSelect().FieldName())
+		}
+		all = append(all, field)
+	}
+	return all
+}
 
 // wants are the types that an expression of a shape may have; dyn is looked at
 // when it is computed.

@@ -49,7 +49,7 @@ func NewFilter(on, text string) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Filter{when: program{run}, doc: value.Doc{MaxDepth: deepest}}, nil
+	return &Filter{when: program{run: run}, doc: value.Doc{MaxDepth: deepest}}, nil
 }
 
 // Fits tells whether p is what the filter wants. What it can't be computed for

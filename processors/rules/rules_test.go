@@ -209,7 +209,8 @@ func TestNothingThatIsHiddenIsInADeadLetter(t *testing.T) {
 		"a record's body":           {onRecord, structured(strings.Replace(clicked, `"name":"checkout",`, "", 1)), true},
 		"a record that breaks off":  {onRecord, structured(clicked[:len(clicked)-3]), false},
 		"a record's header":         {onRecord, pipeline.Record{Value: []byte(`{"who":"ada@example.com"}`), Headers: []pipeline.Header{{Key: "X-User", Value: []byte(ada)}}}, true},
-		"what another rule renames": {`rules: [{name: a, types: [com.acme.click], rename: io.whence.behavior.recorded}, {name: people, types: [io.whence.behavior.recorded], hash: [event.data.user]}]`, structured(strings.Replace(strings.Replace(clicked, "io.whence.behavior.recorded", "com.acme.click", 1), `"name":"checkout",`, "", 1)), false},
+		"what another rule renames": {`rules: [{name: a, types: [com.acme.click], rename: io.whence.behavior.recorded}, {name: people, types: [io.whence.behavior.recorded], hash: [event.data.user], redact: [event.data.attributes.email]}]`, structured(strings.Replace(strings.Replace(clicked, "io.whence.behavior.recorded", "com.acme.click", 1), `"name":"checkout",`, "", 1)), true},
+		"a CDEvent":                 {`rules: [{name: people, types: ["io.whence.*"], hash: [event.data.user]}]`, structured(`{"specversion":"1.0","id":"1","source":"/web","type":"dev.cdevents.service.deployed.0.2.0","data":{"subject":{"content":{"owner":"ada@example.com"}}}}`), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := ran(t, parsed(t, c.rules), c.record)
@@ -395,10 +396,25 @@ func TestALetterIsHiddenInByTheRulesOfEveryTypeThatItsEventHasHad(t *testing.T) 
 		"renamed twice, had it been read": {`
   - {name: ours, types: [com.acme.click], rename: com.acme.seen}
   - {name: more, types: [com.acme.seen], rename: com.acme.last}
-  - {name: people, types: [com.acme.last], hash: [event.data.who]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), false},
+  - {name: people, types: [com.acme.last], hash: [event.data.who]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), true},
+		"renamed, had it been read, and filled under its old name": {`
+  - {name: lower, types: [com.acme.click], set: {event.data.user: event.data.who.lowerAscii()}}
+  - {name: ours, types: [com.acme.click], rename: com.acme.seen}
+  - {name: people, types: [com.acme.seen], hash: [event.data.user]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), false},
+		"renamed, had it been read, and filled under its new name": {`
+  - {name: ours, types: [com.acme.click], rename: com.acme.seen}
+  - {name: team, types: [com.acme.seen], set: {event.tenant: event.data.who}}
+  - {name: people, types: [com.acme.seen], hash: [event.data.tenant]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), false},
+		"renamed, had it been read, and filled with itself": {`
+  - {name: ours, types: [com.acme.click], rename: com.acme.seen, set: {event.data.who: 'event.data.who.contains("@") ? event.data.who.lowerAscii() : "nobody"'}}
+  - {name: people, types: [com.acme.seen], hash: [event.data.who]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), true},
+		"filled by a mapping before it is renamed": {`
+  - {name: ours, types: [com.acme.click], map: [{type: com.acme.seen, data: {user: event.data.who}}]}
+  - {name: more, types: [com.acme.seen], map: [{type: com.acme.last, data: {user: event.data.user}}]}
+  - {name: people, types: [com.acme.last], hash: [event.data.user]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), false},
 		"kept under another name, had it been read": {`
   - {name: ours, types: [com.acme.click], map: [{type: com.acme.x, data: {a: '1'}}], keep: com.acme.kept}
-  - {name: people, types: [com.acme.kept], hash: [event.data.who]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), false},
+  - {name: people, types: [com.acme.kept], hash: [event.data.who]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), true},
 		"mapped from a field of another name": {`
   - {name: ours, types: [com.acme.click], map: [{type: io.whence.behavior.recorded, data: {service: '"s"', environment: '"e"', user: event.data.who}}]}
   - {name: people, hash: [event.data.user]}`, structured(click), false},
@@ -428,6 +444,67 @@ func TestALetterIsHiddenInByTheRulesOfEveryTypeThatItsEventHasHad(t *testing.T) 
 				t.Errorf("value %q, kept must be %v: %s", d.Value, c.kept, d.Detail)
 			}
 		})
+	}
+}
+
+// TestALetterIsHiddenInAsTheEventWouldHaveBeenOnceItWasRenamed: by the conditions
+// that hold then, and as the fields of its type then want.
+func TestALetterIsHiddenInAsTheEventWouldHaveBeenOnceItWasRenamed(t *testing.T) {
+	const deployed = `{"specversion":"1.0","id":"1","source":"/ci","type":"com.acme.deploy","time":"2026-03-12T10:00:00Z",
+	"data":{"deployment_id":"7","service":"shop","environment":"production","outcome":"success","attributes":{"by":"ada@example.com"}}}`
+	for when, hidden := range map[string]bool{
+		`event.type == "io.whence.deployment.finished"`: true,
+		`event.type == "io.whence.deployment.started"`:  false,
+		`event.data.environment == "prod"`:              true, // set on the way
+		`event.data.environment == "qa"`:                false,
+	} {
+		b := ran(t, parsed(t, `
+rules:
+  - {name: spelled, types: [com.acme.deploy], set: {event.data.environment: '"prod"'}}
+  - {name: ours, types: [com.acme.deploy], rename: io.whence.deployment.finished}
+  - {name: people, types: ["io.whence.*"], when: '`+when+`', redact: [event.data.attributes.by, event.data.outcome]}
+`), structured(deployed))
+		if len(b.Dead) != 1 || b.Dead[0].Reason != pipeline.ReasonMissing || len(b.Dead[0].Value) == 0 {
+			t.Fatalf("%s: %+v", when, b.Dead)
+		}
+		if is := !strings.Contains(string(b.Dead[0].Value), "ada@"); is != hidden {
+			t.Errorf("%s: hidden %v, must be %v: %s", when, is, hidden, b.Dead[0].Value)
+		}
+		if is := !strings.Contains(string(b.Dead[0].Value), "outcome"); is != hidden {
+			t.Errorf("%s: one of some words can't be redacted, and goes where the rule holds (%v): %s", when, hidden, b.Dead[0].Value)
+		}
+	}
+}
+
+func TestALetterOfARenamedEventWithNothingToHideIsAsItCame(t *testing.T) {
+	const deployed = `{"specversion":"1.0","id":"1","source":"/ci","type":"com.acme.deploy","time":"2026-03-12T10:00:00Z","data":{"deployment_id":"7","service":"shop","environment":"production","version":"v7"}}`
+	rules := `
+rules:
+  - {name: ours, types: [com.acme.deploy], rename: io.whence.deployment.finished}
+  - {name: people, types: ["io.whence.*"], redact: [event.data.attributes.email]}
+`
+	d := ran(t, parsed(t, rules), structured(deployed)).Dead[0]
+	if string(d.Value) != deployed || d.Detail != "data.outcome: missing, after the rules" {
+		t.Fatalf("%s: %s", d.Detail, d.Value)
+	}
+	mended := parsed(t, strings.Replace(rules, "rename:", `set: {event.data.outcome: '"success"'}, rename:`, 1))
+	if b := ran(t, mended, pipeline.Record{Value: d.Value, Headers: d.Headers}); len(b.Facts) != 1 || b.Facts[0].EntityID != "7" {
+		t.Errorf("once the rule is mended: %+v", b.Dead)
+	}
+}
+
+func TestADetailSaysThatAFieldIsMissingBesideWhatIsHidden(t *testing.T) {
+	const people = "rules:\n  - {name: people, types: [io.whence.behavior.recorded], hash: [event.data.user]}\n"
+	mapped := people + "  - {name: seen, types: [com.acme.seen], hash: [event.data.user]}\n" +
+		"  - {name: ours, map: [{type: com.acme.seen, data: {user: event.data.attributes.email}}]}\n"
+	for text, want := range map[string]string{
+		people: "time: missing (what it says is hidden by rule people)",
+		mapped: "time: missing (the record's bytes are withheld by rule seen)",
+	} {
+		d := ran(t, parsed(t, text), structured(strings.Replace(clicked, `"time":"2026-03-12T10:00:00Z",`, "", 1))).Dead[0]
+		if d.Detail != want || rules.Withheld(d.Detail) != (len(d.Value) == 0) {
+			t.Errorf("%s%q, want %q: %s", text, d.Detail, want, d.Value)
+		}
 	}
 }
 
