@@ -311,8 +311,14 @@ func hintFor(key string, known []string) string {
 	if slices.Contains(known, key+"_file") {
 		return "secrets are never in the configuration: " + strings.Join(keysFrom(known, key+"_"), " or ")
 	}
-	best := slices.MinFunc(known, func(a, b string) int { return distance(key, a) - distance(key, b) })
-	if distance(key, best) <= max(2, len(key)/3) {
+	return Meant(key, known)
+}
+
+// Meant is a hint what was meant by a name that is none of those known, of which
+// there is one at least.
+func Meant(name string, known []string) string {
+	best := slices.MinFunc(known, func(a, b string) int { return distance(name, a) - distance(name, b) })
+	if distance(name, best) <= max(2, len(name)/3) {
 		return fmt.Sprintf("did you mean %s?", best)
 	}
 	return "known here: " + strings.Join(known, ", ")

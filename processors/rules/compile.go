@@ -360,7 +360,8 @@ func (c *compiler) expression(at, on string, e Expression, want shape) program {
 	if issues.Err() != nil {
 		for _, issue := range issues.Errors() {
 			line, column := c.locate(e, issue.Location.Line(), issue.Location.Column())
-			c.problems = append(c.problems, config.Problem{File: c.file, Line: line, Column: column, Path: at, Message: issue.Message})
+			message, hint := explained(on, e.Text, issue)
+			c.problems = append(c.problems, config.Problem{File: c.file, Line: line, Column: column, Path: at, Message: message, Hint: hint})
 		}
 		return program{}
 	}

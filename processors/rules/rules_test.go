@@ -654,7 +654,9 @@ func TestAnExpensiveExpressionIsGivenUp(t *testing.T) {
 
 func TestErrorsSayWhereAndWhat(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"a field nobody knows":   {"rules:\n  - name: a\n    when: event.tpye == \"x\"\n    drop: true\n", "own.yaml:3:11: rules[0].when: undeclared reference to 'event' (in container '')"},
+		"a field nobody knows":   {"rules:\n  - name: a\n    when: event.tpye == \"x\"\n    drop: true\n", "own.yaml:3:11: rules[0].when: event has no tpye\nhint: did you mean type?"},
+		"one on the second line": {"rules:\n  - name: a\n    when: |\n      event.id == \"ä\" &&\n      \"é\" != event.?tenat.orValue(\"\")\n    drop: true\n", "own.yaml:5:14: rules[0].when: event has no tenat\nhint: did you mean tenant?"},
+		"event as a whole":       {"rules:\n  - name: a\n    when: event == 5\n    drop: true\n", "own.yaml:3:11: rules[0].when: undeclared reference to 'event' (in container '')"},
 		"a block":                {"rules:\n  - name: a\n    when: |\n      true &&\n      nothing\n    drop: true\n", "own.yaml:5:7: rules[0].when: undeclared reference to 'nothing' (in container '')"},
 		"quoted":                 {"rules:\n  - name: a\n    when: '1 == \"a\"'\n    drop: true\n", "own.yaml:3:14: rules[0].when: found no matching overload for '_==_' applied to '(int, string)'"},
 		"no truth":               {"rules:\n  - name: a\n    when: event.id\n    drop: true\n", "own.yaml:3:11: rules[0].when: must give true or false, gives string"},
@@ -679,6 +681,13 @@ func TestErrorsSayWhereAndWhat(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestAFilterSaysWhatAnEventDoesNotHave(t *testing.T) {
+	_, err := rules.NewFilter(rules.OnEvent, `topic != "" && event.typ == "x"`)
+	if want := "column 16: event has no typ, did you mean type?"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 
