@@ -684,6 +684,34 @@ func TestErrorsSayWhereAndWhat(t *testing.T) {
 	}
 }
 
+func TestARuleForWhatIsNotThereIsAnError(t *testing.T) {
+	for text, want := range map[string]string{
+		`{topics: [whence.behavoir], hash: [event.data.user]}`: "own.yaml:1:28: rules[0].topics[0]: whence.behavoir is no input topic of the configuration\nhint: did you mean whence.behavior?",
+		`{types: ["io.whence.*"], hash: [event.data.user, event.data.usr]}`: "own.yaml:1:67: rules[0].hash[1]: none of the rule's types has event.data.usr\n" +
+			"hint: did you mean user? If not: for a field that producers add, leave types out",
+		`{types: [io.whence.change.merged], redact: [event.data.commits.author]}`: "own.yaml:1:62: rules[0].redact[0]: none of the rule's types has event.data.commits.author\n" +
+			"hint: did you mean event.data.commits.*.author? If not: for a field that producers add, leave types out",
+		`{types: [io.whence.change.merged], redact: [event.data.commits.*.autor]}`: "own.yaml:1:62: rules[0].redact[0]: none of the rule's types has event.data.commits.*.autor\n" +
+			"hint: did you mean author? If not: for a field that producers add, leave types out",
+		`{types: [io.whence.behavior.recorded], set: {event.data.enviroment: topic}}`: "own.yaml:1:86: rules[0].set.event.data.enviroment: none of the rule's types has event.data.enviroment\n" +
+			"hint: did you mean environment? If not: for a field that producers add, leave types out",
+		`{hash: [event.data.usr]}`:                                                                                                   "",
+		`{types: ["io.whence.*", com.acme.x], hash: [event.data.usr]}`:                                                               "",
+		`{types: ["io.*"], hash: [event.data.usr]}`:                                                                                  "",
+		`{types: [com.acme.x], rename: io.whence.behavior.recorded, set: {event.data.usr: topic}}`:                                   "",
+		`{types: [io.whence.behavior.recorded], rename: com.acme.x, set: {event.data.usr: topic}}`:                                   "",
+		`{types: [io.whence.behavior.recorded], rename: io.whence.alert.fired, hash: [event.data.alert_id]}`:                         "",
+		`{types: [io.whence.behavior.recorded], hash: [event.data.attributes.a.b, event.data.*, event.data.tenant]}`:                 "",
+		`{types: [io.whence.change.merged], redact: [event.data.commits.*.author, event.data.commits.0.author, event.data.paths.*]}`: "",
+		`{on: record, topics: [whence.behavior], hash: [body.usr]}`:                                                                  "",
+	} {
+		_, err := rules.Parse("own.yaml", []byte("rules: [{name: a, "+text[1:]+"]"), rules.Options{Key: key, Inputs: event.InputTopics()})
+		if said := fmt.Sprint(err); said != want && (err != nil || want != "") {
+			t.Errorf("%s:\n%s, want\n%s", text, said, want)
+		}
+	}
+}
+
 func TestAFilterSaysWhatAnEventDoesNotHave(t *testing.T) {
 	_, err := rules.NewFilter(rules.OnEvent, `topic != "" && event.typ == "x"`)
 	if want := "column 16: event has no typ, did you mean type?"; err == nil || err.Error() != want {
