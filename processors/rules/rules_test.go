@@ -712,6 +712,19 @@ func TestARuleForWhatIsNotThereIsAnError(t *testing.T) {
 	}
 }
 
+func TestTheRulesOfTheREADMEAreRight(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "```yaml\n")
+	example, _, _ := strings.Cut(after, "```")
+	set, err := rules.Parse("README.md", []byte(example), rules.Options{Key: key, Inputs: event.InputTopics()})
+	if err != nil || set.Len() != 3 {
+		t.Errorf("%v: %s", err, example)
+	}
+}
+
 func TestAFilterSaysWhatAnEventDoesNotHave(t *testing.T) {
 	_, err := rules.NewFilter(rules.OnEvent, `topic != "" && event.typ == "x"`)
 	if want := "column 16: event has no typ, did you mean type?"; err == nil || err.Error() != want {
