@@ -17,6 +17,8 @@ import (
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/clickhouse"
 	"github.com/whencehq/whence/pipeline/display"
+	"github.com/whencehq/whence/processors/rules"
+	tables "github.com/whencehq/whence/schemas/clickhouse"
 	"github.com/whencehq/whence/schemas/event"
 	"github.com/whencehq/whence/schemas/source"
 )
@@ -28,10 +30,11 @@ func newDeadLetters() *cobra.Command {
 		Long: `A record that can't be taken is a dead letter: a row of dead_letters, with its
 bytes, the reason and where it came from. list counts them by what they have in
 common, show shows one, replay takes them through the pipeline again, after a
-rule was written or a newer version was installed.
+rule was written or a newer version was installed. Where a rule withholds the
+bytes, whence replay takes the record from Kafka.
 
-A letter that a replay has made good is no longer open: list and replay leave
-it out, unless they are told not to.`,
+A letter that either replay has made good is no longer open: list and replay
+leave it out, unless they are told not to.`,
 		Example: `  whence deadletters list --since 24h
   whence deadletters show whence.delivery/0/4711
   whence deadletters replay --reason unknown_type --dry-run`,
@@ -241,6 +244,10 @@ in hexadecimal.`,
 
 func showLetter(w io.Writer, l *clickhouse.ReplayedLetter, asJSON bool) error {
 	place := clickhouse.Place{Topic: l.Topic, Partition: l.Partition, Offset: l.Offset}
+	hint := ""
+	if rules.Withheld(l.Detail) && (l.Outcome == "" || l.Outcome == tables.LetterDead) {
+		hint = waysOut(l.Topic, l.Offset, "FILE")
+	}
 	if asJSON {
 		headers := []map[string]any{}
 		for _, h := range l.Headers {
@@ -252,6 +259,9 @@ func showLetter(w io.Writer, l *clickhouse.ReplayedLetter, asJSON bool) error {
 		}
 		if l.Outcome != "" {
 			out["replayed_at"] = moment(l.ReplayedAt)
+		}
+		if hint != "" {
+			out["hint"] = hint
 		}
 		line, err := json.Marshal(out)
 		fmt.Fprintf(w, "%s\n", line)
@@ -287,6 +297,8 @@ func showLetter(w io.Writer, l *clickhouse.ReplayedLetter, asJSON bool) error {
 	}
 	fmt.Fprintln(w)
 	switch {
+	case hint != "":
+		fmt.Fprintln(w, "no value: a rule withholds it, and deadletters replay can make nothing of it\nhint: "+hint)
 	case l.Value == nil:
 		fmt.Fprintln(w, "no value")
 	case json.Valid(l.Value):

@@ -16,6 +16,7 @@ import (
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/clickhouse"
+	"github.com/whencehq/whence/pipeline/display"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
 	"github.com/whencehq/whence/processors/rules"
@@ -37,6 +38,9 @@ storing. What becomes of each is noted in dead_letter_replays; one that is store
 or dropped is open no longer, and replaying it again does nothing (unless
 --again says so). What it brings has the identity it would have had at first, so
 a replay that was killed and is repeated gives the same rows, each once.
+
+A letter without its bytes, which a rule withholds, stays dead: whence replay takes
+its record from Kafka, and closes the letter. The summary names the command.
 
 It may run while workers do: it joins no group and moves no offset. --dry-run
 shows what would become of them, and needs no Kafka. It exits 0 where letters
@@ -75,7 +79,7 @@ are dead still: the summary counts them.`,
 			if err != nil {
 				return err
 			}
-			r := lettersReplay{picked: picked, again: again, without: without, asJSON: asJSON, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), outcomes: map[outcome]int{}}
+			r := lettersReplay{picked: picked, again: again, without: without, asJSON: asJSON, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), outcomes: map[outcome]int{}, withheld: map[string]int64{}, config: cmp.Or(k.file, "FILE")}
 			if dryRun {
 				return withStore(cmd.Context(), flags, func(ctx context.Context, store *clickhouse.Client) error {
 					r.store = store
@@ -119,7 +123,9 @@ type lettersReplay struct {
 	now    event.Millis
 
 	outcomes map[outcome]int
-	seen     event.Region // of the observations it has brought
+	withheld map[string]int64 // topic -> the first offset of a letter without its bytes
+	config   string           // the file, as it was named
+	seen     event.Region     // of the observations it has brought
 	rows     int
 }
 
@@ -265,26 +271,21 @@ func (r *lettersReplay) batch(ctx context.Context, letters []clickhouse.Replayed
 
 // mark notes what has become of the letters of b.
 func (r *lettersReplay) mark(ctx context.Context, b *pipeline.Batch, letters []clickhouse.ReplayedLetter) error {
-	dead := map[int64]*pipeline.DeadLetter{}
-	for i := range b.Dead {
-		dead[b.Dead[i].Offset] = &b.Dead[i]
-	}
-	became := typesByOffset(b)
+	fates := fatesOf(b)
 	block := tables.NewLetterReplays()
 	for i := range letters {
 		l := &letters[i]
-		row := tables.LetterReplay{Topic: l.Topic, TopicID: l.TopicID, Partition: l.Partition, Offset: l.Offset, ReplayedAt: r.now}
+		row := tables.LetterReplay{Topic: l.Topic, TopicID: l.TopicID, Partition: l.Partition, Offset: l.Offset, Outcome: fates.of(l.Offset), ReplayedAt: r.now}
 		what := ""
-		switch d := dead[l.Offset]; {
-		case d != nil:
-			row.Outcome, row.Reason, row.Detail = tables.LetterDead, string(d.Reason), d.Detail
+		switch row.Outcome {
+		case tables.LetterDead:
+			d := fates.dead[l.Offset]
+			row.Reason, row.Detail = string(d.Reason), d.Detail
 			if what = r.told(d); !r.asJSON && d.Reason == l.Reason && d.Detail != l.Detail {
 				what += ": " + cutTo(d.Detail, 80) // the reason alone would read as if nothing had changed
 			}
-		case became[l.Offset] != nil:
-			row.Outcome, what = tables.LetterStored, strings.Join(slices.Sorted(maps.Keys(became[l.Offset])), ", ")
-		default:
-			row.Outcome = tables.LetterDropped
+		case tables.LetterStored:
+			what = strings.Join(slices.Sorted(maps.Keys(fates.types[l.Offset])), ", ")
 		}
 		block.Append(&row)
 		r.say(l, row.Outcome, what)
@@ -327,17 +328,25 @@ func typesByOffset(b *pipeline.Batch) map[int64]map[string]bool {
 
 // say counts what became of a letter.
 func (r *lettersReplay) say(l *clickhouse.ReplayedLetter, became, what string) {
+	withheld := became == tables.LetterDead && rules.Withheld(l.Detail)
 	if r.asJSON {
-		line, err := json.Marshal(map[string]any{
+		out := map[string]any{
 			"place":  clickhouse.Place{Topic: l.Topic, Partition: l.Partition, Offset: l.Offset}.String(),
 			"reason": l.Reason, "outcome": became, "detail": what, "dry_run": r.name == "",
-		})
+		}
+		if withheld {
+			out["hint"] = waysOut(l.Topic, l.Offset, r.config)
+		}
+		line, err := json.Marshal(out)
 		if err == nil {
 			fmt.Fprintf(r.stdout, "%s\n", line)
 		}
 		return
 	}
 	r.outcomes[outcome{string(l.Reason), became, what}]++
+	if first, known := r.withheld[l.Topic]; withheld && (!known || l.Offset < first) {
+		r.withheld[l.Topic] = l.Offset
+	}
 }
 
 func (r *lettersReplay) summary() error {
@@ -369,5 +378,8 @@ func (r *lettersReplay) summary() error {
 	}
 	fmt.Fprintf(r.stdout, "%s: %s stored, %s dropped, %s dead still, %s left as they are\n", word,
 		counted(int64(sums[tables.LetterStored])), counted(int64(sums[tables.LetterDropped])), counted(int64(sums[tables.LetterDead])), counted(int64(sums["left"])))
+	for _, topic := range slices.Sorted(maps.Keys(r.withheld)) {
+		fmt.Fprintf(r.stdout, "hint: a rule withholds the bytes of letters of %s: %s\n", display.Line(topic), waysOut(topic, r.withheld[topic], r.config))
+	}
 	return nil
 }

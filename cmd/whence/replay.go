@@ -34,7 +34,8 @@ func newReplay() *cobra.Command {
 that Kafka took the records, and stores what they bring: for events that
 ClickHouse has lost, or that a new version understands. Rows that are there
 already are written again, with what is known by now, and marked (rewritten = 1);
-what they said before is kept in observations_history.
+what they said before is kept in observations_history. A dead letter whose record
+is stored now, or dropped by a rule, is open no longer.
 
 --check stores nothing. It compares, and tells which observations are missing in
 ClickHouse (it exits 1 then), and which are outdone: of two contents that somebody
@@ -149,12 +150,14 @@ func (r replay) run(ctx context.Context, w *worker, stdout, stderr io.Writer) er
 		fmt.Fprintln(stdout, "no records there")
 		return nil
 	}
+	now := time.Now().UTC()
+	name := now.Format(time.RFC3339Nano)
 	stages := processors.Events(processors.Dependencies{
 		Decode: decoding(w.cfg), Rules: w.rules,
-		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer,
-		Replay: time.Now().UTC().Format(time.RFC3339Nano),
+		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer, Replay: name,
 	})
 	reader.Stages = slices.Insert(stages, len(stages)-1, pipeline.Processor(keeper{w.store}))
+	reader.Stages = append(reader.Stages, letterCloser{w.store, name, event.MillisOf(now)})
 	return w.following(ctx, begin, contextTopic.End, func(ctx context.Context) error {
 		return r.replay(ctx, w, reader, stretches, stdout, stderr)
 	})

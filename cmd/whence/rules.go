@@ -16,7 +16,7 @@ import (
 // configuredRules compiles the rules that a configuration names; failed is told
 // of expressions that can't be computed.
 func configuredRules(c *config.Config, failed func(rule string)) (*rules.Set, error) {
-	set, err := rules.Load(c.Rules.Files, rules.Options{Own: c.Kafka.Topics.Names(), Failed: failed})
+	set, err := rules.Load(c.Rules.Files, rules.Options{Own: c.Kafka.Topics.Names(), Inputs: c.Kafka.Topics.InputNames(), Failed: failed})
 	if err != nil && !config.IsProblem(err) {
 		return nil, &exitError{exitConfig, err}
 	}

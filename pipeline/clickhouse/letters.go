@@ -163,6 +163,32 @@ func (c *Client) LettersAfter(ctx context.Context, l Letters, after *pipeline.De
 	return letters, Classify(rows.Err())
 }
 
+// OpenLetters are the open letters of the batch's partition and offsets, of any
+// topic that has had the name, in no order: their places, and when Kafka took them.
+func (c *Client) OpenLetters(ctx context.Context, b *pipeline.Batch) ([]pipeline.DeadLetter, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
+	defer cancel()
+	rows, err := c.db.QueryContext(ctx, `
+		SELECT topic_id, offset, toUnixTimestamp64Milli(received_at) FROM whence.open_dead_letters
+		WHERE topic = ? AND partition = ? AND offset >= ? AND offset < ?`, b.Topic, b.Partition, b.From, b.To)
+	if err != nil {
+		return nil, fmt.Errorf("dead letters: %w", Classify(err))
+	}
+	defer rows.Close()
+	var letters []pipeline.DeadLetter
+	for rows.Next() {
+		var id uuid.UUID
+		var received int64
+		l := pipeline.DeadLetter{Provenance: event.Provenance{Topic: b.Topic, Partition: b.Partition}}
+		if err := rows.Scan(&id, &l.Offset, &received); err != nil {
+			return nil, fmt.Errorf("dead letters: %w", Classify(err))
+		}
+		l.TopicID, l.ReceivedAt = id, event.Millis(received)
+		letters = append(letters, l)
+	}
+	return letters, Classify(rows.Err())
+}
+
 func scanLetter(scan func(...any) error) (ReplayedLetter, error) {
 	var l ReplayedLetter
 	var id uuid.UUID

@@ -311,11 +311,27 @@ func hintFor(key string, known []string) string {
 	if slices.Contains(known, key+"_file") {
 		return "secrets are never in the configuration: " + strings.Join(keysFrom(known, key+"_"), " or ")
 	}
-	best := slices.MinFunc(known, func(a, b string) int { return distance(key, a) - distance(key, b) })
-	if distance(key, best) <= max(2, len(key)/3) {
+	return Meant(key, known)
+}
+
+// Meant is a hint what was meant by a name that is none of those known.
+func Meant(name string, known []string) string {
+	if best := Nearest(name, known); best != "" {
 		return fmt.Sprintf("did you mean %s?", best)
 	}
 	return "known here: " + strings.Join(known, ", ")
+}
+
+// Nearest is the one of those known that name may be a misspelling of; empty: none.
+func Nearest(name string, known []string) string {
+	if len(known) == 0 {
+		return ""
+	}
+	best := slices.MinFunc(known, func(a, b string) int { return distance(name, a) - distance(name, b) })
+	if distance(name, best) > max(2, len(name)/3) {
+		return ""
+	}
+	return best
 }
 
 func keysFrom(known []string, prefix string) []string {

@@ -21,6 +21,9 @@ type Options struct {
 	Key []byte
 	// Own are the topics that Whence reads or writes: no rule may route there.
 	Own []string
+	// Inputs are those that records come from: a rule for another does nothing.
+	// Empty: nobody knows.
+	Inputs []string
 	// Failed is told of every expression that can't be computed.
 	Failed func(rule string)
 }
@@ -73,7 +76,7 @@ func Parse(file string, data []byte, o Options) (*Set, error) {
 
 func (s *Set) add(file string, data []byte) error {
 	var f File
-	c := compiler{file: file, lines: strings.Split(string(data), "\n"), names: s.names, own: s.options.Own}
+	c := compiler{file: file, lines: strings.Split(string(data), "\n"), names: s.names, own: s.options.Own, inputs: s.options.Inputs}
 	var compiled []*rule
 	err := config.Read(file, data, &f, func() []config.Violation {
 		c.key = c.readKey(&f, s.options.Key)
@@ -108,6 +111,7 @@ type compiler struct {
 	lines      []string
 	names      map[string]string // of rules, with where they are
 	own        []string
+	inputs     []string
 	key        []byte
 	violations []config.Violation
 	problems   config.Problems
@@ -116,6 +120,12 @@ type compiler struct {
 
 func (c *compiler) blame(path, format string, args ...any) {
 	c.violations = append(c.violations, config.Violation{Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+// suggest is blame with a hint.
+func (c *compiler) suggest(path, hint, format string, args ...any) {
+	c.blame(path, format, args...)
+	c.violations[len(c.violations)-1].Hint = hint
 }
 
 // leastKey is how long a key must be: shorter ones are guessed.
@@ -157,15 +167,18 @@ func (c *compiler) rule(at string, r *Rule, f *File) *rule {
 	for _, a := range r.Set {
 		here := at + ".set." + a.Field
 		p, settable := c.settable(here, r.On, a)
+		if message, hint := noField(r.changed(), p); settable && r.On == OnEvent && message != "" {
+			c.problems = append(c.problems, config.Problem{File: c.file, Line: a.place.line, Column: a.place.column, Path: here, Message: message, Hint: hint})
+		}
 		want := anything
 		if settable && !slices.Equal(p[:min(2, len(p))], path{"event", "data"}) {
 			if want = text; slices.Equal(p, path{"event", "time"}) {
 				want = moment
 			}
 		}
-		out.sets = append(out.sets, assignment{p, a.Expression.Text, c.expression(here, r.On, a.Expression, want)})
+		out.sets = append(out.sets, assignment{p, c.expression(here, r.On, a.Expression, want)})
 	}
-	out.hides = append(c.hides(at+".redact", r.On, r.Redact, false), c.hides(at+".hash", r.On, r.Hash, true)...)
+	out.hides = append(c.hides(at+".redact", r, r.Redact, false), c.hides(at+".hash", r, r.Hash, true)...)
 	if len(r.Hash) > 0 && (f.KeyFile == "" && c.key == nil) {
 		c.blame(at+".hash", "hashing needs a key: key_file is missing")
 	}
@@ -206,6 +219,11 @@ func (c *compiler) form(at string, r *Rule) {
 	for i, name := range r.Types {
 		if c.known(fmt.Sprintf("%s.types[%d]", at, i), name); strings.HasPrefix(name, event.Prefix) && strings.HasSuffix(name, "*") && !anyType(strings.TrimSuffix(name, "*")) {
 			c.blame(fmt.Sprintf("%s.types[%d]", at, i), "no type begins so: whence schema --list has them")
+		}
+	}
+	for i, topic := range r.Topics {
+		if len(c.inputs) > 0 && !slices.Contains(c.inputs, topic) {
+			c.suggest(fmt.Sprintf("%s.topics[%d]", at, i), config.Meant(topic, c.inputs), "%s is no input topic of the configuration", topic)
 		}
 	}
 	if r.When.Text == "" && len(r.Types)+len(r.Topics) == 0 && (r.Drop || r.DeadLetter != "") {
@@ -268,7 +286,7 @@ func (c *compiler) mapping(at, on string, m *Mapping) mapping {
 		if err != nil || slices.Contains(p, "*") {
 			c.wrong(a.Expression, here, "%s is no field to fill", a.Field)
 		}
-		out.fields = append(out.fields, assignment{p, a.Expression.Text, c.expression(here, on, a.Expression, anything)})
+		out.fields = append(out.fields, assignment{p, c.expression(here, on, a.Expression, anything)})
 	}
 	return out
 }
@@ -312,8 +330,9 @@ func eventField(p path) bool {
 	return len(p) == 2 && slices.Contains(envelope, p[1])
 }
 
-func (c *compiler) hides(at, on string, fields []string, hash bool) []hide {
+func (c *compiler) hides(at string, r *Rule, fields []string, hash bool) []hide {
 	var all []hide
+	on, types := r.On, r.changed()
 	for i, field := range fields {
 		here := fmt.Sprintf("%s[%d]", at, i)
 		p, err := parsePath(field)
@@ -329,6 +348,9 @@ func (c *compiler) hides(at, on string, fields []string, hash bool) []hide {
 		case on == OnEvent && !hash && (p[1] == "id" || p[1] == "source"):
 			c.blame(here, "%s is what tells events apart: hash it", field)
 		default:
+			if message, hint := noField(types, p); message != "" {
+				c.suggest(here, hint, "%s", message)
+			}
 			all = append(all, hide{p, hash})
 		}
 	}
@@ -360,7 +382,8 @@ func (c *compiler) expression(at, on string, e Expression, want shape) program {
 	if issues.Err() != nil {
 		for _, issue := range issues.Errors() {
 			line, column := c.locate(e, issue.Location.Line(), issue.Location.Column())
-			c.problems = append(c.problems, config.Problem{File: c.file, Line: line, Column: column, Path: at, Message: issue.Message})
+			message, hint := explained(on, e.Text, issue)
+			c.problems = append(c.problems, config.Problem{File: c.file, Line: line, Column: column, Path: at, Message: message, Hint: hint})
 		}
 		return program{}
 	}
@@ -372,5 +395,5 @@ func (c *compiler) expression(at, on string, e Expression, want shape) program {
 	if wrong != nil {
 		c.wrong(e, at, "%v", wrong)
 	}
-	return program{run}
+	return program{run, readBy(ast)}
 }

@@ -148,6 +148,9 @@ func (w *round) finish(rules []*rule, e *said) error {
 	return err
 }
 
+// afterRules is said behind what is wrong with an event that rules have touched.
+const afterRules = ", after the rules"
+
 func (w *round) restate(e *said) error {
 	data, err := e.json()
 	if err == nil {
@@ -161,7 +164,7 @@ func (w *round) restate(e *said) error {
 	if own := codec.FaultOf(err); own != nil {
 		reason = own.Reason
 	}
-	return &codec.Fault{Reason: reason, Detail: err.Error() + ", after the rules"}
+	return &codec.Fault{Reason: reason, Detail: err.Error() + afterRules}
 }
 
 // mapped adds what the rule makes of the event.

@@ -4,14 +4,19 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
 	"github.com/google/cel-go/ext"
 
+	"github.com/whencehq/whence/pipeline/config"
 	"github.com/whencehq/whence/schemas/value"
 )
 
@@ -31,6 +36,9 @@ const (
 	object
 )
 
+// attributes are what expressions may ask of an event that is text.
+var attributes = []string{"id", "source", "type", "subject", "tenant", "region", "cluster", "cell", "trace_id", "sequence", "service", "environment", "name"}
+
 // names are what expressions on a record and on an event may name, with types.
 func names(on string) []cel.EnvOption {
 	str := func(all ...string) (options []cel.EnvOption) {
@@ -47,14 +55,54 @@ func names(on string) []cel.EnvOption {
 	if on == OnRecord {
 		return append(append(shared, str("topic", "key", "text")...), cel.Variable("body", cel.DynType))
 	}
-	shared = append(shared, str("topic", "event.id", "event.source", "event.type", "event.subject", "event.tenant", "event.region",
-		"event.cluster", "event.cell", "event.trace_id", "event.sequence", "event.service", "event.environment", "event.name")...)
+	shared = append(shared, str("topic")...)
+	for _, name := range attributes {
+		shared = append(shared, str("event."+name)...)
+	}
 	return append(shared, cel.Variable("event.time", cel.TimestampType), cel.Variable("event.data", cel.DynType),
 		cel.Variable("event.extensions", cel.MapType(cel.StringType, cel.StringType)))
 }
 
+// unknownField is what an expression asks of an event that events don't have.
+var unknownField = regexp.MustCompile(`^event\s*\.\s*\??\s*(\w+)`)
+
+// explained is what is wrong with an expression, and a hint where there is one. event is
+// no variable, but the beginning of the names of some: CEL would say that there is
+// no event.
+func explained(on, text string, issue *cel.Error) (message, hint string) {
+	lines := strings.Split(text, "\n")
+	line, column := issue.Location.Line(), issue.Location.Column()
+	if on != OnEvent || !strings.HasPrefix(issue.Message, "undeclared reference to 'event'") || line < 1 || line > len(lines) {
+		return issue.Message, ""
+	}
+	runes := []rune(lines[line-1]) // CEL counts characters
+	known := slices.Concat(attributes, []string{"data", "extensions", "time"})
+	found := unknownField.FindStringSubmatch(string(runes[min(max(column, 0), len(runes)):]))
+	if found == nil || slices.Contains(known, found[1]) {
+		return issue.Message, ""
+	}
+	return "event has no " + found[1], config.Meant(found[1], known)
+}
+
 // program is a compiled expression.
-type program struct{ run cel.Program }
+type program struct {
+	run   cel.Program
+	reads []path // all that it reads, as far as names are written out
+}
+
+// readBy are the fields that an expression names. Of what is computed from one, as
+// event.data["a" + "b"], it is as much as is written out: event.data.
+func readBy(compiled *cel.Ast) (all []path) {
+	root := ast.NavigateAST(compiled.NativeRep())
+	for _, named := range ast.MatchDescendants(root, ast.KindMatcher(ast.IdentKind)) {
+		field := strings.Split(named.AsIdent(), ".") // event.data is one name
+		for above, is := named.Parent(); is && above.Kind() == ast.SelectKind; above, is = above.Parent() {
+			field = append(field, above.AsSelect().FieldName())
+		}
+		all = append(all, field)
+	}
+	return all
+}
 
 // wants are the types that an expression of a shape may have; dyn is looked at
 // when it is computed.

@@ -40,7 +40,11 @@ func NewFilter(on, text string) (*Filter, error) {
 	ast, issues := env.Compile(text)
 	if issues.Err() != nil {
 		first := issues.Errors()[0]
-		return nil, fmt.Errorf("column %d: %s", first.Location.Column()+1, first.Message)
+		message, hint := explained(on, text, first)
+		if hint != "" {
+			message += ", " + hint
+		}
+		return nil, fmt.Errorf("column %d: %s", first.Location.Column()+1, message)
 	}
 	if err := truth.wants(ast.OutputType()); err != nil {
 		return nil, err
@@ -49,7 +53,7 @@ func NewFilter(on, text string) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Filter{when: program{run}, doc: value.Doc{MaxDepth: deepest}}, nil
+	return &Filter{when: program{run: run}, doc: value.Doc{MaxDepth: deepest}}, nil
 }
 
 // Fits tells whether p is what the filter wants. What it can't be computed for

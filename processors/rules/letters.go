@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/schemas/codec"
 	"github.com/whencehq/whence/schemas/event"
 	"github.com/whencehq/whence/schemas/source"
 )
@@ -91,7 +92,8 @@ func (l *letter) hide(s *Set, r *rule, w *worker) (concerned bool) {
 	}
 	shape, e := l.open(in)
 	in.headers = l.seen
-	switch l.concerns(s, r, in, e) {
+	concern, as := l.concerns(s, r, in, e)
+	switch concern {
 	case no:
 		return false
 	case unsure:
@@ -103,15 +105,10 @@ func (l *letter) hide(s *Set, r *rule, w *worker) (concerned bool) {
 		}
 		return l.withheld
 	}
-	if in.event = e; !s.mayHold(r, in) && !l.mayHoldOnceSet(s, r, w) {
+	if in.event = e; !s.mayHold(r, in) && !l.mayHoldOnceChanged(s, r, w) {
 		return false
 	}
-	for _, h := range r.hides {
-		if r.hideEvent(h, e, e.data) {
-			concerned = true
-		}
-	}
-	if concerned && shape.close(in, e, w) != nil {
+	if concerned = r.hideAs(e, as); concerned && shape.close(in, e, w) != nil {
 		l.withhold(r)
 	}
 	if l.Source != "" {
@@ -121,6 +118,19 @@ func (l *letter) hide(s *Set, r *rule, w *worker) (concerned bool) {
 		l.ID = e.ID
 	}
 	return concerned
+}
+
+// hideAs hides in e as in events of these types, of which each has its own idea of
+// what text a field may hold. e stays of the type that it states.
+func (r *rule) hideAs(e *said, types []string) (found bool) {
+	stated := e.Type
+	defer func() { e.Type = stated }()
+	for _, e.Type = range types {
+		for _, h := range r.hides {
+			found = r.hideEvent(h, e, e.data) || found
+		}
+	}
+	return found
 }
 
 // hideRecord is hide for a rule on records.
@@ -139,30 +149,27 @@ func (l *letter) hideRecord(s *Set, r *rule, in *input, w *worker) (concerned bo
 	return found || err != nil
 }
 
-// concerns tells whether the letter is of a type that the rule is for. Unsure: it
-// is, or may be, but where the rule's fields are in it nobody knows: it can't be
-// read, it is in a tool's own words, which say events of several types, or rules
-// make of it what the rule then hides in. e is what it says; nil: it can't be read.
-func (l *letter) concerns(s *Set, r *rule, in *input, e *said) answer {
-	if e == nil && !l.isEvent(in) {
-		return unsure
+// concerns tells whether the letter is of a type that the rule is for, as it came or
+// once other rules have changed it, and as which: a rename leaves fields where they
+// are. Unsure: it is, or may be, but where the rule's fields are in it nobody knows:
+// it can't be read, it is in a tool's own words, which say events of several types,
+// or rules fill what the rule then hides with other fields. e is what it says; nil:
+// it can't be read.
+func (l *letter) concerns(s *Set, r *rule, in *input, e *said) (concern answer, as []string) {
+	if e == nil && !l.isEvent(in) || e == nil && l.Type == "" {
+		return unsure, nil
 	}
-	var types []string
-	if l.Type != "" {
-		types = append(types, l.Type) // what the event was when it was at fault
+	for i, w := range l.ways(s, r, in, e) {
+		stated := i == 0 && e != nil
+		switch {
+		case !r.ofType(w.name) && !(stated && w.name == ""):
+		case w.moved || e == nil || !stated && s.copies(r, l.Topic, w.name):
+			return unsure, nil
+		default:
+			concern, as = yes, append(as, w.name)
+		}
 	}
-	if e != nil {
-		types = append(types, e.Type)
-	}
-	becomes, filled := l.becomes(s, r, in, types)
-	states := e != nil && (e.Type == "" || r.ofType(e.Type))
-	switch {
-	case states && !filled:
-		return yes
-	case states, becomes, len(types) == 0:
-		return unsure
-	}
-	return no
+	return concern, as
 }
 
 // isEvent tells whether the record is a CloudEvent, and so one event.
@@ -191,63 +198,96 @@ func (l *letter) binary() bool {
 // attributePrefix is what headers of attributes begin with, by the Kafka binding.
 const attributePrefix = "ce_"
 
-// becomes tells whether rules may make an event of a type that r hides in of one
-// of these types, and whether a mapping fills what r hides there: from a field of
-// any name. Conditions of rules on events may ask for what rules before them have
-// made, so all may hold.
-func (l *letter) becomes(s *Set, r *rule, in *input, types []string) (is, filled bool) {
-	add := func(name string) {
-		if name != "" && !slices.Contains(types, name) {
-			types = append(types, name)
+// way is a type that an event may get, and whether what a rule hides may have been
+// moved by then: filled with a field of any name.
+type way struct {
+	name  string
+	moved bool
+}
+
+// ways are the types that rules may make of the letter's event, with what it states
+// first. Conditions of rules on events may ask for what rules before them have made,
+// so all may hold. What the event was when it was at fault, and can't be by rules,
+// decode has made of it: of what, nobody knows.
+func (l *letter) ways(s *Set, r *rule, in *input, e *said) (ways []way) {
+	add := func(name string, moved bool) {
+		if w := (way{name, moved}); name != "" && !slices.Contains(ways, w) {
+			ways = append(ways, w)
 		}
 	}
-	made := func(by *rule) {
-		add(by.rename)
-		add(by.keep)
+	made := func(by *rule, moved bool) {
+		add(by.rename, moved)
+		add(by.keep, moved)
 		for i := range by.maps {
-			add(by.maps[i].name)
-			filled = filled || r.ofType(by.maps[i].name) && by.maps[i].fills(r)
+			add(by.maps[i].name, moved || by.maps[i].fills(r))
+		}
+	}
+	followed := 0
+	follow := func() {
+		for ; followed < len(ways); followed++ { // made adds to them
+			from := ways[followed]
+			moved := from.moved || s.copies(r, l.Topic, from.name)
+			for _, other := range s.events {
+				if other.ofTopic(l.Topic) && other.ofType(from.name) {
+					made(other, moved)
+				}
+			}
+		}
+	}
+	if e != nil {
+		ways = append(ways, way{e.Type, false})
+		if strings.HasPrefix(e.Type, codec.CDEventsPrefix) {
+			for _, t := range event.Types() { // decode says it in one of these
+				add(t.Name, true)
+			}
 		}
 	}
 	if !l.copied {
 		for _, other := range s.records {
 			if len(other.maps) > 0 && l.mayHold(s, other, in) {
-				made(other)
+				made(other, true)
 			}
 		}
 	}
-	for i := 0; i < len(types); i++ { // made adds to them
-		for _, other := range s.events {
-			if other.ofTopic(l.Topic) && other.ofType(types[i]) {
-				made(other)
-			}
-		}
+	if follow(); !slices.ContainsFunc(ways, func(w way) bool { return w.name == l.Type }) {
+		add(l.Type, true)
+		follow()
 	}
-	return slices.ContainsFunc(types, r.ofType), filled
+	return ways
 }
 
-// mayHoldOnceSet tells whether r's condition may hold for the letter's event once
-// the rules before r have set in it what they set: the letter has what was sent.
-func (l *letter) mayHoldOnceSet(s *Set, r *rule, w *worker) bool {
+// copies tells whether a rule sets something that r hides in events of a type to
+// what may be another field.
+func (s *Set) copies(r *rule, topic, name string) bool {
+	return slices.ContainsFunc(s.events, func(other *rule) bool {
+		return other.ofTopic(topic) && other.ofType(name) && slices.ContainsFunc(r.hides, func(h hide) bool {
+			return slices.ContainsFunc(other.sets, func(a assignment) bool { return h.at.joined().meets(a.at.joined()) && a.copies(h) })
+		})
+	})
+}
+
+// mayHoldOnceChanged tells whether r's condition may hold for the letter's event
+// once the rules before r have set in it what they set, and given it other types:
+// the letter has what was sent. Where one maps it, or fails, it may.
+func (l *letter) mayHoldOnceChanged(s *Set, r *rule, w *worker) bool {
 	in := &input{topic: l.Topic, record: &l.record, doc: &w.doc}
 	_, in.event = l.open(in)
 	in.headers = l.seen
 	before := s.events[:slices.Index(s.events, r)]
 	changes := round{worker: w}
-	changed := false
 	for _, other := range before {
-		if len(other.sets) == 0 || !other.ofTopic(l.Topic) || !other.ofType(in.event.Type) {
+		if len(other.sets)+len(other.maps) == 0 && other.rename == "" || !other.ofTopic(l.Topic) || !other.ofType(in.event.Type) {
 			continue
 		}
 		met := true
 		if other.when != nil {
 			met, _ = other.when.truth(in)
 		}
-		if met && changes.change(other, in) == nil {
-			changed = true
+		if met && (len(other.maps) > 0 || changes.change(other, in) != nil) {
+			return true
 		}
 	}
-	return changed && s.mayHold(r, in)
+	return s.mayHold(r, in)
 }
 
 // mayHold is that of a rule on records. Its condition may have held for what was
@@ -293,7 +333,11 @@ func (l *letter) hideIdentity(r *rule) {
 	}
 }
 
-const withheld = "its bytes are withheld by rule "
+// What a letter's detail says of a rule, which follows.
+const (
+	hiddenBy = "what it says is hidden by rule "
+	withheld = "the record's bytes are withheld by rule "
+)
 
 // Withheld tells by a letter's detail that its bytes are: nothing can be made of it.
 func Withheld(detail string) bool { return strings.Contains(detail, "("+withheld) }
@@ -303,19 +347,25 @@ func Withheld(detail string) bool { return strings.Contains(detail, "("+withheld
 func (l *letter) scrub(r *rule) {
 	l.Key = nil
 	l.record.Key = nil
-	about := "what it says is hidden by rule " + r.name
+	about := hiddenBy + r.name
 	if l.withheld {
 		about = withheld + r.name
 	}
-	if strings.HasSuffix(l.Detail, ")") && strings.Contains(l.Detail, " by rule ") {
+	switch before, _, already := strings.Cut(l.Detail, " ("+hiddenBy); {
+	case already && l.withheld: // another rule has hidden in the bytes that this one withholds
+		l.Detail = before + " (" + about + ")"
+		return
+	case already, Withheld(l.Detail):
 		return
 	}
-	where, _, quoted := strings.Cut(l.Detail, ": ")
+	where, what, quoted := strings.Cut(l.Detail, ": ")
 	if l.Reason == pipeline.ReasonRule {
 		parts := strings.SplitN(l.Detail, ": ", 3)
 		where = strings.Join(parts[:min(2, len(parts))], ": ")
 	} else if !quoted || strings.Contains(where, `"`) {
 		where = string(l.Reason)
+	} else if strings.TrimSuffix(what, afterRules) == "missing" {
+		where = l.Detail // it quotes nothing
 	}
 	l.Detail = where + " (" + about + ")"
 }

@@ -86,6 +86,13 @@ func (m *mapping) fills(r *rule) bool {
 				return false // an extension, which a mapping leaves as it is
 			}
 		}
-		return m.whole != nil || slices.ContainsFunc(m.fields, func(a assignment) bool { return at.meets(a.at) && a.from != h.at.String() })
+		return m.whole != nil || slices.ContainsFunc(m.fields, func(a assignment) bool { return at.meets(a.at) && a.copies(h) })
 	})
+}
+
+// copies tells whether the assignment puts anything where h hides that is read
+// elsewhere.
+func (a assignment) copies(h hide) bool {
+	hidden := h.at.joined()
+	return slices.ContainsFunc(a.reads, func(p path) bool { return !p.joined().within(hidden) })
 }

@@ -57,6 +57,17 @@ func (p path) meets(other path) bool {
 	return true
 }
 
+// within tells whether the path is the other, or leads into it.
+func (p path) within(other path) bool { return len(p) >= len(other) && p.meets(other) }
+
+// joined is the path of the attribute where data and attributes are one: see shared.
+func (p path) joined() path {
+	if len(p) == 3 && p[0] == "event" && p[1] == "data" && shared(p[2]) {
+		return path{p[0], p[2]}
+	}
+	return p
+}
+
 // alter is v with f done to what is at p; it tells whether anything was there.
 // Objects and lists on the way are changed in place. What f makes nil goes out of its
 // object; a list keeps its place.

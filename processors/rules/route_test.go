@@ -253,7 +253,7 @@ rules:
 		dead = append(dead, fmt.Sprintf("%d %s %s %t", d.Offset, d.Reason, d.Detail, len(d.Value) > 0))
 	}
 	want := []string{
-		"0 rule rule broken: route (its bytes are withheld by rule broken) false",
+		"0 rule rule broken: route (the record's bytes are withheld by rule broken) false",
 		"1 rule rule large: route: acme does not take it: it is too large, or has no key true",
 	}
 	if diff := cmp.Diff(want, dead); diff != "" {

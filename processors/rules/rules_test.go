@@ -209,7 +209,8 @@ func TestNothingThatIsHiddenIsInADeadLetter(t *testing.T) {
 		"a record's body":           {onRecord, structured(strings.Replace(clicked, `"name":"checkout",`, "", 1)), true},
 		"a record that breaks off":  {onRecord, structured(clicked[:len(clicked)-3]), false},
 		"a record's header":         {onRecord, pipeline.Record{Value: []byte(`{"who":"ada@example.com"}`), Headers: []pipeline.Header{{Key: "X-User", Value: []byte(ada)}}}, true},
-		"what another rule renames": {`rules: [{name: a, types: [com.acme.click], rename: io.whence.behavior.recorded}, {name: people, types: [io.whence.behavior.recorded], hash: [event.data.user]}]`, structured(strings.Replace(strings.Replace(clicked, "io.whence.behavior.recorded", "com.acme.click", 1), `"name":"checkout",`, "", 1)), false},
+		"what another rule renames": {`rules: [{name: a, types: [com.acme.click], rename: io.whence.behavior.recorded}, {name: people, types: [io.whence.behavior.recorded], hash: [event.data.user], redact: [event.data.attributes.email]}]`, structured(strings.Replace(strings.Replace(clicked, "io.whence.behavior.recorded", "com.acme.click", 1), `"name":"checkout",`, "", 1)), true},
+		"a CDEvent":                 {`rules: [{name: people, types: ["io.whence.*"], hash: [event.data.user]}]`, structured(`{"specversion":"1.0","id":"1","source":"/web","type":"dev.cdevents.service.deployed.0.2.0","data":{"subject":{"content":{"owner":"ada@example.com"}}}}`), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := ran(t, parsed(t, c.rules), c.record)
@@ -395,10 +396,25 @@ func TestALetterIsHiddenInByTheRulesOfEveryTypeThatItsEventHasHad(t *testing.T) 
 		"renamed twice, had it been read": {`
   - {name: ours, types: [com.acme.click], rename: com.acme.seen}
   - {name: more, types: [com.acme.seen], rename: com.acme.last}
-  - {name: people, types: [com.acme.last], hash: [event.data.who]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), false},
+  - {name: people, types: [com.acme.last], hash: [event.data.who]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), true},
+		"renamed, had it been read, and filled under its old name": {`
+  - {name: lower, types: [com.acme.click], set: {event.data.user: event.data.who.lowerAscii()}}
+  - {name: ours, types: [com.acme.click], rename: com.acme.seen}
+  - {name: people, types: [com.acme.seen], hash: [event.data.user]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), false},
+		"renamed, had it been read, and filled under its new name": {`
+  - {name: ours, types: [com.acme.click], rename: com.acme.seen}
+  - {name: team, types: [com.acme.seen], set: {event.tenant: event.data.who}}
+  - {name: people, types: [com.acme.seen], hash: [event.data.tenant]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), false},
+		"renamed, had it been read, and filled with itself": {`
+  - {name: ours, types: [com.acme.click], rename: com.acme.seen, set: {event.data.who: 'event.data.who.contains("@") ? event.data.who.lowerAscii() : "nobody"'}}
+  - {name: people, types: [com.acme.seen], hash: [event.data.who]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), true},
+		"filled by a mapping before it is renamed": {`
+  - {name: ours, types: [com.acme.click], map: [{type: com.acme.seen, data: {user: event.data.who}}]}
+  - {name: more, types: [com.acme.seen], map: [{type: com.acme.last, data: {user: event.data.user}}]}
+  - {name: people, types: [com.acme.last], hash: [event.data.user]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), false},
 		"kept under another name, had it been read": {`
   - {name: ours, types: [com.acme.click], map: [{type: com.acme.x, data: {a: '1'}}], keep: com.acme.kept}
-  - {name: people, types: [com.acme.kept], hash: [event.data.who]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), false},
+  - {name: people, types: [com.acme.kept], hash: [event.data.who]}`, structured(strings.Replace(click, `"time":"2026-03-12T10:00:00Z",`, "", 1)), true},
 		"mapped from a field of another name": {`
   - {name: ours, types: [com.acme.click], map: [{type: io.whence.behavior.recorded, data: {service: '"s"', environment: '"e"', user: event.data.who}}]}
   - {name: people, hash: [event.data.user]}`, structured(click), false},
@@ -428,6 +444,67 @@ func TestALetterIsHiddenInByTheRulesOfEveryTypeThatItsEventHasHad(t *testing.T) 
 				t.Errorf("value %q, kept must be %v: %s", d.Value, c.kept, d.Detail)
 			}
 		})
+	}
+}
+
+// TestALetterIsHiddenInAsTheEventWouldHaveBeenOnceItWasRenamed: by the conditions
+// that hold then, and as the fields of its type then want.
+func TestALetterIsHiddenInAsTheEventWouldHaveBeenOnceItWasRenamed(t *testing.T) {
+	const deployed = `{"specversion":"1.0","id":"1","source":"/ci","type":"com.acme.deploy","time":"2026-03-12T10:00:00Z",
+	"data":{"deployment_id":"7","service":"shop","environment":"production","outcome":"success","attributes":{"by":"ada@example.com"}}}`
+	for when, hidden := range map[string]bool{
+		`event.type == "io.whence.deployment.finished"`: true,
+		`event.type == "io.whence.deployment.started"`:  false,
+		`event.data.environment == "prod"`:              true, // set on the way
+		`event.data.environment == "qa"`:                false,
+	} {
+		b := ran(t, parsed(t, `
+rules:
+  - {name: spelled, types: [com.acme.deploy], set: {event.data.environment: '"prod"'}}
+  - {name: ours, types: [com.acme.deploy], rename: io.whence.deployment.finished}
+  - {name: people, types: ["io.whence.*"], when: '`+when+`', redact: [event.data.attributes.by, event.data.outcome]}
+`), structured(deployed))
+		if len(b.Dead) != 1 || b.Dead[0].Reason != pipeline.ReasonMissing || len(b.Dead[0].Value) == 0 {
+			t.Fatalf("%s: %+v", when, b.Dead)
+		}
+		if is := !strings.Contains(string(b.Dead[0].Value), "ada@"); is != hidden {
+			t.Errorf("%s: hidden %v, must be %v: %s", when, is, hidden, b.Dead[0].Value)
+		}
+		if is := !strings.Contains(string(b.Dead[0].Value), "outcome"); is != hidden {
+			t.Errorf("%s: one of some words can't be redacted, and goes where the rule holds (%v): %s", when, hidden, b.Dead[0].Value)
+		}
+	}
+}
+
+func TestALetterOfARenamedEventWithNothingToHideIsAsItCame(t *testing.T) {
+	const deployed = `{"specversion":"1.0","id":"1","source":"/ci","type":"com.acme.deploy","time":"2026-03-12T10:00:00Z","data":{"deployment_id":"7","service":"shop","environment":"production","version":"v7"}}`
+	rules := `
+rules:
+  - {name: ours, types: [com.acme.deploy], rename: io.whence.deployment.finished}
+  - {name: people, types: ["io.whence.*"], redact: [event.data.attributes.email]}
+`
+	d := ran(t, parsed(t, rules), structured(deployed)).Dead[0]
+	if string(d.Value) != deployed || d.Detail != "data.outcome: missing, after the rules" {
+		t.Fatalf("%s: %s", d.Detail, d.Value)
+	}
+	mended := parsed(t, strings.Replace(rules, "rename:", `set: {event.data.outcome: '"success"'}, rename:`, 1))
+	if b := ran(t, mended, pipeline.Record{Value: d.Value, Headers: d.Headers}); len(b.Facts) != 1 || b.Facts[0].EntityID != "7" {
+		t.Errorf("once the rule is mended: %+v", b.Dead)
+	}
+}
+
+func TestADetailSaysThatAFieldIsMissingBesideWhatIsHidden(t *testing.T) {
+	const people = "rules:\n  - {name: people, types: [io.whence.behavior.recorded], hash: [event.data.user]}\n"
+	mapped := people + "  - {name: seen, types: [com.acme.seen], hash: [event.data.user]}\n" +
+		"  - {name: ours, map: [{type: com.acme.seen, data: {user: event.data.attributes.email}}]}\n"
+	for text, want := range map[string]string{
+		people: "time: missing (what it says is hidden by rule people)",
+		mapped: "time: missing (the record's bytes are withheld by rule seen)",
+	} {
+		d := ran(t, parsed(t, text), structured(strings.Replace(clicked, `"time":"2026-03-12T10:00:00Z",`, "", 1))).Dead[0]
+		if d.Detail != want || rules.Withheld(d.Detail) != (len(d.Value) == 0) {
+			t.Errorf("%s%q, want %q: %s", text, d.Detail, want, d.Value)
+		}
 	}
 }
 
@@ -577,7 +654,9 @@ func TestAnExpensiveExpressionIsGivenUp(t *testing.T) {
 
 func TestErrorsSayWhereAndWhat(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"a field nobody knows":   {"rules:\n  - name: a\n    when: event.tpye == \"x\"\n    drop: true\n", "own.yaml:3:11: rules[0].when: undeclared reference to 'event' (in container '')"},
+		"a field nobody knows":   {"rules:\n  - name: a\n    when: event.tpye == \"x\"\n    drop: true\n", "own.yaml:3:11: rules[0].when: event has no tpye\nhint: did you mean type?"},
+		"one on the second line": {"rules:\n  - name: a\n    when: |\n      event.id == \"ä\" &&\n      \"é\" != event.?tenat.orValue(\"\")\n    drop: true\n", "own.yaml:5:14: rules[0].when: event has no tenat\nhint: did you mean tenant?"},
+		"event as a whole":       {"rules:\n  - name: a\n    when: event == 5\n    drop: true\n", "own.yaml:3:11: rules[0].when: undeclared reference to 'event' (in container '')"},
 		"a block":                {"rules:\n  - name: a\n    when: |\n      true &&\n      nothing\n    drop: true\n", "own.yaml:5:7: rules[0].when: undeclared reference to 'nothing' (in container '')"},
 		"quoted":                 {"rules:\n  - name: a\n    when: '1 == \"a\"'\n    drop: true\n", "own.yaml:3:14: rules[0].when: found no matching overload for '_==_' applied to '(int, string)'"},
 		"no truth":               {"rules:\n  - name: a\n    when: event.id\n    drop: true\n", "own.yaml:3:11: rules[0].when: must give true or false, gives string"},
@@ -602,6 +681,54 @@ func TestErrorsSayWhereAndWhat(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestARuleForWhatIsNotThereIsAnError(t *testing.T) {
+	for text, want := range map[string]string{
+		`{topics: [whence.behavoir], hash: [event.data.user]}`: "own.yaml:1:28: rules[0].topics[0]: whence.behavoir is no input topic of the configuration\nhint: did you mean whence.behavior?",
+		`{types: ["io.whence.*"], hash: [event.data.user, event.data.usr]}`: "own.yaml:1:67: rules[0].hash[1]: none of the rule's types has event.data.usr\n" +
+			"hint: did you mean user? If not: for a field that producers add, leave types out",
+		`{types: [io.whence.change.merged], redact: [event.data.commits.author]}`: "own.yaml:1:62: rules[0].redact[0]: none of the rule's types has event.data.commits.author\n" +
+			"hint: did you mean event.data.commits.*.author? If not: for a field that producers add, leave types out",
+		`{types: [io.whence.change.merged], redact: [event.data.commits.*.autor]}`: "own.yaml:1:62: rules[0].redact[0]: none of the rule's types has event.data.commits.*.autor\n" +
+			"hint: did you mean author? If not: for a field that producers add, leave types out",
+		`{types: [io.whence.behavior.recorded], set: {event.data.enviroment: topic}}`: "own.yaml:1:86: rules[0].set.event.data.enviroment: none of the rule's types has event.data.enviroment\n" +
+			"hint: did you mean environment? If not: for a field that producers add, leave types out",
+		`{hash: [event.data.usr]}`:                                                                                                   "",
+		`{types: ["io.whence.*", com.acme.x], hash: [event.data.usr]}`:                                                               "",
+		`{types: ["io.*"], hash: [event.data.usr]}`:                                                                                  "",
+		`{types: [com.acme.x], rename: io.whence.behavior.recorded, set: {event.data.usr: topic}}`:                                   "",
+		`{types: [io.whence.behavior.recorded], rename: com.acme.x, set: {event.data.usr: topic}}`:                                   "",
+		`{types: [io.whence.behavior.recorded], rename: io.whence.alert.fired, hash: [event.data.alert_id]}`:                         "",
+		`{types: [io.whence.behavior.recorded], hash: [event.data.attributes.a.b, event.data.*, event.data.tenant]}`:                 "",
+		`{types: [io.whence.change.merged], redact: [event.data.commits.*.author, event.data.commits.0.author, event.data.paths.*]}`: "",
+		`{on: record, topics: [whence.behavior], hash: [body.usr]}`:                                                                  "",
+	} {
+		_, err := rules.Parse("own.yaml", []byte("rules: [{name: a, "+text[1:]+"]"), rules.Options{Key: key, Inputs: event.InputTopics()})
+		if said := fmt.Sprint(err); said != want && (err != nil || want != "") {
+			t.Errorf("%s:\n%s, want\n%s", text, said, want)
+		}
+	}
+}
+
+func TestTheRulesOfTheREADMEAreRight(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "```yaml\n")
+	example, _, _ := strings.Cut(after, "```")
+	set, err := rules.Parse("README.md", []byte(example), rules.Options{Key: key, Inputs: event.InputTopics()})
+	if err != nil || set.Len() != 3 {
+		t.Errorf("%v: %s", err, example)
+	}
+}
+
+func TestAFilterSaysWhatAnEventDoesNotHave(t *testing.T) {
+	_, err := rules.NewFilter(rules.OnEvent, `topic != "" && event.typ == "x"`)
+	if want := "column 16: event has no typ, did you mean type?"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 

@@ -165,8 +165,7 @@ type rule struct {
 }
 
 type assignment struct {
-	at   path
-	from string // the expression as it is written
+	at path
 	program
 }
 
