@@ -54,7 +54,7 @@ type trail struct {
 	at     int // the rule that it has come to
 	routes []*rule
 	hid    []*rule // that had anything to hide in it
-	blind  *rule   // the last of them that could not read or write what it is in
+	blind  *rule   // one of them that could not read or write what it is in; sooner one that withholds that
 }
 
 // guarded makes a panic over one record that record's fault.
@@ -114,8 +114,9 @@ func (p Records) bury(w *worker, b *pipeline.Batch, i int, t *trail, fault error
 	}
 	d := &b.Dead[len(b.Dead)-1]
 	l := newLetter(d, b.Records[i].Headers)
-	if t.blind != nil {
+	if t.withholds() {
 		l.withhold(t.blind)
+		l.scrub(t.blind)
 	}
 	for _, rule := range t.hid { // Letters may find no more that it held
 		l.scrub(rule)
@@ -187,7 +188,7 @@ func (t *trail) try(s *Set, r *rule, w *worker) {
 	var err error
 	defer func() {
 		if err != nil && len(r.hides) > 0 {
-			t.hid, t.blind = append(t.hid, r), r
+			t.missed(r)
 		}
 	}()
 	defer recovered(w, &err)
@@ -196,7 +197,7 @@ func (t *trail) try(s *Set, r *rule, w *worker) {
 	case held == no:
 		return
 	case r.isBlindTo(&t.in):
-		t.hid, t.blind = append(t.hid, r), r
+		t.missed(r)
 	}
 	if held == yes {
 		_ = t.change(r, w) // what can't be set is not the record's fault any more
@@ -237,9 +238,17 @@ func (t *trail) hide(r *rule, w *worker) error {
 		t.hid = append(t.hid, r)
 	}
 	if err != nil {
-		t.blind = r
+		t.missed(r)
 	}
 	return err
+}
+
+// missed notes that r could not hide what it may have had to.
+func (t *trail) missed(r *rule) {
+	t.hid = append(t.hid, r)
+	if !t.withholds() {
+		t.blind = r
+	}
 }
 
 // setHeaders sets all of them or none.

@@ -390,7 +390,9 @@ rules:
 }
 
 func TestWhatARuleBehindTheEndCanNotReadGoesWithoutItsBytes(t *testing.T) {
-	body := pipeline.Record{Key: []byte("ada"), Value: []byte(`{"secret":"ada","x":`)}
+	body := pipeline.Record{
+		Key: []byte("ada"), Value: []byte(`{"secret":"ada","x":`), Headers: []pipeline.Header{{Key: "x-user", Value: []byte("ada")}},
+	}
 	want := map[string]string{
 		"moved":    "dead  rule end: route (the record's bytes are withheld by rule hidden) ",
 		"mapped":   "sent whence.delivery/0/0 [{whence-withheld hidden}] ",
@@ -409,7 +411,7 @@ rules:
   - {name: end, on: record, topics: [whence.delivery], `+end+`}
   - {name: marks, on: record, set: {headers.team: '"a"'}}
   - {name: hidden, on: record, when: 'headers["team"] == "a"', redact: [body.secret]}
-  - {name: other, on: record, set: {headers.team: '"b"'}}
+  - {name: other, on: record, set: {headers.team: '"b"'}, redact: [headers.x-user]}
 `, body)
 		var all []string
 		for _, r := range o.sent {
