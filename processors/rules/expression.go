@@ -104,6 +104,11 @@ func readBy(compiled *cel.Ast) (all []path) {
 	return all
 }
 
+// names tells whether the expression has a variable of that name.
+func (p *program) names(variable string) bool {
+	return p != nil && slices.ContainsFunc(p.reads, func(read path) bool { return read[0] == variable })
+}
+
 // wants are the types that an expression of a shape may have; dyn is looked at
 // when it is computed.
 func (s shape) wants(t *cel.Type) error {

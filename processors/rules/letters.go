@@ -72,6 +72,7 @@ type letter struct {
 	seen     map[string]string
 	withheld bool
 	copied   bool // no dead letter, but a copy of an event for a topic of the operator's
+	mapped   bool // a copy of a record that was mapped: left has nothing that rules behind set
 }
 
 // hide does to the letter what a rule does to a record or event, and tells
@@ -138,7 +139,7 @@ func (l *letter) hideRecord(s *Set, r *rule, in *input, w *worker) (concerned bo
 	if !l.mayHold(s, r, in) {
 		return false
 	}
-	if in.content() == nil && len(l.record.Value) > 0 && slices.ContainsFunc(r.hides, func(h hide) bool { return h.at[0] == "body" }) {
+	if r.isBlindTo(in) {
 		l.withhold(r)
 		return l.withheld
 	}
@@ -267,13 +268,31 @@ func (s *Set) copies(r *rule, topic, name string) bool {
 }
 
 // mayHoldOnceChanged tells whether r's condition may hold for the letter's event
-// once the rules before r have set in it what they set, and given it other types:
-// the letter has what was sent. Where one maps it, or fails, it may.
+// once the rules before r have set in it what they set, and given it other types.
+// A letter has what was sent. A copy has what some of them have made of that, nobody
+// knows which: each that sets anything may be the last of those. Where one maps the
+// event, or fails, r may hold.
 func (l *letter) mayHoldOnceChanged(s *Set, r *rule, w *worker) bool {
+	if l.mapped && r.when.names("headers") && slices.ContainsFunc(s.records, func(other *rule) bool { return len(other.sets) > 0 }) {
+		return true
+	}
+	before := s.events[:slices.Index(s.events, r)]
+	if l.mayHoldBehind(s, r, before, w) {
+		return true
+	}
+	for i, other := range before {
+		if l.copied && len(other.sets) > 0 && l.mayHoldBehind(s, r, before[i+1:], w) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayHoldBehind is mayHoldOnceChanged by these rules.
+func (l *letter) mayHoldBehind(s *Set, r *rule, before []*rule, w *worker) bool {
 	in := &input{topic: l.Topic, record: &l.record, doc: &w.doc}
 	_, in.event = l.open(in)
 	in.headers = l.seen
-	before := s.events[:slices.Index(s.events, r)]
 	changes := round{worker: w}
 	for _, other := range before {
 		if len(other.sets)+len(other.maps) == 0 && other.rename == "" || !other.ofTopic(l.Topic) || !other.ofType(in.event.Type) {
@@ -310,11 +329,16 @@ func (l *letter) withhold(r *rule) {
 	}
 	l.withheld = true
 	l.Value = nil
-	l.Headers = slices.DeleteFunc(slices.Clone(l.Headers), func(h pipeline.Header) bool {
+	l.Headers = aboutBytes(l.Headers)
+	l.record.Value, l.record.Headers = nil, l.Headers
+}
+
+// aboutBytes are the headers that say what the bytes were.
+func aboutBytes(headers []pipeline.Header) []pipeline.Header {
+	return slices.DeleteFunc(slices.Clone(headers), func(h pipeline.Header) bool {
 		name := strings.ToLower(h.Key)
 		return name != "content-type" && name != "whence-source"
 	})
-	l.record.Value, l.record.Headers = nil, l.Headers
 }
 
 // hideIdentity hides in what the letter says of its event besides the bytes: rules

@@ -14,10 +14,13 @@ import (
 )
 
 // Records is the stage before decode.
-type Records struct{ set *Set }
+type Records struct {
+	set   *Set
+	asked bool // nothing leaves: see Asked
+}
 
 // Records makes the stage.
-func (s *Set) Records() Records { return Records{s} }
+func (s *Set) Records() Records { return Records{set: s} }
 
 // Name of the stage.
 func (Records) Name() string { return "rules" }
@@ -29,21 +32,35 @@ func (p Records) Process(_ context.Context, b *pipeline.Batch) error {
 	defer p.set.workers.Put(w)
 	events := codec.Events{Facts: b.Facts, Observations: b.Observations, Others: b.Others}
 	for i := range b.Records {
+		r := &b.Records[i]
+		if r.Settled {
+			continue
+		}
 		before := events
-		if err := p.guarded(w, &events, b, i); err != nil {
+		t := &trail{in: input{topic: b.Topic, record: r, doc: &w.doc}}
+		if err := p.guarded(w, &events, b, i, t); err != nil {
 			events = before
-			b.Records[i].Settled = true
-			b.BuryFault(i, err)
+			r.Settled = true
+			p.bury(w, b, i, t, err)
 		}
 	}
 	b.Facts, b.Observations, b.Others = events.Facts, events.Observations, events.Others
 	return nil
 }
 
+// trail is how far a record has come.
+type trail struct {
+	in     input
+	at     int // the rule that it has come to
+	routes []*rule
+	hid    []*rule // that had anything to hide in it
+	blind  *rule   // one of them that could not read or write what it is in; sooner one that withholds that
+}
+
 // guarded makes a panic over one record that record's fault.
-func (p Records) guarded(w *worker, out *codec.Events, b *pipeline.Batch, i int) (err error) {
+func (p Records) guarded(w *worker, out *codec.Events, b *pipeline.Batch, i int, t *trail) (err error) {
 	defer recovered(w, &err)
-	return p.record(w, out, b, i)
+	return p.record(w, out, b, i, t)
 }
 
 func recovered(w *worker, err *error) {
@@ -54,76 +71,184 @@ func recovered(w *worker, err *error) {
 	}
 }
 
-func (p Records) record(w *worker, out *codec.Events, b *pipeline.Batch, i int) (err error) {
-	r := &b.Records[i]
-	if r.Settled {
-		return nil
-	}
-	in := &input{topic: b.Topic, record: r, doc: &w.doc}
-	var routes []*rule
-	moved := false
-	defer func() {
-		if err == nil {
-			routeRecord(b, i, routes, moved)
-		}
-	}()
+func (p Records) record(w *worker, out *codec.Events, b *pipeline.Batch, i int, t *trail) error {
+	in := &t.in
 	for n, rule := range p.set.records {
+		t.at = n
 		held := p.set.holds(rule, in)
 		if held == no {
 			continue
 		}
 		if held == unsure {
-			if _, err := rule.hideRecord(in, w); err != nil {
+			if err := t.hide(rule, w); err != nil {
 				return rule.fault("", err)
 			}
 			continue
 		}
-		if err := rule.changeRecord(in, w); err != nil {
+		if err := t.change(rule, w); err != nil {
 			p.set.failed(rule)
-			p.hideBehind(n, in, w)
 			return rule.fault("", err)
 		}
 		if rule.route != "" {
-			routes = append(routes, rule)
+			t.routes = append(t.routes, rule)
 		}
 		switch {
 		case rule.bury != "":
-			p.hideBehind(n, in, w)
 			return rule.fault("", fmt.Errorf("%s", rule.bury))
 		case rule.drop:
-			r.Settled, moved = true, true
-			b.Dropped = append(b.Dropped, pipeline.Drop{Offset: r.Offset, Rule: rule.name})
-			return nil
+			return p.drop(w, b, i, t)
 		case len(rule.maps) > 0:
-			r.Settled = true
-			return p.mapped(w, out, b.Provenance(i), rule, in)
+			return p.replace(w, out, b, i, t)
 		}
 	}
+	t.route(b, i, false)
 	return nil
 }
 
-// hideBehind does what the rules behind the n-th set and hide to a record that is
-// a dead letter: what they would have hidden is not to be read in it, and a
-// condition may ask for a header that one of them sets.
-func (p Records) hideBehind(n int, in *input, w *worker) {
-	for _, rule := range p.set.records[n+1:] {
-		switch p.set.holds(rule, in) {
-		case yes:
-			_ = rule.changeRecord(in, w) // the record has a fault already
-		case unsure:
-			_, _ = rule.hideRecord(in, w)
-		}
+// bury makes a dead letter of record i.
+func (p Records) bury(w *worker, b *pipeline.Batch, i int, t *trail, fault error) {
+	b.Records[i].Headers = p.hideBehind(t, w)
+	b.BuryFault(i, fault)
+	if p.asked {
+		return
+	}
+	d := &b.Dead[len(b.Dead)-1]
+	l := newLetter(d, b.Records[i].Headers)
+	if t.withholds() {
+		l.withhold(t.blind)
+		l.scrub(t.blind)
+	}
+	for _, rule := range t.hid { // Letters may find no more that it held
+		l.scrub(rule)
 	}
 }
 
-// changeRecord sets headers and hides in headers and body, the latter also where
-// what is to be set can't be computed.
-func (r *rule) changeRecord(in *input, w *worker) error {
-	unset := r.setHeaders(in)
-	if _, err := r.hideRecord(in, w); err != nil {
+// drop leaves nothing of record i but its copies.
+func (p Records) drop(w *worker, b *pipeline.Batch, i int, t *trail) error {
+	r := &b.Records[i]
+	if len(t.routes) > 0 {
+		seen := p.hideBehind(t, w)
+		if t.withholds() {
+			return t.routes[0].fault("", fmt.Errorf("route (%s%s)", withheld, t.blind.name))
+		}
+		t.route(b, i, true)
+		r.Headers = seen
+		t.dropKey()
+	}
+	r.Settled = true
+	b.Dropped = append(b.Dropped, pipeline.Drop{Offset: r.Offset, Rule: p.set.records[t.at].name})
+	return nil
+}
+
+// replace makes events of record i. Those see its headers as they are now; the rules
+// behind hide in what may leave of the record itself, a copy or a dead letter.
+func (p Records) replace(w *worker, out *codec.Events, b *pipeline.Batch, i int, t *trail) error {
+	r := &b.Records[i]
+	if err := p.mapped(w, out, b.Provenance(i), p.set.records[t.at], &t.in); err != nil {
+		return err
+	}
+	before := r.Headers
+	p.hideBehind(t, w)
+	if t.withholds() {
+		why := pipeline.Header{Key: "whence-withheld", Value: []byte(t.blind.name)}
+		r.Value, r.Headers, r.Sent = nil, append(aboutBytes(r.Headers), why), append(aboutBytes(r.Sent), why)
+	}
+	t.route(b, i, false)
+	r.Headers, r.Settled = before, true
+	t.dropKey()
+	return nil
+}
+
+// hideBehind does what the rules behind the one that the record has come to hide, for
+// they are not to be got around by an end before them. A condition may ask for a
+// header that one of them sets: it returns the headers that they see, and leaves the
+// record with those that it has, hidden in. Where none sets any, who looks through
+// letters and copies finds the same.
+func (p Records) hideBehind(t *trail, w *worker) (seen []pipeline.Header) {
+	r, behind := t.in.record, p.set.records[t.at+1:]
+	if p.asked || !slices.ContainsFunc(behind, func(other *rule) bool { return len(other.sets) > 0 }) {
+		return r.Headers
+	}
+	sent := r.Sent
+	if sent == nil {
+		sent = r.Headers
+	}
+	has := len(r.Headers)
+	r.Sent = append(slices.Clone(r.Headers), sent...) // both are hidden in, and nothing is set in them
+	for _, rule := range behind {
+		t.try(p.set, rule, w)
+	}
+	seen = r.Headers
+	r.Headers, r.Sent, t.in.headers = r.Sent[:has:has], r.Sent[has:], nil
+	return seen
+}
+
+// try does to a record that is at its end what a rule behind that sets and hides.
+func (t *trail) try(s *Set, r *rule, w *worker) {
+	var err error
+	defer func() {
+		if err != nil && len(r.hides) > 0 {
+			t.missed(r)
+		}
+	}()
+	defer recovered(w, &err)
+	held := s.holds(r, &t.in)
+	switch {
+	case held == no:
+		return
+	case r.isBlindTo(&t.in):
+		t.missed(r)
+	}
+	if held == yes {
+		_ = t.change(r, w) // what can't be set is not the record's fault any more
+	} else {
+		_ = t.hide(r, w)
+	}
+}
+
+// isBlindTo tells whether the rule hides in bodies, and can't read this one.
+func (r *rule) isBlindTo(in *input) bool {
+	return in.content() == nil && len(in.record.Value) > 0 && slices.ContainsFunc(r.hides, func(h hide) bool { return h.at[0] == "body" })
+}
+
+// withholds tells whether the record's bytes are to stay here.
+func (t *trail) withholds() bool { return t.blind != nil && !t.blind.keepUnreadable }
+
+// dropKey takes away the key of a record that is at its end, where it may say what
+// was hidden.
+func (t *trail) dropKey() {
+	if len(t.hid) > 0 {
+		t.in.record.Key = nil
+	}
+}
+
+// change sets headers and hides in headers and body, the latter also where what is to
+// be set can't be computed.
+func (t *trail) change(r *rule, w *worker) error {
+	unset := r.setHeaders(&t.in)
+	if err := t.hide(r, w); err != nil {
 		return err
 	}
 	return unset
+}
+
+func (t *trail) hide(r *rule, w *worker) error {
+	found, err := r.hideRecord(&t.in, w)
+	if found {
+		t.hid = append(t.hid, r)
+	}
+	if err != nil {
+		t.missed(r)
+	}
+	return err
+}
+
+// missed notes that r could not hide what it may have had to.
+func (t *trail) missed(r *rule) {
+	t.hid = append(t.hid, r)
+	if !t.withholds() {
+		t.blind = r
+	}
 }
 
 // setHeaders sets all of them or none.

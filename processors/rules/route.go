@@ -59,16 +59,17 @@ func (p Routes) hide(b *pipeline.Batch, routed []pipeline.Routed) (lost map[int6
 	defer p.set.workers.Put(w)
 	for i := range routed {
 		r := &routed[i]
+		record := recordAt(b, r.Offset)
 		l := newLetter(&pipeline.DeadLetter{
 			Provenance: r.Provenance, Key: r.Key, Value: r.Value, Headers: r.Headers, Type: r.Type, Source: r.Source, ID: r.ID,
-		}, recordAt(b, r.Offset).Headers)
+		}, record.Headers)
 		l.copied = r.Type != ""
+		l.mapped = !l.copied && record.Settled && !r.Moved
 		hidden := l.hideAll(p.set, w)
 		if hidden == nil {
 			continue
 		}
-		// A key is made of anything; a compacted topic wants one, of each its own.
-		r.Key, r.Value, r.Headers = fmt.Appendf(nil, "%s/%d/%d", r.Topic, r.Partition, r.Offset), l.Value, l.Headers
+		r.Key, r.Value, r.Headers = plainKey(r), l.Value, l.Headers
 		if r.Type != "" {
 			r.Key = []byte(l.Source + "|" + l.ID)
 		}
@@ -83,14 +84,24 @@ func (p Routes) hide(b *pipeline.Batch, routed []pipeline.Routed) (lost map[int6
 	return lost
 }
 
-// routeRecord notes where record i goes too, as it is, or only.
-func routeRecord(b *pipeline.Batch, i int, routes []*rule, moved bool) {
+// route notes where record i goes too, as it is, or only. A key is made of anything:
+// what was hidden may be in it.
+func (t *trail) route(b *pipeline.Batch, i int, moved bool) {
 	r := &b.Records[i]
-	for _, to := range routes {
-		b.Routed = append(b.Routed, pipeline.Routed{
+	for _, to := range t.routes {
+		c := pipeline.Routed{
 			Provenance: b.Provenance(i), Rule: to.name, To: to.route, Key: r.Key, Value: r.Value, Headers: r.Headers, Moved: moved,
-		})
+		}
+		if len(t.hid) > 0 {
+			c.Key = plainKey(&c)
+		}
+		b.Routed = append(b.Routed, c)
 	}
+}
+
+// plainKey is a key that says nothing: a compacted topic wants one, of each its own.
+func plainKey(r *pipeline.Routed) []byte {
+	return fmt.Appendf(nil, "%s/%d/%d", r.Topic, r.Partition, r.Offset)
 }
 
 // route notes where an event goes too: as a CloudEvent in structured mode,

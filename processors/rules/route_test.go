@@ -274,3 +274,196 @@ func TestARouteNeedsATopicOfItsOwn(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingLeavesBeforeARuleBehindHasHiddenInIt: a rule behind the one that ends a
+// record's way may look at a header that another one behind it sets.
+func TestNothingLeavesBeforeARuleBehindHasHiddenInIt(t *testing.T) {
+	const marks = "  - {name: marks, on: record, set: {headers.team: '\"a\"', headers.x-of: '\"b\"'}}\n"
+	const hidden = "  - {name: hidden, on: record, when: 'headers[\"team\"] == \"a\"', redact: [body.data.user, body.data.attributes.email, headers.x-user]}\n"
+	const other = "  - {name: other, on: record, set: {headers.team: '\"b\"'}}\n" // the last to say whose it is
+	const made = "type: com.acme.x, id: '\"1\"', source: '\"/x\"', time: '\"2026-03-12T10:00:00Z\"'"
+	click := structured(clicked)
+	click.Headers = append(click.Headers, pipeline.Header{Key: "X-User", Value: []byte("ada@example.com")})
+	for name, first := range map[string]string{
+		"a record that is moved":                      "{name: end, on: record, topics: [whence.delivery], route: acme, drop: true}",
+		"a copy of one that is dropped":               "{name: copy, on: record, route: acme}\n  - {name: end, on: record, topics: [whence.delivery], drop: true}",
+		"a copy of one that is mapped":                "{name: end, on: record, route: acme, map: [{" + made + "}]}",
+		"a copy of one that is mapped by another":     "{name: copy, on: record, route: acme}\n  - {name: end, on: record, map: [{" + made + "}]}",
+		"a letter of one that can't be mapped":        "{name: end, on: record, map: [{" + strings.Replace(made, `'"1"'`, "body.none", 1) + "}]}",
+		"a letter of one that a type refuses":         "{name: end, on: record, map: [{" + strings.Replace(made, "com.acme.x", "io.whence.alert.fired", 1) + "}]}",
+		"a letter of one of which an event is buried": "{name: end, on: record, map: [{" + made + "}]}\n  - {name: frozen, types: [com.acme.x], dead_letter: wait}",
+		"a letter of one that is buried":              "{name: end, on: record, topics: [whence.delivery], dead_letter: wait}",
+		"a letter of one that can't be moved":         "{name: end, on: record, route: small, topics: [whence.delivery], drop: true}",
+	} {
+		for order, text := range map[string]string{
+			"marked behind":            "rules:\n  - " + first + "\n" + marks + hidden,
+			"marked behind, and again": "rules:\n  - " + first + "\n" + marks + hidden + other,
+			"marked before":            "rules:\n" + marks + "  - " + first + "\n" + hidden + other,
+		} {
+			t.Run(name+", "+order, func(t *testing.T) {
+				o := &outlet{takes: 1 << 20}
+				if strings.Contains(text, "route: small") {
+					o.takes = 10
+				}
+				b := sent(t, o, text, click)
+				r, letter := pipeline.Routed{}, strings.Contains(name, "letter")
+				switch {
+				case letter && len(b.Dead) == 1:
+					r.Key, r.Value, r.Headers = b.Dead[0].Key, b.Dead[0].Value, b.Dead[0].Headers
+				case !letter && len(o.sent) == 1:
+					r = o.sent[0]
+				default:
+					t.Fatalf("sent %+v, dead %+v", o.sent, b.Dead)
+				}
+				if all := fmt.Sprintf("%s %s %s", r.Key, r.Value, r.Headers); strings.Contains(all, "ada@") || len(r.Value) == 0 {
+					t.Errorf("it says %s", all)
+				}
+				want := "[{content-type application/cloudevents+json} {X-User [redacted]}"
+				if order == "marked before" && !letter {
+					want += " {team a} {x-of b}"
+				}
+				if got := fmt.Sprintf("%s", r.Headers); got != want+"]" {
+					t.Errorf("headers %s, want %s]", got, want)
+				}
+			})
+		}
+	}
+}
+
+func TestRulesOnEventsHideInCopiesOfARecordByHeadersThatAreSetBehindItsEnd(t *testing.T) {
+	click := structured(clicked)
+	click.Headers = append(click.Headers, pipeline.Header{Key: "team", Value: []byte("none")})
+	for name, end := range map[string]string{
+		"dropped": "drop: true",
+		"mapped":  "map: [{type: com.acme.x, id: '\"1\"', source: '\"/x\"', time: body.time}]",
+	} {
+		o := &outlet{takes: 1 << 20}
+		sent(t, o, `
+rules:
+  - {name: end, on: record, topics: [whence.delivery], route: acme, `+end+`}
+  - {name: marks, on: record, set: {headers.team: '"a"'}}
+  - {name: hidden, types: [io.whence.behavior.recorded], when: 'headers["team"] == "a"', redact: [event.data.user, event.data.attributes.email]}
+`, click)
+		if len(o.sent) != 1 || strings.Contains(fmt.Sprintf("%s %s", o.sent[0].Key, o.sent[0].Value), "ada@") {
+			t.Errorf("%s: sent %s %s", name, o.sent[0].Key, o.sent[0].Value)
+		}
+	}
+}
+
+// TestAMappedEventIsNoneOfTheRulesOnRecordsBehindTheMap: they hide in its record, and
+// rules on events see the headers that the record had when it was mapped.
+func TestAMappedEventIsNoneOfTheRulesOnRecordsBehindTheMap(t *testing.T) {
+	click := structured(clicked)
+	click.Headers = append(click.Headers, pipeline.Header{Key: "x-user", Value: []byte("ada")})
+	b := sent(t, &outlet{takes: 1 << 20}, `
+rules:
+  - {name: end, on: record, route: acme, map: [{type: com.acme.x, id: '"1"', source: '"/x"', time: body.time, data: {user: body.data.user}}]}
+  - {name: marks, on: record, set: {headers.team: '"a"'}}
+  - {name: hidden, on: record, redact: [headers.x-user, body.data.user]}
+  - {name: seen, when: '!("team" in headers) && headers["x-user"] == "ada"', set: {event.data.seen: 'true'}}
+`, click)
+	if len(b.Others) != 1 || b.Others[0].Data != `{"seen":true,"user":"ada@example.com"}` {
+		t.Errorf("stored %+v, dead %+v", b.Others, b.Dead)
+	}
+}
+
+// TestACopyOfAnEventIsHiddenInByWhatRulesBehindSet: those before have set in it what
+// they set, once.
+func TestACopyOfAnEventIsHiddenInByWhatRulesBehindSet(t *testing.T) {
+	for name, end := range map[string]string{
+		"where it is moved":          "{name: away, types: [io.whence.behavior.recorded], route: acme, drop: true}",
+		"behind the rule that sends": "{name: copy, route: acme}\n  - {name: step, set: {event.data.attributes.step: '\"2\" + event.data.attributes.step'}}\n  - {name: away, types: [io.whence.behavior.recorded], drop: true}",
+		"where it is mapped":         "{name: away, types: [io.whence.behavior.recorded], route: acme, map: [{type: com.acme.x}]}",
+	} {
+		o := &outlet{takes: 1 << 20}
+		sent(t, o, `
+rules:
+  - {name: spelled, set: {event.data.environment: '"eu-" + event.data.environment', event.data.attributes.step: '"1" + event.data.attributes.step'}}
+  - `+end+`
+  - {name: marks, when: 'event.data.environment == "eu-production" && event.data.attributes.step in ["12", "212"]', set: {event.data.service: '"a"'}}
+  - {name: hidden, when: event.data.service == "a", redact: [event.data.user, event.data.attributes.email]}
+`, structured(clicked))
+		if len(o.sent) != 1 || strings.Contains(fmt.Sprintf("%s %s", o.sent[0].Key, o.sent[0].Value), "ada@") || !strings.Contains(string(o.sent[0].Value), "eu-production") {
+			t.Errorf("%s: sent %s %s", name, o.sent[0].Key, o.sent[0].Value)
+		}
+	}
+}
+
+func TestWhatARuleBehindTheEndCanNotReadGoesWithoutItsBytes(t *testing.T) {
+	body := pipeline.Record{
+		Key: []byte("ada"), Value: []byte(`{"secret":"ada","x":`), Headers: []pipeline.Header{{Key: "x-user", Value: []byte("ada")}},
+	}
+	want := map[string]string{
+		"moved":    "dead  rule end: route (the record's bytes are withheld by rule hidden) ",
+		"mapped":   "sent whence.delivery/0/0 [{whence-withheld hidden}] ",
+		"buried":   "dead  rule end: wait (the record's bytes are withheld by rule hidden) ",
+		"unmapped": "dead  rule end: map[0] (the record's bytes are withheld by rule hidden) ",
+	}
+	for name, end := range map[string]string{
+		"moved":    "route: acme, drop: true",
+		"mapped":   "route: acme, map: [{type: com.acme.x, id: '\"1\"', source: '\"/x\"', time: '\"2026-03-12T10:00:00Z\"'}]",
+		"buried":   "dead_letter: wait",
+		"unmapped": "map: [{type: com.acme.x, id: body.none, source: '\"/x\"', time: '\"2026-03-12T10:00:00Z\"'}]",
+	} {
+		o := &outlet{takes: 1 << 20}
+		b := sent(t, o, `
+rules:
+  - {name: end, on: record, topics: [whence.delivery], `+end+`}
+  - {name: marks, on: record, set: {headers.team: '"a"'}}
+  - {name: hidden, on: record, when: 'headers["team"] == "a"', redact: [body.secret]}
+  - {name: other, on: record, set: {headers.team: '"b"'}, redact: [headers.x-user]}
+`, body)
+		var all []string
+		for _, r := range o.sent {
+			all = append(all, fmt.Sprintf("sent %s %s %s", r.Key, r.Headers, r.Value))
+		}
+		for _, d := range b.Dead {
+			all = append(all, fmt.Sprintf("dead %s %s %s", d.Key, d.Detail, d.Value))
+		}
+		if diff := cmp.Diff([]string{want[name]}, all); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// TestTheKeyOfACopyGoesWithWhatIsHiddenInIt also where the rule that hid is one no
+// more by what another has set since.
+func TestTheKeyOfACopyGoesWithWhatIsHiddenInIt(t *testing.T) {
+	for _, end := range []string{"", ", drop: true"} {
+		o := &outlet{takes: 1 << 20}
+		sent(t, o, `
+rules:
+  - {name: hidden, on: record, when: '!("team" in headers)', redact: [body.data.user, body.data.attributes.email]}
+  - {name: marks, on: record, set: {headers.team: '"a"'}}
+  - {name: copies, on: record, topics: [whence.delivery], route: acme`+end+`}
+`, structured(clicked))
+		if len(o.sent) != 1 || string(o.sent[0].Key) != "whence.delivery/0/0" || strings.Contains(string(o.sent[0].Value), "ada@") {
+			t.Errorf("sent %s %s", o.sent[0].Key, o.sent[0].Value)
+		}
+	}
+}
+
+func TestWhoAsksIsToldWhatALetterWouldNotSay(t *testing.T) {
+	set := parsed(t, `
+rules:
+  - {name: end, on: record, map: [{type: com.acme.x, id: '"1"', source: '"/x"', time: body.data.user}]}
+  - {name: marks, on: record, set: {headers.team: '"a"'}}
+  - {name: hidden, on: record, redact: [body.data.user, body.data.attributes.email]}
+`)
+	ask := func(chain []pipeline.Processor) string {
+		b := &pipeline.Batch{Topic: "whence.delivery", To: 1, Records: []pipeline.Record{structured(clicked)}}
+		for _, stage := range chain {
+			if err := stage.Process(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return b.Dead[0].Detail
+	}
+	if asked := ask(set.Asked(decode.New(decode.Config{}), validate.New(validate.Config{}))); !strings.Contains(asked, `"ada@example.com"`) {
+		t.Errorf("asked: %s", asked)
+	}
+	want := "rule end: map[0] (what it says is hidden by rule hidden)"
+	if letter := ask(set.Around(decode.New(decode.Config{}), validate.New(validate.Config{}), nil)); letter != want {
+		t.Errorf("a letter: %s", letter)
+	}
+}

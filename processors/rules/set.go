@@ -92,7 +92,7 @@ func (s *Set) Digest() string {
 // there is nothing to do for one, it is not there. Without an outlet nothing is
 // routed.
 func (s *Set) Around(decode, validate pipeline.Processor, outlet Outlet) []pipeline.Processor {
-	chain := s.Asked(decode, validate)
+	chain := s.around(decode, validate, false)
 	if outlet != nil && len(s.Routes()) > 0 {
 		chain = append(chain, Routes{s, outlet})
 	}
@@ -105,12 +105,16 @@ func (s *Set) Around(decode, validate pipeline.Processor, outlet Outlet) []pipel
 // Asked is Around for who wants to know what would become of his own bytes, and
 // keeps nothing: what is wrong with them is not hidden from him.
 func (s *Set) Asked(decode, validate pipeline.Processor) []pipeline.Processor {
+	return s.around(decode, validate, true)
+}
+
+func (s *Set) around(decode, validate pipeline.Processor, asked bool) []pipeline.Processor {
 	if s.Len() == 0 {
 		return []pipeline.Processor{decode, validate}
 	}
 	var chain []pipeline.Processor
 	if len(s.records) > 0 {
-		chain = append(chain, Records{s})
+		chain = append(chain, Records{s, asked})
 	}
 	chain = append(chain, decode)
 	if len(s.events) > 0 {
