@@ -16,6 +16,7 @@ type announced struct {
 
 	mu       sync.Mutex
 	greatest uint64
+	cut      bool // a statement took too long: the server may be at it still
 }
 
 func (r *Reconciler) announced() *announced { return &announced{rows: r.rows, pass: rand.Uint64()} }
@@ -42,10 +43,17 @@ func (a *announced) latest() uint64 {
 	return a.greatest
 }
 
+// cutShort notes that nobody waits for a statement any longer.
+func (a *announced) cutShort() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.cut = true
+}
+
 // settle takes back what was announced: all of it is done.
 func (a *announced) settle(ctx context.Context) error {
-	if a.latest() == 0 {
-		return nil
+	if a.latest() == 0 || a.cut {
+		return nil // what may be under way stays announced: it is void once facts are closed that far
 	}
 	if err := a.rows.Settle(ctx, a.pass); err != nil {
 		return fmt.Errorf("settle: %w", err)

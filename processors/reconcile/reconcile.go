@@ -336,6 +336,7 @@ func (r *Reconciler) correct(ctx context.Context, said *announced, stale []event
 			return n, err
 		}
 		c.tried = c.Revision
+		said.cutShort()
 	}
 	one, other := halves(stale)
 	if len(other) == 0 {

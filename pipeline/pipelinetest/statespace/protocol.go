@@ -82,6 +82,7 @@ const (
 	Overtaken             // it rewrites with what it knew, though others know more
 	LookBeforeAnnouncing  // it looks who else rewrites rows before it announces its own revision
 	TriedIsForgotten      // ... to one of its own that took too long
+	CutIsSettled          // what a pass has announced ends with it, though a rewrite took too long
 	CommandUnseen         // passes don't see commands
 	CommandKnowsLess      // a command doesn't ask what passes know
 	NoOrphans             // nobody sees what a pass has announced that was broken off

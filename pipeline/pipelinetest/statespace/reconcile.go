@@ -259,6 +259,9 @@ func (m Protocol) copy(s System, r uint8, happen Happen[System]) {
 func (m Protocol) finish(s System, r uint8, happen Happen[System]) {
 	to := s
 	x := s.Passes[r].Upto
+	if m.Mutation != CutIsSettled {
+		to.Orphans |= s.Passes[r].Cut
+	}
 	if s.Passes[r].Command > 0 {
 		to.Passes[r] = Pass{}
 		happen(Progress, to, "command %d is done", r)
@@ -294,7 +297,7 @@ func (m Protocol) rewrite(s System, r uint8, happen Happen[System]) {
 }
 
 func (p *Pass) done() {
-	*p = Pass{Phase: Working, Command: p.Command, From: p.From, Upto: p.Upto, Todo: p.Todo.without(p.At), Said: p.Said}
+	*p = Pass{Phase: Working, Command: p.Command, From: p.From, Upto: p.Upto, Todo: p.Todo.without(p.At), Said: p.Said, Cut: p.Cut}
 }
 
 // rewritten: the store says that it has the rewrite, or nobody waits for that any
@@ -304,6 +307,10 @@ func (m Protocol) rewritten(s System, r uint8, happen Happen[System]) {
 	again := s
 	next := &again.Passes[r]
 	next.Phase, next.Rewrite, next.Least, next.Tried = Working, 0, p.Rewrite, p.Rewrite
+	next.Cut = next.Cut.with(p.Rewrite)
+	if p.Command > 0 {
+		next.Cut = next.Cut.with(always)
+	}
 	m.fault(again, happen, "pass %d has waited too long for it, and takes the row again", r)
 	if m.row(&s, p.At).Rewrites.has(p.Rewrite) {
 		return

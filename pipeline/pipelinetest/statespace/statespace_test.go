@@ -25,6 +25,14 @@ func moreFaults(t *testing.T) int {
 	return n
 }
 
+func bound(t *testing.T) int {
+	t.Helper()
+	if moreFaults(t) > 0 {
+		return 10 * limit
+	}
+	return limit
+}
+
 // skipLarge leaves out scopes that take the race detector minutes: it makes an
 // exploration eight times slower, which runs in one goroutine.
 func skipLarge(t *testing.T, large bool) {
@@ -37,11 +45,7 @@ func skipLarge(t *testing.T, large bool) {
 // holds explores a spec that has no violation.
 func holds[S comparable](t *testing.T, about string, spec Spec[S]) {
 	t.Helper()
-	bound := limit
-	if moreFaults(t) > 0 {
-		bound *= 10
-	}
-	r, err := Explore(spec, bound)
+	r, err := Explore(spec, bound(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +61,7 @@ func holds[S comparable](t *testing.T, about string, spec Spec[S]) {
 // breaks explores a spec that has a violation.
 func breaks[S comparable](t *testing.T, spec Spec[S], want string) {
 	t.Helper()
-	r, err := Explore(spec, limit)
+	r, err := Explore(spec, bound(t))
 	switch {
 	case err != nil:
 		t.Fatal(err)

@@ -125,6 +125,7 @@ type Pass struct {
 	Rewrite uint8 // the revision that its contexts for that row are of
 	Least   uint8 // they must be of this one at least
 	Said    Set   // what it has announced: the revisions that it has rewritten rows at
+	Cut     Set   // the revisions of rewrites that took too long: they stay announced
 	Tried   uint8 // the revision of a rewrite of that row that took too long, and may still be under way
 	Doubt   uint8 // rows below it may still be rewritten by somebody else
 	Image   uint8 // if images are written late: 1 + the revision of the one in hand
