@@ -27,7 +27,7 @@ func cyclonedxReader() reader {
 			"`severity`: the worst of `ratings`. `evidence_url`: `source.url`.",
 		finding: "the component's package URL without its version, else its group and name, else the `ref`",
 	})
-	return reader{source: "cyclonedx", read: chunked("cyclonedx", "org.cyclonedx.bom", rules, readCycloneDX), rows: rows(rules)}
+	return reader{source: "cyclonedx", read: chunked("cyclonedx", "org.cyclonedx.bom", rules, readCycloneDX), rows: rows(rules), plain: []string{"dependsOn", "provides", "assemblies"}}
 }
 
 func readCycloneDX(p *payload, chunk []byte) (*scanned, error) {

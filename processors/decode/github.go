@@ -48,7 +48,7 @@ func githubReader() reader {
 		}
 		return s.original(typ, from.origin, "", at)
 	}
-	return reader{source: "github", read: read, rows: all.rows()}
+	return reader{source: "github", read: read, rows: all.rows(), plain: []string{"added", "removed", "modified"}}
 }
 
 // githubTime is when what a message is about was last changed, zero where it

@@ -61,7 +61,7 @@ func gitlabReader() reader {
 		}
 		return s.original(typ, from.origin, "", gitlabTime(object.Updated))
 	}
-	return reader{source: "gitlab", read: read, rows: all.rows()}
+	return reader{source: "gitlab", read: read, rows: all.rows(), plain: []string{"added", "removed", "modified"}}
 }
 
 // pathOf a URL, without the slash before it.

@@ -30,7 +30,7 @@ func jenkinsReader() reader {
 		}
 		return s.original("io.jenkins.build."+cmp.Or(strings.ToLower(build.Phase), "unnamed"), build.place().origin, "", build.at())
 	}
-	return reader{source: "jenkins", read: read, rows: all.rows}
+	return reader{source: "jenkins", read: read, rows: all.rows, plain: []string{"changes"}}
 }
 
 // jenkinsBuild is a build, whichever plugin tells of it.

@@ -145,14 +145,16 @@ func kindOf(tool string, words ...string) string {
 	return w.String()
 }
 
+// mostBrief is how many bytes brief leaves.
+const mostBrief = 200
+
 // brief is at most 200 bytes of s: words that say whom a flag is for stand once
 // for each of its variants, and a body could make gigabytes of them.
 func brief(s string) string {
-	const most = 200
-	if len(s) <= most {
+	if len(s) <= mostBrief {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most], "") + "..."
+	return strings.ToValidUTF8(s[:mostBrief], "") + "..."
 }
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }

@@ -7,6 +7,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/go-faster/jx"
 )
 
 // launchdarklyMessage is a webhook of LaunchDarkly, which is an entry of its
@@ -76,11 +78,30 @@ type launchdarklyRule struct {
 	launchdarklyServe
 	Description string `json:"description"`
 	Clauses     []struct {
-		Attribute string            `json:"attribute"`
-		Op        string            `json:"op"`
-		Values    []json.RawMessage `json:"values"`
-		Negate    bool              `json:"negate"`
+		Attribute string             `json:"attribute"`
+		Op        string             `json:"op"`
+		Values    launchdarklyValues `json:"values"`
+		Negate    bool               `json:"negate"`
 	} `json:"clauses"`
+}
+
+// launchdarklyValues are the first values of a clause, without their quotes: as many
+// as words may show. There may be a hundred thousand.
+type launchdarklyValues []string
+
+func (v *launchdarklyValues) UnmarshalJSON(raw []byte) error {
+	d := jx.DecodeBytes(raw)
+	if d.Next() == jx.Null {
+		return nil
+	}
+	return d.Arr(func(d *jx.Decoder) error {
+		if len(*v) == mostBrief {
+			return d.Skip()
+		}
+		one, err := d.Raw()
+		*v = append(*v, strings.Trim(string(one), `"`))
+		return err
+	})
 }
 
 func launchdarklyReader() reader {
@@ -105,7 +126,7 @@ func launchdarklyReader() reader {
 		}
 		return s.original(kindOf("com.launchdarkly", cmp.Or(entry.Kind, "webhook")), "https://app.launchdarkly.com", entry.ID, epoch(entry.Date))
 	}
-	return reader{source: "launchdarkly", read: read, rows: rows(rules)}
+	return reader{source: "launchdarkly", read: read, rows: rows(rules), plain: []string{"values", "value", "included", "excluded"}}
 }
 
 func (e *launchdarklyEntry) readFlag() error {
@@ -246,15 +267,11 @@ func (r launchdarklyRule) words() string {
 	}
 	var all []string
 	for _, c := range r.Clauses {
-		var values []string
-		for _, v := range c.Values {
-			values = append(values, strings.Trim(string(v), `"`))
-		}
 		op := c.Op
 		if c.Negate {
 			op = "not " + op
 		}
-		all = append(all, strings.TrimSpace(c.Attribute+" "+op+" "+strings.Join(values, ", ")))
+		all = append(all, strings.TrimSpace(c.Attribute+" "+op+" "+strings.Join(c.Values, ", ")))
 	}
 	return cmp.Or(brief(strings.Join(all, " and ")), "a rule")
 }

@@ -42,7 +42,7 @@ func ocsfEvents(p *payload, each func([]byte) error) error {
 		if err := one.checked(&doc); err != nil {
 			return err
 		}
-		if err := one.light(&doc); err != nil {
+		if err := one.light(&doc, []string{"unmapped"}); err != nil {
 			return err
 		}
 		if body[0] != '[' {

@@ -270,10 +270,33 @@ const (
 )
 
 // light refuses a body that would take far more memory than bytes when it is read
-// into lists of structures. doc holds it parsed.
-func (p *payload) light(doc *value.Doc) error {
-	if most := fewElements + len(p.body)/leastElement; doc.Elements() > most {
-		return &codec.Fault{Reason: codec.TooLarge, Detail: fmt.Sprintf("body: %d elements in its lists, %d are allowed for its length", doc.Elements(), most)}
+// into lists of structures. doc holds it parsed. Scalars in the members called plain
+// don't count: what they are read into, if anything, is no larger than a string, and
+// the ids that a flag is on for are shorter than leastElement.
+func (p *payload) light(doc *value.Doc, plain []string) error {
+	most := fewElements + len(p.body)/leastElement
+	elements := doc.Elements()
+	if elements > most {
+		elements -= scalarsIn(doc.Root(), plain, false)
+	}
+	if elements > most {
+		return &codec.Fault{Reason: codec.TooLarge, Detail: fmt.Sprintf("body: %d elements in its lists, %d are allowed for its length", elements, most)}
 	}
 	return nil
+}
+
+// scalarsIn counts the strings, numbers and booleans in the lists of v that are in
+// members called plain, or in any if v is. Null, which stands for anything, is none.
+func scalarsIn(v value.Value, plain []string, within bool) int {
+	sum := 0
+	for element := range v.Elements() {
+		if kind := element.Kind(); within && kind != value.Null && kind != value.Array && kind != value.Object {
+			sum++
+		}
+		sum += scalarsIn(element, plain, within)
+	}
+	for name, member := range v.Members() {
+		sum += scalarsIn(member, plain, within || slices.Contains(plain, name))
+	}
+	return sum
 }

@@ -174,7 +174,7 @@ func (p *Processor) readForeign(w *worker, r *reader, events *codec.Events, b *p
 		if err := in.checked(&w.doc); err != nil {
 			return err
 		}
-		if err := in.light(&w.doc); err != nil && !r.loose {
+		if err := in.light(&w.doc, r.plain); err != nil && !r.loose {
 			return err
 		}
 	}

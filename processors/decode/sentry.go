@@ -110,7 +110,7 @@ func sentryReader() reader {
 		apply(s, rules, resource+"."+m.action, origin, m)
 		return s.original(kindOf("io.sentry", cmp.Or(resource, "webhook"), m.action), origin, "", m.sent())
 	}
-	return reader{source: "sentry", read: read, rows: rows(rules)}
+	return reader{source: "sentry", read: read, rows: rows(rules), plain: []string{"vars", "extra"}}
 }
 
 func readSentry(p *payload, resource string) (sentryMessage, error) {

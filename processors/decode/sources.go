@@ -18,6 +18,9 @@ type reader struct {
 	rows []row // for the README
 	// binary bodies are not JSON: read checks them itself.
 	binary bool
+	// plain are the members, wherever they are, of which read makes no structures:
+	// lists of scalars, JSON that is kept as it is, what it doesn't read. See light.
+	plain []string
 	// loose bodies may have lists of numbers, which are kept as they are.
 	loose bool
 }

@@ -22,7 +22,7 @@ func trivyReader() reader {
 			"`severity`: `Severity`. `evidence_url`: `PrimaryURL`.",
 		finding: "class, target (not of the packages of an operating system), and the package and its path, the words of the secret, or the resource; never a version",
 	})
-	return reader{source: "trivy", read: chunked("trivy", "dev.trivy.report", rules, readTrivy), rows: rows(rules)}
+	return reader{source: "trivy", read: chunked("trivy", "dev.trivy.report", rules, readTrivy), rows: rows(rules), plain: []string{"DependsOn", "InstalledFiles"}}
 }
 
 type trivyReport struct {

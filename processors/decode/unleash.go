@@ -61,7 +61,7 @@ func unleashReader() reader {
 		}
 		return s.original(kindOf("io.getunleash", m.Type), "unleash", id, rfc3339(m.CreatedAt))
 	}
-	return reader{source: "unleash", read: read, rows: rows(rules)}
+	return reader{source: "unleash", read: read, rows: rows(rules), plain: []string{"values", "segments"}}
 }
 
 // strategyOf reads a strategy, nil where raw is none.

@@ -145,27 +145,31 @@ func TestAnOrdinaryBatchMayRepeatItsContext(t *testing.T) {
 // `[0,0,...]` was read into a structure for each, four gigabytes in SARIF's runs. In
 // OTLP it took 290 MB, which was refused over HTTP and not from Kafka.
 func TestABombOfElementsIsADeadLetterForTheMemoryOfItsBytes(t *testing.T) {
-	const size = 1<<20 - 1000
+	const size = 256<<10 - 1000 // a fourth of a record, and what it may allocate
 	p := New(Config{})
 	for _, bomb := range []struct {
 		from, around string
-		most         uint64 // megabytes: what is parsed has a tape of 16 times its bytes, in room that doubled until it fit
+		most         uint64 // kilobytes: what is parsed has a tape of 16 times its bytes, in room that doubled until it fit
 		headers      []string
 	}{
-		{from: "otlp-traces", around: `{"resourceSpans":%s}`, most: 2},
-		{from: "otlp-traces", around: `{"resourceSpans":[{"scopeSpans":[{"spans":%s}]}]}`, most: 2},
-		{from: "otlp-traces", around: `{"resource_spans":[{"scope_spans":[{"spans":[{"attributes":%s}]}]}]}`, most: 2},
-		{from: "otlp-metrics", around: `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"gauge":{"dataPoints":%s}}]}]}]}`, most: 2},
-		{from: "otlp-logs", around: `{"resourceLogs":[{"scopeLogs":[{"logRecords":%s}]}]}`, most: 2},
-		{from: "sarif", around: `{"version":"2.1.0","runs":%s}`, most: 96},
-		{from: "sarif", around: `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"results":%s}]}`, most: 96},
-		{from: "cyclonedx", around: `{"bomFormat":"CycloneDX","specVersion":"1.5","metadata":{"tools":{"components":%s}}}`, most: 96},
-		{from: "ocsf", around: `{"class_uid":2002,"resources":%s}`, most: 96},
-		{from: "track", around: `%s`, most: 96},
-		{from: "track", around: `{"batch":%s}`, most: 96},
-		{from: "sentry", around: `{"action":"triggered","data":{"event":{"tags":%s}}}`, most: 96, headers: []string{"sentry-hook-resource", "event_alert"}},
-		{from: "github", around: `{"action":"completed","check_run":{"pull_requests":%s}}`, most: 96, headers: []string{"x-github-event", "check_run"}},
-		{from: "pagerduty", around: `{"event":{"event_type":"incident.triggered","data":{"teams":%s}}}`, most: 96},
+		{from: "otlp-traces", around: `{"resourceSpans":%s}`, most: 512},
+		{from: "otlp-traces", around: `{"resourceSpans":[{"scopeSpans":[{"spans":%s}]}]}`, most: 512},
+		{from: "otlp-traces", around: `{"resource_spans":[{"scope_spans":[{"spans":[{"attributes":%s}]}]}]}`, most: 512},
+		{from: "otlp-metrics", around: `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"gauge":{"dataPoints":%s}}]}]}]}`, most: 512},
+		{from: "otlp-logs", around: `{"resourceLogs":[{"scopeLogs":[{"logRecords":%s}]}]}`, most: 512},
+		{from: "otlp-traces", around: `{"resourceSpans":[{"resource":{"entityRefs":%s}}]}`, most: 512},
+		{from: "sarif", around: `{"version":"2.1.0","runs":%s}`, most: 24 << 10},
+		{from: "sarif", around: `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"results":%s}]}`, most: 24 << 10},
+		{from: "cyclonedx", around: `{"bomFormat":"CycloneDX","specVersion":"1.5","metadata":{"tools":{"components":%s}}}`, most: 24 << 10},
+		{from: "ocsf", around: `{"class_uid":2002,"resources":%s}`, most: 24 << 10},
+		{from: "track", around: `%s`, most: 24 << 10},
+		{from: "track", around: `{"batch":%s}`, most: 24 << 10},
+		{from: "sentry", around: `{"action":"triggered","data":{"event":{"tags":%s}}}`, most: 24 << 10, headers: []string{"sentry-hook-resource", "event_alert"}},
+		{from: "github", around: `{"action":"completed","check_run":{"pull_requests":%s}}`, most: 24 << 10, headers: []string{"x-github-event", "check_run"}},
+		{from: "launchdarkly", around: `{"kind":"flag","currentVersion":{"environments":{"p":{"rules":%s}}}}`, most: 24 << 10},
+		{from: "kubernetes", around: `{"type":"ADDED","object":{"kind":"Deployment","status":{"conditions":%s}}}`, most: 24 << 10},
+		{from: "grype", around: `{"source":{},"matches":%s}`, most: 24 << 10},
+		{from: "pagerduty", around: `{"event":{"event_type":"incident.triggered","data":{"teams":%s}}}`, most: 24 << 10},
 	} {
 		for _, one := range []string{"0", "null", "{}", "[]"} {
 			list := strings.Repeat(one+",", size/(len(one)+1)) + one
@@ -182,10 +186,66 @@ func TestABombOfElementsIsADeadLetterForTheMemoryOfItsBytes(t *testing.T) {
 					t.Errorf("%s: %s", dead.Reason, dead.Detail)
 				}
 			}
-			if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > bomb.most {
-				t.Errorf("%s %s of %s: %d MB were allocated", bomb.from, bomb.around, one, took)
+			if took := (after.TotalAlloc - before.TotalAlloc) >> 10; took > bomb.most {
+				t.Errorf("%s %s of %s: %d kB were allocated", bomb.from, bomb.around, one, took)
 			}
 		}
+	}
+}
+
+// TestAListOfIdsMayFillABody: 3,000 accounts in a flag's clause were more elements
+// than its webhook might have, and it became a dead letter.
+func TestAListOfIdsMayFillABody(t *testing.T) {
+	p := New(Config{})
+	clause := func(ids string) string {
+		return `"rules":[{"variation":1,"clauses":[{"attribute":"account","op":"in","values":[` + ids + `]}]}]`
+	}
+	flag := func(ids string) string {
+		return targeting(`{"on":true,"targets":[{"variation":2,"values":[` + ids + `]}],` + clause(ids) + `}`)
+	}
+	strategy := func(ids string) string {
+		return `{"name":"flexibleRollout","parameters":{"rollout":"100"},"segments":[1,2],"constraints":[{"contextName":"userId","operator":"IN","values":` + ids + `}]}`
+	}
+	push := `{"ref":"refs/heads/main","repository":{"full_name":"o/r","default_branch":"main","path_with_namespace":"o/r"},"commits":[{"id":"a1","message":"m (#1)","timestamp":"2026-03-12T10:00:00Z","added":%s,"modified":%[1]s}]`
+	few, many := listOf(5000, `"1%d"`), listOf(10_000, `"%d"`)
+	for _, c := range []struct {
+		name, from, body string
+		headers          []string
+		facts            int
+	}{
+		{name: "the clauses and targets of LaunchDarkly", from: "launchdarkly", facts: 1, body: audited("65f0a1", 1773309600000, `,"previousVersion":`+flag(few)+`,"currentVersion":`+flag(few)).body},
+		{name: "a clause of a quarter of a record", from: "launchdarkly", facts: 1, body: audited("65f0a1", 1773309600000, `,"currentVersion":`+targeting(`{"on":true,`+clause(strings.Repeat("7,", 120_000)+"7")+`}`)).body},
+		{name: "a segment of LaunchDarkly", from: "launchdarkly", body: strings.Replace(audited("65f0a1", 1773309600000, `,"currentVersion":{"included":[`+many+`],"excluded":[]}`).body, `"kind":"flag"`, `"kind":"segment"`, 1)},
+		{name: "the constraints of Unleash", from: "unleash", facts: 1, body: unleashed(7, "feature-strategy-update", "2026-03-12T10:00:00Z", `,"data":`+strategy("["+few+"]")+`,"preData":`+strategy("["+few+"]")).body},
+		{name: "constraints of a quarter of a record", from: "unleash", facts: 1, body: unleashed(7, "feature-strategy-add", "2026-03-12T10:00:00Z", `,"data":`+strategy("["+strings.Repeat(`"7",`, 60_000)+`"7"`+"]")).body},
+		{name: "targets of a quarter of a record", from: "launchdarkly", facts: 1, body: audited("65f0a1", 1773309600000, `,"currentVersion":`+targeting(`{"on":true,"targets":[{"variation":2,"values":[`+strings.Repeat(`"7",`, 60_000)+`"7"`+`]}]}`)).body},
+		{name: "the files of a push to GitHub", from: "github", headers: []string{"x-github-event", "push"}, body: fmt.Sprintf(push, "["+few+"]") + "}"},
+		{name: "the files of a push to GitLab", from: "gitlab", headers: []string{"x-gitlab-event", "Push Hook"}, body: fmt.Sprintf(push, "["+few+"]") + `,"object_kind":"push"}`},
+		{name: "the references of an inventory", from: "cyclonedx", body: `{"bomFormat":"CycloneDX","specVersion":"1.5","dependencies":[{"ref":"0","dependsOn":[` + many + `]}],"vulnerabilities":[{"id":"CVE-1","affects":[{"ref":"0"}]}]}`},
+		{name: "the variables of a frame", from: "sentry", headers: []string{"sentry-hook-resource", "event_alert"}, body: `{"action":"triggered","data":{"event":{"event_id":"a","exception":{"values":[{"stacktrace":{"frames":[{"vars":{"ids":[` + many + `]}}]}}]}}}}`},
+		{name: "the changes of a build", from: "jenkins", body: `{"name":"shop","url":"job/shop/","build":{"full_url":"https://ci/job/shop/1/","number":1,"phase":"COMPLETED","scm":{"changes":[` + many + `]}}}`},
+		{name: "the files of a package", from: "trivy", body: `{"SchemaVersion":2,"CreatedAt":"2026-03-12T10:00:00Z","ArtifactName":"a","ArtifactType":"container_image","Results":[{"Packages":[{"InstalledFiles":[` + many + `]}]}]}`},
+		{name: "what OCSF has no place for", from: "ocsf", body: `{"class_uid":2004,"time":1773309600000,"finding_info":{"uid":"a","title":"t"},"unmapped":{"ports":[` + many + `]}}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := sent(c.from, []byte(c.body), c.headers...)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			if err := p.Process(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			runtime.ReadMemStats(&after)
+			for _, dead := range b.Dead {
+				t.Errorf("%d kB: %s: %s", len(c.body)>>10, dead.Reason, dead.Detail)
+			}
+			if len(b.Facts) < c.facts {
+				t.Errorf("%d facts", len(b.Facts))
+			}
+			// A body that is taken is on a tape twice: as it came, and as the original.
+			if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 40 {
+				t.Errorf("%d kB: %d MB were allocated", len(c.body)>>10, took)
+			}
+		})
 	}
 }
 

@@ -130,10 +130,11 @@ func (w *gitHubWorld) answer(r *http.Request) (any, http.Header) {
 	return http.StatusNotFound, nil
 }
 
-func gitHubPlan(t *testing.T, o Options) Plan {
+// planOf is what a tool's plan is for one repository.
+func planOf(t *testing.T, of func(context.Context, Options) (Plan, error), o Options) Plan {
 	t.Helper()
 	o.Names = []string{"acme/shop"}
-	plan, err := GitHub(t.Context(), o)
+	plan, err := of(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +147,7 @@ func only(plan Plan, section string) Plan {
 
 func TestGitHubsPullRequestsAndIncidentsOfTheTimeAreReadOnceEach(t *testing.T) {
 	p := &player{handler: newGitHubWorld().answer}
-	records := all(t, only(gitHubPlan(t, p.play(t)), "changes and issues"))
+	records := all(t, only(planOf(t, GitHub, p.play(t)), "changes and issues"))
 	seen := map[string]int{}
 	for _, line := range lines(t, records, "action", "pull_request.number", "issue.number") {
 		seen[line]++
@@ -187,7 +188,7 @@ func TestGitHubsDeploymentsReachBackToWhatTheFirstReplaced(t *testing.T) {
 	for name, w := range map[string]*gitHubWorld{"with a list of environments": listed, "without": unlisted} {
 		t.Run(name, func(t *testing.T) {
 			p := &player{handler: w.answer}
-			records := all(t, only(gitHubPlan(t, p.play(t)), "deployments"))
+			records := all(t, only(planOf(t, GitHub, p.play(t)), "deployments"))
 			inside, before := 0, []string{}
 			for _, line := range lines(t, records, "deployment.id", "deployment.created_at", "deployment.environment", "deployment_status.state") {
 				if strings.Fields(line)[2] >= at(0) {
@@ -219,7 +220,7 @@ func TestGitHubsDeploymentsReachBackToWhatTheFirstReplaced(t *testing.T) {
 func TestGitHubsRunsBeyondAThousandADayAreAllRead(t *testing.T) {
 	w := newGitHubWorld()
 	p := &player{handler: w.answer}
-	records := all(t, only(gitHubPlan(t, p.play(t)), "workflow runs"))
+	records := all(t, only(planOf(t, GitHub, p.play(t)), "workflow runs"))
 	ids := lines(t, records, "workflow_run.id")
 	slices.Sort(ids)
 	if got := len(slices.Compact(ids)); got != len(w.runs) || len(records) != len(w.runs) {
@@ -229,7 +230,7 @@ func TestGitHubsRunsBeyondAThousandADayAreAllRead(t *testing.T) {
 
 func TestGitHubsAlertsBeginAndEndAndWhatIsSwitchedOffIsLeftOut(t *testing.T) {
 	p := &player{handler: newGitHubWorld().answer}
-	plan := only(gitHubPlan(t, p.play(t)), "alerts")
+	plan := only(planOf(t, GitHub, p.play(t)), "alerts")
 	state, _ := OpenState("", "", from, until)
 	var records []Record
 	run := &Run{Plan: plan, State: state, Publish: func(_ context.Context, some []Record) error { records = append(records, some...); return nil }}
@@ -249,13 +250,13 @@ func TestGitHubsAlertsBeginAndEndAndWhatIsSwitchedOffIsLeftOut(t *testing.T) {
 
 func TestLimitsAndFailuresOfAnAPIChangeNothingOfWhatIsRead(t *testing.T) {
 	calm := &player{handler: newGitHubWorld().answer}
-	want := all(t, gitHubPlan(t, calm.play(t)))
+	want := all(t, planOf(t, GitHub, calm.play(t)))
 	rough := &player{handler: newGitHubWorld().answer}
 	o := rough.play(t)
 	for range 5 {
 		rough.troubles = append(rough.troubles, everyTrouble(rough.clock.now)...)
 	}
-	got := all(t, gitHubPlan(t, o))
+	got := all(t, planOf(t, GitHub, o))
 	if d := cmp.Diff(lines(t, want, "action", "deployment", "pull_request", "issue", "workflow_run.id"), lines(t, got, "action", "deployment", "pull_request", "issue", "workflow_run.id")); d != "" {
 		t.Error(d)
 	}
@@ -267,7 +268,7 @@ func TestLimitsAndFailuresOfAnAPIChangeNothingOfWhatIsRead(t *testing.T) {
 func TestAStoppedBackfillGoesOnWhereItWasAndMissesNothing(t *testing.T) {
 	calm := &player{handler: newGitHubWorld().answer}
 	want := map[string]bool{}
-	for _, r := range all(t, gitHubPlan(t, calm.play(t))) {
+	for _, r := range all(t, planOf(t, GitHub, calm.play(t))) {
 		want[string(r.Body)] = true
 	}
 	p := &player{handler: newGitHubWorld().answer}
@@ -287,7 +288,7 @@ func TestAStoppedBackfillGoesOnWhereItWasAndMissesNothing(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		pages := 0
-		run := &Run{Plan: gitHubPlan(t, o), State: state, Publish: func(_ context.Context, some []Record) error {
+		run := &Run{Plan: planOf(t, GitHub, o), State: state, Publish: func(_ context.Context, some []Record) error {
 			for _, r := range some {
 				got[string(r.Body)]++
 			}
@@ -334,7 +335,7 @@ func TestNoSecretIsPublished(t *testing.T) {
 		}
 		return http.StatusNotFound, nil
 	}}
-	records := all(t, only(gitHubPlan(t, p.play(t)), "secret-scanning alerts"))
+	records := all(t, only(planOf(t, GitHub, p.play(t)), "secret-scanning alerts"))
 	if len(records) != 1 || strings.Contains(string(records[0].Body), "hunter2") {
 		t.Errorf("%q", records)
 	}
@@ -391,7 +392,7 @@ func TestAnAlertThatChangesWhileAlertsAreReadIsNotMissed(t *testing.T) {
 		return http.StatusNotFound, nil
 	}}
 	seen := map[string]int{}
-	for _, line := range lines(t, all(t, only(gitHubPlan(t, p.play(t)), "dependabot alerts")), "action", "alert.number") {
+	for _, line := range lines(t, all(t, only(planOf(t, GitHub, p.play(t)), "dependabot alerts")), "action", "alert.number") {
 		seen[line]++
 	}
 	for i := range 250 {
@@ -411,7 +412,7 @@ func TestWhatIsGoneHidesNothingThatIsThere(t *testing.T) {
 			return w.answer(r)
 		}}
 		state, _ := OpenState("", "", from, until)
-		run := &Run{Plan: only(gitHubPlan(t, p.play(t)), "deployments"), State: state, Publish: func(_ context.Context, some []Record) error {
+		run := &Run{Plan: only(planOf(t, GitHub, p.play(t)), "deployments"), State: state, Publish: func(_ context.Context, some []Record) error {
 			records += len(some)
 			return nil
 		}}

@@ -54,19 +54,9 @@ func gitLabWorld(r *http.Request) (any, http.Header) {
 	return http.StatusNotFound, nil
 }
 
-func gitLabPlan(t *testing.T, o Options) Plan {
-	t.Helper()
-	o.Names = []string{"acme/shop"}
-	plan, err := GitLab(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return plan
-}
-
 func TestGitLabsEnvironmentsWithoutADeploymentOfLateHaveTheLastBefore(t *testing.T) {
 	p := &player{handler: gitLabWorld}
-	got := lines(t, all(t, only(gitLabPlan(t, p.play(t)), "deployments")), "environment", "status")
+	got := lines(t, all(t, only(planOf(t, GitLab, p.play(t)), "deployments")), "environment", "status")
 	want := []string{"Deployment Hook site-0 running", "Deployment Hook site-0 success"}
 	for i := range 150 {
 		if i%10 == 7 {
@@ -83,7 +73,7 @@ func TestGitLabsEnvironmentsWithoutADeploymentOfLateHaveTheLastBefore(t *testing
 func TestAStoppedBackfillOfGitLabGoesOnThroughLimitsAndMissesNothing(t *testing.T) {
 	calm := &player{handler: gitLabWorld}
 	want := map[string]bool{}
-	for _, r := range all(t, gitLabPlan(t, calm.play(t))) {
+	for _, r := range all(t, planOf(t, GitLab, calm.play(t))) {
 		want[string(r.Body)] = true
 	}
 	if len(want) < 250+2*16 {
@@ -100,7 +90,7 @@ func TestAStoppedBackfillOfGitLabGoesOnThroughLimitsAndMissesNothing(t *testing.
 			t.Fatal(err)
 		}
 		pages := 0
-		run := &Run{Plan: gitLabPlan(t, o), State: state, Publish: func(_ context.Context, some []Record) error {
+		run := &Run{Plan: planOf(t, GitLab, o), State: state, Publish: func(_ context.Context, some []Record) error {
 			for _, r := range some {
 				got[string(r.Body)] = true
 			}

@@ -112,7 +112,7 @@ func TestAnIncidentOfGitHubHasOneCourseWhetherWebhooksABackfillOrBothTellIt(t *t
 		}
 		return parsed(t, `[`+shown(8, "@1", "@7", `"@6"`, "Outage of 3 May", "incident", "postmortem", "service:checkout", "sev1")+`]`), nil
 	}}
-	backfilled := all(t, only(gitHubPlan(t, p.play(t)), "changes and issues"))
+	backfilled := all(t, only(planOf(t, GitHub, p.play(t)), "changes and issues"))
 	// Its labels were set a second after the issue.
 	same(t, webhooks, backfilled, nil, nil)
 	got := strings.Join(sameCourse(t, webhooks, backfilled), "\n")

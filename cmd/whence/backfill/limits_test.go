@@ -135,7 +135,7 @@ func TestATokenGoesToNoOtherHost(t *testing.T) {
 	o := p.play(t)
 	o.Client.CheckRedirect = SameHost
 	state, _ := OpenState("", "", from, until)
-	err := (&Run{Plan: gitHubPlan(t, o), State: state}).Do(t.Context())
+	err := (&Run{Plan: planOf(t, GitHub, o), State: state}).Do(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "the token is not for that") {
 		t.Error(err)
 	}

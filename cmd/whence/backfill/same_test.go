@@ -188,7 +188,7 @@ func TestGitHubsPastIsWhatItsWebhooksSaid(t *testing.T) {
 		"/repos/acme/shop/releases":                   `[` + release + `]`,
 		"/repos/acme/shop/dependabot/alerts":          `[` + alert + `]`,
 	})}
-	same(t, webhooks, all(t, gitHubPlan(t, p.play(t))), nil, []string{"change.merged pull/7/commits", "change.merged pull/7/files"})
+	same(t, webhooks, all(t, planOf(t, GitHub, p.play(t))), nil, []string{"change.merged pull/7/commits", "change.merged pull/7/files"})
 }
 
 // The recorded webhooks of GitHub, whose objects the API has too.

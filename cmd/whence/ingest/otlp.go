@@ -3,6 +3,7 @@ package ingest
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/http"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -48,8 +49,8 @@ func (x *exchange) telemetry() error {
 	}
 	x.bytes = int64(len(body))
 	asJSON := x.media == jsonType
-	if fault := codec.FaultOf(decode.CheckOTLP(x.endpoint.source.Name, body, asJSON, x.limits.MaxDepth)); fault != nil {
-		return faulty(string(fault.Reason), fault.Detail)
+	if err := x.weighed(body, asJSON); err != nil {
+		return err
 	}
 	r, err := readSafely(x.endpoint.otlp, body, asJSON)
 	if err != nil {
@@ -64,6 +65,15 @@ func (x *exchange) telemetry() error {
 	}
 	topic := x.topic(x.endpoint.source.Topic)
 	return x.write(func(int) string { return topic }, records)
+}
+
+// weighed refuses a request that decode would make a dead letter: one that is far
+// larger in memory than its bytes.
+func (x *exchange) weighed(body []byte, asJSON bool) error {
+	if fault := codec.FaultOf(decode.CheckOTLP(x.endpoint.source.Name, body, asJSON, x.limits.MaxDepth)); fault != nil {
+		return faulty(string(fault.Reason), fault.Detail)
+	}
+	return nil
 }
 
 // telemetryRecords are the records of a request, and of the body it was read from.
@@ -81,6 +91,10 @@ func (x *exchange) telemetryRecords(r request, body []byte) ([]pipeline.Record, 
 		// Each has its resource: a long one and many spans would be gigabytes.
 		if sum += len(part); sum > x.maxRecord+mostCopied*len(body) {
 			return problem(http.StatusRequestEntityTooLarge, reasonTooLarge, "cut into records that repeat its resources it is more than %d times as long", mostCopied)
+		}
+		// The body may be light for its length, and a part of it not.
+		if err := x.weighed(part, false); err != nil {
+			return err
 		}
 		record := x.record(part, protobufType)
 		records = append(records, record)
@@ -158,6 +172,15 @@ func textIn(r pcommon.Resource) int {
 	return sum
 }
 
+// repeatedIn is how many bytes of their resources the events of a request have.
+func repeatedIn[E interface{ Resource() pcommon.Resource }](all iter.Seq2[int, E], events func(E) int) int {
+	sum := 0
+	for _, of := range all {
+		sum += events(of) * textIn(of.Resource())
+	}
+	return sum
+}
+
 // slice is what pdata's slices have in common.
 type slice[E movable[E]] interface {
 	Len() int
@@ -196,17 +219,15 @@ func (t traces) size() int                { return (&ptrace.ProtoMarshaler{}).Tr
 func (t traces) marshal() ([]byte, error) { return (&ptrace.ProtoMarshaler{}).MarshalTraces(t.Traces) }
 
 func (t traces) repeated() int {
-	sum := 0
-	for _, of := range t.ResourceSpans().All() {
+	return repeatedIn(t.ResourceSpans().All(), func(of ptrace.ResourceSpans) int {
 		events := 0
 		for _, scope := range of.ScopeSpans().All() {
 			for _, span := range scope.Spans().All() {
 				events += 1 + span.Events().Len()
 			}
 		}
-		sum += events * textIn(of.Resource())
-	}
-	return sum
+		return events
+	})
 }
 
 func (t traces) halves() (a, b request, ok bool) {
@@ -252,15 +273,13 @@ func (l logs) size() int                { return (&plog.ProtoMarshaler{}).LogsSi
 func (l logs) marshal() ([]byte, error) { return (&plog.ProtoMarshaler{}).MarshalLogs(l.Logs) }
 
 func (l logs) repeated() int {
-	sum := 0
-	for _, of := range l.ResourceLogs().All() {
+	return repeatedIn(l.ResourceLogs().All(), func(of plog.ResourceLogs) int {
 		events := 0
 		for _, scope := range of.ScopeLogs().All() {
 			events += scope.LogRecords().Len()
 		}
-		sum += events * textIn(of.Resource())
-	}
-	return sum
+		return events
+	})
 }
 
 func (l logs) halves() (a, b request, ok bool) {
@@ -308,17 +327,15 @@ func (m metrics) marshal() ([]byte, error) {
 }
 
 func (m metrics) repeated() int {
-	sum := 0
-	for _, of := range m.ResourceMetrics().All() {
+	return repeatedIn(m.ResourceMetrics().All(), func(of pmetric.ResourceMetrics) int {
 		events := 0
 		for _, scope := range of.ScopeMetrics().All() {
 			for _, metric := range scope.Metrics().All() {
 				events += points(metric)
 			}
 		}
-		sum += events * textIn(of.Resource())
-	}
-	return sum
+		return events
+	})
 }
 
 func points(m pmetric.Metric) int {

@@ -293,3 +293,21 @@ func TestAnOTLPRequestThatWouldFillTheMemoryIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestAPartOfACutRequestIsWeighedToo: a long text made up for many empty spans beside
+// it, and their part was answered with 200 and became a dead letter.
+func TestAPartOfACutRequestIsWeighedToo(t *testing.T) {
+	w := gatewayWith(t, small)
+	all := spans(1, 1, 8, bombRecord/2)
+	for range 20_000 {
+		all.ResourceSpans().At(0).ScopeSpans().At(0).Spans().AppendEmpty()
+	}
+	answer := w.post("/v1/traces", protobufOf(t, traces{all}), "Content-Type", protobufType)
+	if answer.Code != http.StatusRequestEntityTooLarge || len(w.broker.messages()) != 0 || !strings.Contains(answer.Body.String(), "too many messages") {
+		t.Errorf("%d %q, %d records", answer.Code, answer.Body, len(w.broker.messages()))
+	}
+	all.ResourceSpans().At(0).ScopeSpans().At(0).Spans().RemoveIf(func(s ptrace.Span) bool { return s.Name() == "" && s.Attributes().Len() == 0 })
+	if answer := w.post("/v1/traces", protobufOf(t, traces{all}), "Content-Type", protobufType); answer.Code != http.StatusOK || len(w.broker.messages()) < 2 {
+		t.Errorf("%d %q, %d records", answer.Code, answer.Body, len(w.broker.messages()))
+	}
+}

@@ -403,23 +403,39 @@ ORDER BY began <= {onset} + INTERVAL 10 MINUTE, began`, "onset", s.Effect.Onset,
 	return err
 }
 
-// deploymentsKnown reads what was known of the deployments among the first
-// hypotheses as of the moment in question: how they ended may have come later.
+// deploymentsKnown reads what was known of the deployments among the hypotheses that
+// are told as of the moment in question: how they ended may have come later.
 func (r *reader) deploymentsKnown(ctx context.Context, s *Story) ([]candidate, error) {
+	told := telling
+	if r.All {
+		told = describing
+	}
 	ids := []string{}
-	for _, h := range s.Hypotheses[:min(telling, len(s.Hypotheses))] {
+	for _, h := range s.Hypotheses[:min(told, len(s.Hypotheses))] {
 		if h.Kind == "deployment" {
 			ids = append(ids, h.ID)
 		}
 	}
-	if r.AsOf == 0 || len(ids) == 0 {
+	if r.AsOf == 0 {
 		return nil, nil
 	}
-	return Rows[candidate](ctx, r.ask, r.asKnown("deployment", `
+	var known []candidate
+	for some := range slices.Chunk(ids, atOnce) {
+		rows, err := Rows[candidate](ctx, r.ask, r.asKnown("deployment", `
 SELECT 'deployment' AS kind, deployment_id AS id, concat(version, if(previous_version = '', '', concat(', before it ', previous_version))) AS what, state,
     toUnixTimestamp64Milli(started_at) AS started, toUnixTimestamp64Milli(ended_at) AS ended
-FROM whence.deployments FINAL`, ids...))
+FROM whence.deployments FINAL`, some...))
+		if err != nil {
+			return known, err
+		}
+		known = append(known, rows...)
+	}
+	return known, nil
 }
+
+// atOnce is of how many deployments one statement asks what was known: for each it
+// has the history of its facts, half a kilobyte of text and a tenth of a second.
+const atOnce = 20
 
 // describing is how many hypotheses are described: their ids are in a statement.
 const describing = 500

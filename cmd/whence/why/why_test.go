@@ -341,3 +341,33 @@ func TestAnErrorOfTheTablesIsTheErrorOfTheStory(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestEveryDeploymentThatIsToldHasWhatWasKnownOfIt: with --as-of those below the fifth
+// rank had no version, state or time, though --all tells of all.
+func TestEveryDeploymentThatIsToldHasWhatWasKnownOfIt(t *testing.T) {
+	for _, all := range []bool{false, true} {
+		s := story()
+		s.Hypotheses = nil
+		for i := range 45 {
+			s.Hypotheses = append(s.Hypotheses, Hypothesis{Rank: i + 1, Kind: "deployment", ID: fmt.Sprintf("d%d", i+1)})
+		}
+		ask := func(_ context.Context, statement string) ([]byte, error) {
+			var rows []byte
+			for i := range s.Hypotheses {
+				if id := s.Hypotheses[i].ID; strings.Contains(statement, "facts_history") && strings.Contains(statement, "'"+id+"'") {
+					rows = fmt.Appendf(rows, `{"kind":"deployment","id":"%s","what":"v%s","state":"running","started":%d,"ended":null}`+"\n", id, id, ten)
+				}
+			}
+			return rows, nil
+		}
+		r := &reader{Question: Question{AsOf: ten, All: all}, ask: ask}
+		if err := r.candidates(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		for i, h := range s.Hypotheses {
+			if known := all || i < telling; known != (h.What == "v"+h.ID && h.State == "running" && h.StartedAt == ten) {
+				t.Errorf("all %t: deployment %s is %q, %q, since %d", all, h.ID, h.What, h.State, h.StartedAt)
+			}
+		}
+	}
+}
