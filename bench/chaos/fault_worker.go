@@ -106,13 +106,19 @@ func (r *round) pauseWorker() string {
 	return seen + ", " + r.goesOn(1000)
 }
 
-func (r *round) pauseBeforeCommit() string {
-	w := r.fleet.start("events/before-commit=stop@3")
+// sole starts a worker, armed with failpoints, that has everything to do by itself.
+func (r *round) sole(failpoints string) *worker {
+	w := r.fleet.start(failpoints)
 	for _, other := range r.fleet.all() {
 		if other != w {
-			_ = r.fleet.stop(other) // the one that stands still has to hold everything
+			_ = r.fleet.stop(other)
 		}
 	}
+	return w
+}
+
+func (r *round) pauseBeforeCommit() string {
+	w := r.sole("events/before-commit=stop@3")
 	seen := r.sees("it stands still", patience, func() bool { return stopped(w.Pid()) })
 	r.fleet.start("")
 	r.later(func() {
@@ -125,12 +131,7 @@ func (r *round) pauseBeforeCommit() string {
 // pauseInCorrection: the one that stands still is about to rewrite rows by a fact
 // that is retracted. Another one, which knows both, finds that they are right.
 func (r *round) pauseInCorrection() string {
-	w := r.fleet.start("reconcile/after-history=stop")
-	for _, other := range r.fleet.all() {
-		if other != w {
-			_ = r.fleet.stop(other) // the one that stands still has to correct
-		}
-	}
+	w := r.sole("reconcile/after-history=stop")
 	id := ""
 	r.publisher.inject(func(w *world.World) (said []world.Said) { said, id = w.Correction(); return said })
 	seen := r.sees("it stands still", 5*patience, func() bool { return stopped(w.Pid()) })

@@ -221,13 +221,7 @@ func tellOfALateRewrite(r *round) {
 	r.publisher.flush()
 	held := r.lone("reconcile/after-promises=hold")
 	r.awaitCovered(r.published())
-	r.eventually("the fact is stored", func() error {
-		end, err := r.end(topicContext)
-		if err != nil {
-			return err
-		}
-		return r.covered(end)
-	})
+	r.awaitFacts()
 	r.fleet.kill(held)
 	environment := append(slices.Clone(r.fleet.environment), pipeline.FailpointsVariable+"=reconcile/after-history=hold")
 	command := pipelinetest.RunTo(r.T, r.journal.of("rebuild"), environment, "rebuild", "--clickhouse", "http://"+r.address)

@@ -126,6 +126,18 @@ func (s *system) await(ask func() error) error {
 	}
 }
 
+// awaitFacts waits until all that is on the context log is stored.
+func (s *system) awaitFacts() {
+	s.Helper()
+	s.eventually("the context log is stored", func() error {
+		end, err := s.end(topicContext)
+		if err != nil {
+			return err
+		}
+		return s.covered(end)
+	})
+}
+
 // quieten stops the flow and waits until nothing is left to do: every record
 // of the inputs is in the ledger, then every fact of the context log, then
 // every correction is done.
@@ -134,13 +146,7 @@ func (s *system) quieten() {
 	s.publisher.pause()
 	s.eventually("the cluster is whole", s.cluster.Whole)
 	s.awaitCovered(s.published())
-	s.eventually("the context log is stored", func() error {
-		end, err := s.end(topicContext)
-		if err != nil {
-			return err
-		}
-		return s.covered(end)
-	})
+	s.awaitFacts()
 	s.eventually("every fact is corrected for", s.corrected)
 }
 

@@ -87,41 +87,31 @@ func (r *recalled) Wait(ctx context.Context, revision uint64) error {
 	defer cancel()
 	for {
 		stored, err := r.store.StoredRevision(ctx)
-		if err == nil && stored >= revision {
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return err
+		case stored >= revision:
 			return r.fold(ctx, stored, func(int) {})
 		}
-		if err == nil && !(pipeline.SystemClock{}).Sleep(ctx, 200*time.Millisecond) || ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err != nil {
-			return err
-		}
+		pipeline.SystemClock{}.Sleep(ctx, 200*time.Millisecond)
 	}
 }
 
 // command is whence.observations as a command sees it that corrects rows and closes
-// nothing: it announces that once, and then has to know what passes knew before.
+// nothing. It makes one pass: it announces that, and then has to know what passes
+// knew before.
 type command struct {
 	correctable
-	mu     sync.Mutex
-	passes map[uint64]reconcile.Rivals
+	once   sync.Once
+	latest uint64
+	err    error
 }
 
 func (c *command) Announce(ctx context.Context, pass, _ uint64) (reconcile.Rivals, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if known, ok := c.passes[pass]; ok {
-		return known, nil
-	}
-	latest, err := c.AnnounceCommand(ctx, pass)
-	if err != nil {
-		return reconcile.Rivals{}, err
-	}
-	if c.passes == nil {
-		c.passes = map[uint64]reconcile.Rivals{}
-	}
-	c.passes[pass] = reconcile.Rivals{Latest: latest}
-	return c.passes[pass], nil
+	c.once.Do(func() { c.latest, c.err = c.AnnounceCommand(ctx, pass) })
+	return reconcile.Rivals{Latest: c.latest}, c.err
 }
 
 // correct computes the rows of the regions anew and returns how many were
