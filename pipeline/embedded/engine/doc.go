@@ -15,7 +15,8 @@
 // What is guaranteed:
 //   - An insert whose body does not arrive whole stores nothing, and its retry under the same
 //     insert_deduplication_token stores the whole. An insert that was acknowledged survives kill -9 (not a power cut:
-//     that needs fsync_after_insert).
+//     that needs fsync_after_insert). One that was killed may leave its token behind without its rows, as with any
+//     plain MergeTree: its retry is dropped and acknowledged, so who retries looks whether the rows are there.
 //   - A result is streamed, never held; one that fails half-way breaks the response. A client that goes away takes its
 //     statement with it.
 //   - A request's settings, current database and parameters hold for it alone, unless it names a session.
