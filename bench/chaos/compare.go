@@ -158,6 +158,7 @@ func (s *system) everything() differences {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
 	s.rows(&d)
+	s.images(&d)
 	s.places(&d)
 	s.conflicts(&d)
 	s.verify(&d)

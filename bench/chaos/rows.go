@@ -20,14 +20,14 @@ import (
 type row struct {
 	event.Observation
 	event.Enrichment
-	hash uint64
 }
 
-// rowColumns are read in this order.
-const rowColumns = `source, id, type, toUnixTimestamp64Milli(time), name, service, environment, user, version, instance,
-	toInt8(if(ok IS NULL, 0, if(assumeNotNull(ok), 2, 1))), ifNull(value, nan), ifNull(requests, nan), experiment, variant, message, content_hash,
-	deployment_id, deployed_version, previous_version, ifNull(deployment_age_ms, ` + noAge + `), rollout_ids, rollout_percent, change_ids,
-	flags, incident_ids, incident_severity, finding_ids, owner, tier, canonical_service, experiments`
+// statedColumns and enrichedColumns are read in this order.
+const statedColumns = `source, id, type, toUnixTimestamp64Milli(time), name, service, environment, user, version, instance,
+	toInt8(if(ok IS NULL, 0, if(assumeNotNull(ok), 2, 1))), ifNull(value, nan), ifNull(requests, nan), experiment, variant, message`
+
+const enrichedColumns = `deployment_id, deployed_version, previous_version, ifNull(deployment_age_ms, ` + noAge + `), rollout_ids, rollout_percent, change_ids,
+	flags, incident_ids, incident_severity, finding_ids, owner, tier, canonical_service, experiments, revision`
 
 const noAge = "toInt64(-9223372036854775808)"
 
@@ -68,10 +68,19 @@ func (c *comparison) report(format string, arguments ...any) {
 
 // day streams the rows of one day: the table may be larger than memory.
 func (c *comparison) day(day string) error {
+	question := fmt.Sprintf("SELECT %s, %s FROM whence.observations FINAL WHERE toDate(time) = '%s'", statedColumns, enrichedColumns, day)
+	return c.stream(question, func(in *rowReader) {
+		if r := in.row(); in.err == nil {
+			c.row(&r)
+		}
+	})
+}
+
+// stream asks the server for rows, and has each read.
+func (s *system) stream(question string, read func(in *rowReader)) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
-	question := fmt.Sprintf("SELECT %s FROM whence.observations FINAL WHERE toDate(time) = '%s' FORMAT RowBinary", rowColumns, day)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.address, strings.NewReader(question))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.address, strings.NewReader(question+" FORMAT RowBinary"))
 	if err != nil {
 		return err
 	}
@@ -82,18 +91,16 @@ func (c *comparison) day(day string) error {
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(answer.Body)
-		return fmt.Errorf("rows of %s: %s", day, text)
+		return fmt.Errorf("%s: %s", question, text)
 	}
 	in := &rowReader{Reader: bufio.NewReaderSize(answer.Body, 1<<20), words: map[string]string{}}
 	for {
 		if _, err := in.Peek(1); err == io.EOF {
 			return nil
 		}
-		r := in.row()
-		if in.err != nil {
-			return fmt.Errorf("rows of %s: %w", day, in.err)
+		if read(in); in.err != nil {
+			return fmt.Errorf("%s: %w", question, in.err)
 		}
-		c.row(&r)
 	}
 }
 
@@ -203,15 +210,20 @@ func (in *rowReader) row() (r row) {
 	for _, field := range []*string{&r.Experiment, &r.Variant, &r.Message} {
 		*field = in.text()
 	}
-	r.hash = uint64(in.number())
-	for _, field := range []*string{&r.DeploymentID, &r.DeployedVersion, &r.PreviousVersion} {
+	r.Enrichment = in.enrichment()
+	return r
+}
+
+func (in *rowReader) enrichment() (e event.Enrichment) {
+	for _, field := range []*string{&e.DeploymentID, &e.DeployedVersion, &e.PreviousVersion} {
 		*field = in.text()
 	}
-	r.DeploymentAgeMS = in.number()
-	r.RolloutIDs, r.RolloutPercent, r.ChangeIDs = in.texts(), in.float(), in.texts()
-	r.Flags, r.IncidentIDs, r.IncidentSeverity, r.FindingIDs = in.pairs(), in.texts(), in.text(), in.texts()
-	r.Owner, r.Tier, r.CanonicalService, r.Experiments = in.text(), in.text(), in.text(), in.pairs()
-	return r
+	e.DeploymentAgeMS = in.number()
+	e.RolloutIDs, e.RolloutPercent, e.ChangeIDs = in.texts(), in.float(), in.texts()
+	e.Flags, e.IncidentIDs, e.IncidentSeverity, e.FindingIDs = in.pairs(), in.texts(), in.text(), in.texts()
+	e.Owner, e.Tier, e.CanonicalService, e.Experiments = in.text(), in.text(), in.text(), in.pairs()
+	e.Revision = uint64(in.number())
+	return e
 }
 
 func (in *rowReader) fail(err error) {
