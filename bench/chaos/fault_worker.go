@@ -26,6 +26,7 @@ func workerFaults() []*fault {
 		{name: "a worker stands still beyond its session, and goes on", inject: (*round).pauseWorker},
 		{name: "a worker stands still between insert and commit, another takes over", inject: (*round).pauseBeforeCommit},
 		{name: "a worker stands still in a correction that is undone meanwhile", inject: (*round).pauseInCorrection},
+		{name: "a worker stands still while it seals, another one seals meanwhile", inject: (*round).pauseInSealing, full: true},
 		{name: "rolling restart", inject: func(r *round) string {
 			for _, w := range r.fleet.all() {
 				if err := r.fleet.stop(w); err != nil {
@@ -143,4 +144,21 @@ func (r *round) pauseInCorrection() string {
 		r.hears("sessions ended", 1)
 	})
 	return seen + ", " + r.sees("another one has corrected", 5*patience, func() bool { return r.corrected() == nil })
+}
+
+// pauseInSealing: the one that stands still has read how often minutes were
+// touched, of which it is about to seal those that have rested: hence not its
+// first look. Meanwhile they are touched again, and another one seals.
+func (r *round) pauseInSealing() string {
+	w := r.sole("seal/after-read=stop@6")
+	seen := r.sees("it stands still", 10*patience, func() bool { return stopped(w.Pid()) })
+	sealed := func() int64 { return r.number("SELECT toInt64(sum(rows)) FROM whence_state.sealed FINAL") }
+	before := sealed()
+	r.fleet.start("")
+	r.publisher.inject(correction)
+	r.later(func() {
+		w.Signal(syscall.SIGCONT)
+		r.hears("sessions ended", 1)
+	})
+	return seen + ", " + r.sees("another one has sealed", 10*patience, func() bool { return sealed() > before })
 }

@@ -379,9 +379,9 @@ func (b *backfilling) tell(w io.Writer, state *backfill.State) error {
 	if b.dryRun {
 		done = "would publish"
 	}
-	fmt.Fprintf(w, "%s %s of %s, from %s to %s\n", done, quantity(counts.Published, "event", "events"), b.tool.title, state.From.Format(time.DateTime), state.Until.Format(time.DateTime))
+	fmt.Fprintf(w, "%s %s of %s, from %s to %s\n", done, display.Quantity(counts.Published, "event", "events"), b.tool.title, state.From.Format(time.DateTime), state.Until.Format(time.DateTime))
 	for _, s := range counts.Sections {
-		line := fmt.Sprintf("  %s: %s", s.Section, counted(s.Published))
+		line := fmt.Sprintf("  %s: %s", s.Section, display.Count(s.Published))
 		if s.Missing != "" {
 			line = fmt.Sprintf("  %s: not there, or not for this token: %s", s.Section, s.Missing)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/whencehq/whence/cmd/whence/catalog"
 	"github.com/whencehq/whence/cmd/whence/why"
 	"github.com/whencehq/whence/pipeline/clickhouse"
+	"github.com/whencehq/whence/pipeline/display"
 	"github.com/whencehq/whence/schemas/event"
 )
 
@@ -180,7 +181,7 @@ the URL that it is sent to, or whence-version, a header of its record.`,
 					return err
 				}
 				if check && len(rows) > 0 {
-					return fmt.Errorf("%s could not be placed", counted(int64(len(rows))))
+					return fmt.Errorf("%s could not be placed", display.Count(len(rows)))
 				}
 				return nil
 			})

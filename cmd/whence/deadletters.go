@@ -166,7 +166,7 @@ func printGroups(w io.Writer, groups []clickhouse.LetterGroup, asJSON bool) erro
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "LETTERS\tREASON\tTOPIC\tSOURCE\tTYPE\tFIRST\tLAST\tEXAMPLE\tDETAIL")
 	for _, g := range groups {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", counted(int64(g.Letters)), g.Reason, display.Line(g.Topic), orDash(g.Source), orDash(g.Type),
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", display.Count(g.Letters), g.Reason, display.Line(g.Topic), orDash(g.Source), orDash(g.Type),
 			moment(g.First), moment(g.Last), display.Line(g.Example.String()), cutTo(g.Detail, 80))
 	}
 	return table.Flush()

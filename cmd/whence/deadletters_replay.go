@@ -366,7 +366,7 @@ func (r *lettersReplay) summary() error {
 	for i, kind := range kinds {
 		sums[kind.became] += r.outcomes[kind]
 		if i < 50 {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", counted(int64(r.outcomes[kind])), kind.was, kind.became, orDash(kind.what))
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", display.Count(r.outcomes[kind]), kind.was, kind.became, orDash(kind.what))
 		}
 	}
 	if err := table.Flush(); err != nil {
@@ -377,7 +377,7 @@ func (r *lettersReplay) summary() error {
 		word = "would be replayed"
 	}
 	fmt.Fprintf(r.stdout, "%s: %s stored, %s dropped, %s dead still, %s left as they are\n", word,
-		counted(int64(sums[tables.LetterStored])), counted(int64(sums[tables.LetterDropped])), counted(int64(sums[tables.LetterDead])), counted(int64(sums["left"])))
+		display.Count(sums[tables.LetterStored]), display.Count(sums[tables.LetterDropped]), display.Count(sums[tables.LetterDead]), display.Count(sums["left"]))
 	for _, topic := range slices.Sorted(maps.Keys(r.withheld)) {
 		fmt.Fprintf(r.stdout, "hint: a rule withholds the bytes of letters of %s: %s\n", display.Line(topic), waysOut(topic, r.withheld[topic], r.config))
 	}

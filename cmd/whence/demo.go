@@ -19,6 +19,7 @@ import (
 
 	"github.com/whencehq/whence/cmd/whence/demo"
 	"github.com/whencehq/whence/pipeline/config"
+	"github.com/whencehq/whence/pipeline/display"
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/schemas/codec"
@@ -105,7 +106,7 @@ func (d *demonstration) steps(ctx context.Context, scenario *demo.Scenario) erro
 	if err := d.waitStored(ctx, d.events); err != nil {
 		return err
 	}
-	d.say("published %s events and found every one of them stored, in %s", counted(int64(len(d.events))), seconds(begun))
+	d.say("published %s events and found every one of them stored, in %s", display.Count(len(d.events)), seconds(begun))
 	return d.answer(ctx, scenario)
 }
 

@@ -240,7 +240,7 @@ GROUP BY ALL ORDER BY rows DESC LIMIT 4`)
 	}
 	d.heading("Late truth")
 	d.say("  Some facts came after the rows that they explain, as they do in life. %s rows were corrected; what\n"+
-		"  they said before is kept. Most of them:", counted(n))
+		"  they said before is kept. Most of them:", display.Count(n))
 	d.table("service,rows,rollouts then,now,incidents then,now", rows)
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/clickhouse"
+	"github.com/whencehq/whence/pipeline/display"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors/reconcile"
 	"github.com/whencehq/whence/processors/timeline"
@@ -170,5 +171,5 @@ func rowsRewritten(n uint64) string {
 	case 1:
 		return "1 row was wrong and is rewritten"
 	}
-	return fmt.Sprintf("%s rows were wrong and are rewritten", counted(int64(n)))
+	return fmt.Sprintf("%s rows were wrong and are rewritten", display.Count(n))
 }

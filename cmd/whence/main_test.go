@@ -325,22 +325,6 @@ func TestFlagsOfTheContractAreThere(t *testing.T) {
 	}
 }
 
-func TestNumbersAreGroupedByThousands(t *testing.T) {
-	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1234: "-1,234", -123: "-123"} {
-		if got := counted(n); got != want {
-			t.Errorf("%d is written %s, want %s", n, got, want)
-		}
-	}
-}
-
-func TestOneOfAThingIsNotMany(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 events", 1: "1 event", 2000: "2,000 events"} {
-		if got := quantity(n, "event", "events"); got != want {
-			t.Errorf("%d: %s, want %s", n, got, want)
-		}
-	}
-}
-
 func TestAPlotReachesFromZeroToTheHighest(t *testing.T) {
 	if got := spark([]float64{0, 0.5, 1}); got != "▁▅█" {
 		t.Error(got)

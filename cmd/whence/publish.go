@@ -223,10 +223,10 @@ func (p *publication) report(w io.Writer, asJSON bool) error {
 			return err
 		}
 	} else {
-		fmt.Fprintf(w, "published %s in %s\n", quantity(published, "event", "events"), p.took.Round(10*time.Millisecond))
+		fmt.Fprintf(w, "published %s in %s\n", display.Quantity(published, "event", "events"), p.took.Round(10*time.Millisecond))
 	}
 	if p.bad+lost > 0 {
-		return fmt.Errorf("%s bad, %s not acknowledged", counted(p.bad), counted(lost))
+		return fmt.Errorf("%s bad, %s not acknowledged", display.Count(p.bad), display.Count(lost))
 	}
 	return nil
 }

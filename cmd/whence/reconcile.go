@@ -215,9 +215,9 @@ func (s *reconcileStatus) print(w io.Writer, asJSON bool) error {
 	if s.Quiet {
 		fmt.Fprintln(w, "every fact is in every row it concerns")
 	} else {
-		fmt.Fprintf(w, "%s facts are not in every row yet\n", counted(int64(s.PendingFacts)))
+		fmt.Fprintf(w, "%s facts are not in every row yet\n", display.Count(s.PendingFacts))
 	}
-	fmt.Fprintf(w, "%s rows were corrected so far", counted(int64(s.Corrected)))
+	fmt.Fprintf(w, "%s rows were corrected so far", display.Count(s.Corrected))
 	if s.LastClosed != nil {
 		fmt.Fprintf(w, ", the last fact was closed at %s", s.LastClosed.Format(time.RFC3339))
 	}
@@ -233,7 +233,7 @@ func (s *reconcileStatus) print(w io.Writer, asJSON bool) error {
 		case p.Revision>>40 != s.ContextEnd>>40 && p.Revision > 0:
 			behind = "what it promised was of a former context log"
 		case p.Revision > 0:
-			behind = fmt.Sprintf("%s facts behind", counted(int64(s.ContextEnd-p.Revision)))
+			behind = fmt.Sprintf("%s facts behind", display.Count(s.ContextEnd-p.Revision))
 		}
 		fmt.Fprintf(table, "  %s\t%d\t%s\n", p.Topic, p.Partition, behind)
 	}

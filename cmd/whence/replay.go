@@ -15,6 +15,7 @@ import (
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/clickhouse"
 	"github.com/whencehq/whence/pipeline/config"
+	"github.com/whencehq/whence/pipeline/display"
 	"github.com/whencehq/whence/pipeline/kafka"
 	"github.com/whencehq/whence/pipeline/observe"
 	"github.com/whencehq/whence/processors"
@@ -202,7 +203,7 @@ func (r replay) replay(ctx context.Context, w *worker, reader kafka.Replay, stre
 		}
 	}
 	fmt.Fprintf(stdout, "replayed %s records: %s observations, %s facts\n",
-		counted(int64(records)), counted(int64(observations)), counted(int64(facts)))
+		display.Count(records), display.Count(observations), display.Count(facts))
 	return nil
 }
 

@@ -127,7 +127,7 @@ func (c *replayCheck) tell() error {
 	}
 	alike := c.observations - c.states[outdone] - c.states[missing]
 	fmt.Fprintf(summary, "compared %s records: of %s observations %s are stored as said, %s are outdone by another content under their id, %s are missing\n",
-		counted(int64(c.records)), counted(int64(c.observations)), counted(int64(alike)), counted(int64(c.states[outdone])), counted(int64(c.states[missing])))
+		display.Count(c.records), display.Count(c.observations), display.Count(alike), display.Count(c.states[outdone]), display.Count(c.states[missing]))
 	if len(c.examples) > 0 {
 		lines := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(lines, "STATE\tRECORD\tSOURCE\tID\tTIME")
@@ -139,7 +139,7 @@ func (c *replayCheck) tell() error {
 		}
 	}
 	if more := c.states[outdone] + c.states[missing] - len(c.examples); more > 0 && !c.asJSON {
-		fmt.Fprintf(c.stdout, "and %s more: --json lists all\n", counted(int64(more)))
+		fmt.Fprintf(c.stdout, "and %s more: --json lists all\n", display.Count(more))
 	}
 	if c.states[missing] == 0 {
 		return nil

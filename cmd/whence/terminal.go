@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"time"
@@ -50,21 +49,4 @@ func progress(w io.Writer, total int64, what string, more ...progressbar.Option)
 		progressbar.OptionFullWidth(),
 		progressbar.OptionEnableColorCodes(colored(w)),
 	}, more...)...)
-}
-
-// quantity is a number and what it is of.
-func quantity(n int64, one, many string) string {
-	if n == 1 {
-		many = one
-	}
-	return counted(n) + " " + many
-}
-
-// counted writes 12345678 as 12,345,678.
-func counted(n int64) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }

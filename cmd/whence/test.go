@@ -185,7 +185,7 @@ func (t *tester) file(file string) error {
 	}
 	t.ran, t.failed = t.ran+len(results), t.failed+failed
 	if !t.asJSON && failed == 0 && len(results) > 0 {
-		fmt.Fprintf(out, "ok  \t%s\t%s\n", file, quantity(int64(len(results)), "case", "cases"))
+		fmt.Fprintf(out, "ok  \t%s\t%s\n", file, display.Quantity(len(results), "case", "cases"))
 	}
 	return nil
 }

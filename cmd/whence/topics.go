@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/whencehq/whence/pipeline/display"
 	"github.com/whencehq/whence/pipeline/embedded"
 	"github.com/whencehq/whence/pipeline/kafka"
 )
@@ -83,7 +84,7 @@ func printTopics(w io.Writer, states []kafka.TopicState, asJSON bool) error {
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, s := range states {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, s.State, quantity(int64(s.Partitions), "partition", "partitions"))
+		fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, s.State, display.Quantity(s.Partitions, "partition", "partitions"))
 		for _, d := range s.Differences {
 			fmt.Fprintf(table, "\t  %s\t\n", d)
 		}
@@ -112,9 +113,9 @@ func judgeTopics(states []kafka.TopicState, check bool) error {
 	case breaking > 0:
 		return errors.New("the context topic can't be used: it must have one partition")
 	case check && missing+differing > 0:
-		return fmt.Errorf("%s missing, %s not as they should be", quantity(missing, "topic", "topics"), counted(differing))
+		return fmt.Errorf("%s missing, %s not as they should be", display.Quantity(missing, "topic", "topics"), display.Count(differing))
 	case missing > 0:
-		return fmt.Errorf("%s missing that whoever owns it has to create; or state partitions in kafka.topics.inputs", quantity(missing, "topic", "topics"))
+		return fmt.Errorf("%s missing that whoever owns it has to create; or state partitions in kafka.topics.inputs", display.Quantity(missing, "topic", "topics"))
 	}
 	return nil
 }

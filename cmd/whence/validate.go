@@ -94,8 +94,8 @@ func validateEvents(cmd *cobra.Command, file, limits string) error {
 		return fmt.Errorf("%s:%d: %w", file, lines.number, lines.err)
 	}
 	if bad > 0 {
-		return &exitError{exitConfig, fmt.Errorf("%s: %s of %s events are bad", file, counted(bad), counted(good+bad))}
+		return &exitError{exitConfig, fmt.Errorf("%s: %s of %s events are bad", file, display.Count(bad), display.Count(good+bad))}
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s\n", file, quantity(good, "event", "events"))
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s\n", file, display.Quantity(good, "event", "events"))
 	return nil
 }

@@ -184,8 +184,8 @@ func remedy(report *oracle.Report) string {
 }
 
 func tell(w io.Writer, report *oracle.Report) error {
-	fmt.Fprintf(w, "compared %s observations in %s minutes, %s entities and %s facts", counted(int64(report.Observations)),
-		counted(int64(report.Minutes)), counted(int64(report.Entities)), counted(int64(report.Facts)))
+	fmt.Fprintf(w, "compared %s observations in %s minutes, %s entities and %s facts", display.Count(report.Observations),
+		display.Count(report.Minutes), display.Count(report.Entities), display.Count(report.Facts))
 	if !report.Vitals {
 		fmt.Fprint(w, "; there are no vitals")
 	}
@@ -196,17 +196,17 @@ func tell(w io.Writer, report *oracle.Report) error {
 		return err
 	}
 	if report.Unsettled > 0 {
-		fmt.Fprintf(w, "%s were written while they were looked at, and are for another time\n", counted(int64(report.Unsettled)))
+		fmt.Fprintf(w, "%s were written while they were looked at, and are for another time\n", display.Count(report.Unsettled))
 	}
 	if report.Repeated > 0 {
-		fmt.Fprintf(w, "%s rows are there again, as if for the first time: they count once, but in a view of your own that counts rows as they come\n", counted(int64(report.Repeated)))
+		fmt.Fprintf(w, "%s rows are there again, as if for the first time: they count once, but in a view of your own that counts rows as they come\n", display.Count(report.Repeated))
 	}
 	if report.Waiting > 0 {
 		since := ""
 		if report.WaitingSince != nil {
 			since = " since " + report.WaitingSince.Format(time.RFC3339)
 		}
-		fmt.Fprintf(w, "%s facts wait for their corrections%s\n", counted(int64(report.Waiting)), since)
+		fmt.Fprintf(w, "%s facts wait for their corrections%s\n", display.Count(report.Waiting), since)
 	}
 	return nil
 }
@@ -220,7 +220,7 @@ func table(w io.Writer, report *oracle.Report) error {
 			continue
 		}
 		for i, e := range c.Examples[:min(2, len(c.Examples))] {
-			where, what, many := c.Area, c.Name, counted(int64(c.Differing))
+			where, what, many := c.Area, c.Name, display.Count(c.Differing)
 			if i > 0 {
 				where, what, many = "", "", ""
 			}

@@ -77,3 +77,26 @@ func Word(word string) string {
 }
 
 func treacherous(r rune) bool { return r == '`' || r == '\\' || commands(r) }
+
+// whole is a number that things are counted with.
+type whole interface{ ~int | ~int64 | ~uint64 }
+
+// Quantity is a number and what it is of.
+func Quantity[N whole](n N, one, many string) string { return Count(n) + " " + Plural(n, one, many) }
+
+// Plural is what so many are called.
+func Plural[N whole](n N, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+// Count writes 12345678 as 12,345,678.
+func Count[N whole](n N) string {
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}

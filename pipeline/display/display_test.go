@@ -77,3 +77,19 @@ func TestAShellReadsTheWordThatWasMeant(t *testing.T) {
 		})
 	}
 }
+
+func TestNumbersAreGroupedByThousands(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1234: "-1,234", -123: "-123"} {
+		if got := display.Count(n); got != want {
+			t.Errorf("%d is written %s, want %s", n, got, want)
+		}
+	}
+}
+
+func TestOneOfAThingIsNotMany(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 events", 1: "1 event", 2000: "2,000 events"} {
+		if got := display.Quantity(n, "event", "events"); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+}

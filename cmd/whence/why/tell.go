@@ -162,7 +162,7 @@ func (t *teller) hit() {
 	}
 	lead := "  hits  "
 	if h.Users > 0 {
-		t.say("%s%s of %s users met a failure in %s", lead, counted(h.Failed), counted(h.Users), lasting(h.To-h.From))
+		t.say("%s%s of %s users met a failure in %s", lead, display.Count(h.Failed), display.Count(h.Users), lasting(h.To-h.From))
 		lead = "        "
 	}
 	for _, s := range h.Services {
@@ -170,7 +170,7 @@ func (t *teller) hit() {
 		lead = "        "
 	}
 	for _, name := range h.mostLost() {
-		t.say("%s%s: %s fewer than forecast%s", lead, name, counted(uint64(math.Round(h.Lost[name]))), h.seenUntil())
+		t.say("%s%s: %s fewer than forecast%s", lead, name, display.Count(uint64(math.Round(h.Lost[name]))), h.seenUntil())
 		lead = "        "
 	}
 	if h.Users == 0 && len(h.Services) == 0 {
@@ -211,9 +211,9 @@ func (s *ServiceHit) words() string {
 	case s.ErrorRate == nil && s.Requests == 0:
 		return text + ": no requests were seen"
 	case s.ErrorRate == nil:
-		return fmt.Sprintf("%s: %s requests", text, counted(uint64(s.Requests)))
+		return fmt.Sprintf("%s: %s requests", text, display.Count(uint64(s.Requests)))
 	case s.Requests > 0:
-		text += fmt.Sprintf(": %s of %s requests failed", share(*s.ErrorRate), counted(uint64(math.Round(s.Requests))))
+		text += fmt.Sprintf(": %s of %s requests failed", share(*s.ErrorRate), display.Count(uint64(math.Round(s.Requests))))
 	default:
 		text += fmt.Sprintf(": %s of requests failed", share(*s.ErrorRate))
 	}
@@ -305,9 +305,9 @@ func (t *teller) shown(terms []Term) []Term {
 func (t *teller) sum(h *Hypothesis, n int) styled {
 	if math.Abs(h.Sum-h.LogOdds) > 1e-6*max(1, math.Abs(h.LogOdds)) {
 		return t.red(fmt.Sprintf("%+7.3f log odds as stored, but its %d %s to %+.3f: the evidence is not complete",
-			h.LogOdds, n, plural(n, "term adds up", "terms add up"), h.Sum))
+			h.LogOdds, n, display.Plural(n, "term adds up", "terms add up"), h.Sum))
 	}
-	return styled(fmt.Sprintf("= %+.3f log odds, the sum of %d %s", h.LogOdds, n, plural(n, "term", "terms")))
+	return styled(fmt.Sprintf("= %+.3f log odds, the sum of %d %s", h.LogOdds, n, display.Plural(n, "term", "terms")))
 }
 
 // about is what the hypothesis is, in a line.
@@ -438,13 +438,6 @@ func named(word, what string) string {
 	return word + what
 }
 
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return one
-	}
-	return many
-}
-
 // share is a probability or a rate for people: never 0 or 100 unless it is.
 func share(p float64) string {
 	switch {
@@ -481,13 +474,4 @@ func clock(at, near Moment) string {
 		return at.Time().Format(time.TimeOnly)
 	}
 	return at.Time().Format(time.DateTime)
-}
-
-// counted writes 12345 as 12,345.
-func counted(n uint64) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }

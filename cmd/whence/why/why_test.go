@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/whencehq/whence/pipeline"
+	"github.com/whencehq/whence/pipeline/display"
 )
 
 const ten = Moment(1_773_309_600_000) // 2026-03-12 10:00 UTC
@@ -287,7 +288,7 @@ func TestAsManyTermsAreCountedAsAreShown(t *testing.T) {
 			t.Fatal(err)
 		}
 		if text := out.String(); strings.Count(text, " × 1]") != want ||
-			!strings.Contains(text, fmt.Sprintf("the sum of %d %s\n", want, plural(want, "term", "terms"))) {
+			!strings.Contains(text, fmt.Sprintf("the sum of %d %s\n", want, display.Plural(want, "term", "terms"))) {
 			t.Errorf("%+v:\n%s", look, text)
 		}
 	}
