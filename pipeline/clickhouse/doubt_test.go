@@ -217,7 +217,8 @@ func TestDoubtedFactsAreInTheirTableAndInEachIndex(t *testing.T) {
 
 func TestNeighboursWhoseIndexIsLostAreFoundAgain(t *testing.T) {
 	client := connect(t)
-	b := batch(rand.New(rand.NewPCG(7, 1)), "edgy", 0)
+	edgy := fmt.Sprint("edgy ", time.Now().UnixNano()) // its token is used once
+	b := batch(rand.New(rand.NewPCG(7, 1)), edgy, 0)
 	process := &stage.Events{Sink: client, Graveyard: noGraveyard{}}
 	unmovable(t, client, "whence_state", "edges", func() {
 		if err := process.Process(t.Context(), b); err == nil {
@@ -225,8 +226,8 @@ func TestNeighboursWhoseIndexIsLostAreFoundAgain(t *testing.T) {
 		}
 	})
 	must(t, process.Process(t.Context(), b))
-	want := answer[uint64](t, client, "SELECT uniqExact(caller, callee, toStartOfHour(time), service) FROM whence.observations WHERE environment = 'edgy'")
-	if n := answer[uint64](t, client, "SELECT count() FROM whence_state.edges FINAL WHERE environment = 'edgy'"); n != want || want == 0 {
+	want := answer[uint64](t, client, "SELECT uniqExact(caller, callee, toStartOfHour(time), service) FROM whence.observations WHERE environment = '"+edgy+"'")
+	if n := answer[uint64](t, client, "SELECT count() FROM whence_state.edges FINAL WHERE environment = '"+edgy+"'"); n != want || want == 0 {
 		t.Errorf("%d edges of %d are known", n, want)
 	}
 }
