@@ -5,7 +5,7 @@
 # make lint     go vet, staticcheck, govulncheck, direction of dependencies
 # make bench    the benchmarks, ten samples each; BENCH=regexp chooses
 # make kills    KILLS (200) random kills of workers and the engine on a real Kafka
-# make chaos    ROUNDS (200) faults of every kind, one after another, under OBSERVATIONS (20000000); SEED chooses which
+# make chaos    ROUNDS (200) faults of every kind, one after another, under OBSERVATIONS (20000000), with HORIZON (0: for ever) of memory; SEED chooses which
 # make safeguards   the stories that need each safeguard, with and without it
 # make accuracy  how well causes are ranked, by a running Whence, on recorded rollouts (RECORDED) and generated ones
 # make weights   fit the weights that causes are ranked by anew
@@ -33,6 +33,7 @@ KILLS ?= 200
 SEED ?= 1
 ROUNDS ?= 200
 OBSERVATIONS ?= 20000000
+HORIZON ?= 0
 BENCH ?= .
 RECORDED ?= ../shared/data/rollouts
 
@@ -91,7 +92,7 @@ safeguards: engine
 	go test -count=1 -v -timeout 1h -run TestTheHarness ./bench/chaos -args -safeguards 'no-intent|no-token|no-lock|no-revision-guard|no-reseal|no-announcement'
 
 chaos: engine
-	go test -count=1 -v -timeout 24h -run TestEveryTable ./bench/chaos -args -seed $(SEED) -rounds $(ROUNDS) -observations $(OBSERVATIONS)
+	go test -count=1 -v -timeout 24h -run TestEveryTable ./bench/chaos -args -seed $(SEED) -rounds $(ROUNDS) -observations $(OBSERVATIONS) -horizon $(HORIZON)
 
 accuracy: engine build
 	go run ./bench/accuracy -recorded $(RECORDED) -pipeline bin/whence -statements -faults

@@ -16,6 +16,7 @@ var (
 	rate         = flag.Int("rate", 2000, "events a second while faults are injected")
 	chosen       = flag.String("fault", "", "regular expression: only faults whose name it matches")
 	without      = flag.String("without", "^$", "regular expression: no faults whose name it matches")
+	horizon      = flag.Duration("horizon", 0, "of what workers of a full run keep in memory; 0: for ever")
 	budget       = flag.Duration("budget", 5*time.Minute, "for faults, where it is no full run")
 	safeguards   = flag.String("safeguards", "no-intent|no-token", "which are taken out, a regular expression; all six take five minutes")
 )
@@ -50,7 +51,7 @@ func TestEveryTableIsRightAfterEveryFault(t *testing.T) {
 func fullRun(t *testing.T) {
 	s := newSystem(t, options{
 		shape:   world.Shape{Seed: *seed, Observations: 1 << 40, PerSecond: 100},
-		brokers: 3, workers: 3, rate: *rate, disk: 40_000, settle: 30 * time.Minute,
+		brokers: 3, workers: 3, rate: *rate, disk: 40_000, settle: 30 * time.Minute, horizon: *horizon,
 	})
 	r := newRunner(s, *seed, chooseFaults(true))
 	r.everyRounds = 25

@@ -28,6 +28,7 @@ type options struct {
 	disk      int           // megabytes for the engine
 	rebalance time.Duration // rebalance_timeout of workers, 0: 20 s
 	seal      time.Duration // how long a minute rests before it is sealed, 0: a minute
+	horizon   time.Duration // of what workers keep in memory, 0: for ever
 	// settle is what a recovery may take on a busy machine.
 	settle time.Duration
 }
@@ -128,7 +129,8 @@ seal:
   after: %s
 offsets:
   on_lost: %s
-`, strings.Join(s.cluster.Seeds, ", "), cmp.Or(s.rebalance, 20*time.Second), min(s.brokers, 3), s.store.Addr, cmp.Or(s.seal, time.Minute), onLost)
+horizon: %s
+`, strings.Join(s.cluster.Seeds, ", "), cmp.Or(s.rebalance, 20*time.Second), min(s.brokers, 3), s.store.Addr, cmp.Or(s.seal, time.Minute), onLost, s.horizon)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		s.Fatal(err)
 	}
