@@ -34,6 +34,7 @@ SEED ?= 1
 ROUNDS ?= 200
 OBSERVATIONS ?= 20000000
 HORIZON ?= 0
+DENSITY ?= 400
 BENCH ?= .
 RECORDED ?= ../shared/data/rollouts
 
@@ -92,7 +93,7 @@ safeguards: engine
 	go test -count=1 -v -timeout 1h -run TestTheHarness ./bench/chaos -args -safeguards 'no-intent|no-token|no-lock|no-revision-guard|no-reseal|no-announcement'
 
 chaos: engine
-	go test -count=1 -v -timeout 24h -run TestEveryTable ./bench/chaos -args -seed $(SEED) -rounds $(ROUNDS) -observations $(OBSERVATIONS) -horizon $(HORIZON)
+	go test -count=1 -v -timeout 24h -run TestEveryTable ./bench/chaos -args -seed $(SEED) -rounds $(ROUNDS) -observations $(OBSERVATIONS) -horizon $(HORIZON) -density $(DENSITY)
 
 accuracy: engine build
 	go run ./bench/accuracy -recorded $(RECORDED) -pipeline bin/whence -statements -faults

@@ -16,6 +16,7 @@ var (
 	rate         = flag.Int("rate", 2000, "events a second while faults are injected")
 	chosen       = flag.String("fault", "", "regular expression: only faults whose name it matches")
 	without      = flag.String("without", "^$", "regular expression: no faults whose name it matches")
+	density      = flag.Uint64("density", 400, "observations a second of event time in a full run; facts come by event time, so fewer are more facts for each")
 	horizon      = flag.Duration("horizon", 0, "of what workers of a full run keep in memory; 0: for ever")
 	budget       = flag.Duration("budget", 5*time.Minute, "for faults, where it is no full run")
 	safeguards   = flag.String("safeguards", "no-intent|no-token", "which are taken out, a regular expression; all six take five minutes")
@@ -50,7 +51,7 @@ func TestEveryTableIsRightAfterEveryFault(t *testing.T) {
 // are as many observations as were asked for.
 func fullRun(t *testing.T) {
 	s := newSystem(t, options{
-		shape:   world.Shape{Seed: *seed, Observations: 1 << 40, PerSecond: 100},
+		shape:   world.Shape{Seed: *seed, Observations: 1 << 40, PerSecond: *density},
 		brokers: 3, workers: 3, rate: *rate, disk: 40_000, settle: 30 * time.Minute, horizon: *horizon,
 	})
 	r := newRunner(s, *seed, chooseFaults(true))
