@@ -5,7 +5,7 @@
 # make lint     go vet, staticcheck, govulncheck, direction of dependencies
 # make bench    the benchmarks, ten samples each; BENCH=regexp chooses
 # make kills    KILLS (200) random kills of workers and the engine on a real Kafka
-# make chaos    ROUNDS (200) faults of every kind, one after another, under OBSERVATIONS (20000000), with HORIZON (0: for ever) of memory; SEED chooses which
+# make chaos    ROUNDS (200) faults of every kind, one after another, under OBSERVATIONS (20000000), DENSITY (400) of them a second of event time, with HORIZON (0: for ever) of memory; SEED chooses which
 # make safeguards   the stories that need each safeguard, with and without it
 # make accuracy  how well causes are ranked, by a running Whence, on recorded rollouts (RECORDED) and generated ones
 # make weights   fit the weights that causes are ranked by anew

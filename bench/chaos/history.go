@@ -47,8 +47,8 @@ func (s *system) images(d *differences) {
 
 func (c *comparison) image(table, id string, hash uint64, said *event.Enrichment) {
 	c.compared++
-	n, err := strconv.ParseUint(strings.TrimPrefix(id, "o"), 10, 64)
-	if err != nil {
+	n, published := c.identify(id)
+	if !published {
 		c.report("%s: a row that nobody has published: %s", table, id)
 		return
 	}

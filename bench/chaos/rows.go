@@ -106,8 +106,8 @@ func (s *system) stream(question string, read func(in *rowReader)) error {
 
 func (c *comparison) row(r *row) {
 	c.compared++
-	n, err := strconv.ParseUint(strings.TrimPrefix(r.ID, "o"), 10, 64)
-	if err != nil || !c.record.own.has(n) && !c.record.twins.has(n) {
+	n, published := c.identify(r.ID)
+	if !published {
 		c.report("a row that nobody has published: %+v", r.Observation)
 		return
 	}
@@ -124,6 +124,12 @@ func (c *comparison) row(r *row) {
 	if !sameEnrichment(&r.Enrichment, &answer) {
 		c.report("observation %d: %s\nhave %s\nwant %s", n, said(&r.Observation), enriched(&r.Enrichment), enriched(&answer))
 	}
+}
+
+// identify says which observation an id is of, and whether it was published.
+func (c *comparison) identify(id string) (n uint64, published bool) {
+	n, err := strconv.ParseUint(strings.TrimPrefix(id, "o"), 10, 64)
+	return n, err == nil && (c.record.own.has(n) || c.record.twins.has(n))
 }
 
 // expected is the content of observation n that counts: of two the one with

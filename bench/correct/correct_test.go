@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"github.com/whencehq/whence/pipeline/clickhouse"
@@ -38,14 +39,14 @@ func BenchmarkCorrectionBesideIngest(b *testing.B) {
 	for b.Loop() {
 		s := up(b)
 		begun := time.Now()
-		s.publish(b.Context(), rate.Inf, flood)
+		s.must(s.publish(b.Context(), rate.Inf, flood))
 		s.await("the flood is stored", func() bool { return s.number(ledger) >= flood })
 		can := flood / time.Since(begun).Seconds()
 
 		s.fill()
 		ctx, stop := context.WithCancel(b.Context())
-		var publishing sync.WaitGroup
-		publishing.Go(func() { s.publish(ctx, rate.Limit(can/2), 1<<40) })
+		var publishing errgroup.Group
+		publishing.Go(func() error { return s.publish(ctx, rate.Limit(can/2), 1<<40) })
 		before := s.number(ledger)
 		s.await("observations flow", func() bool {
 			return float64(s.number(ledger)-before) > 3*can/2
@@ -59,7 +60,7 @@ func BenchmarkCorrectionBesideIngest(b *testing.B) {
 		took := time.Since(begun).Seconds()
 		published, stored = s.acknowledged()-published, s.number(ledger)-stored
 		stop()
-		publishing.Wait()
+		s.must(publishing.Wait())
 
 		b.ReportMetric(float64(*rows)/took, "corrected/s")
 		b.ReportMetric(can, "ingest-alone/s")
@@ -121,36 +122,42 @@ func (s *system) fill() {
 
 // publish publishes observations of other services until ctx ends or there were
 // so many.
-func (s *system) publish(ctx context.Context, limit rate.Limit, most int) {
+func (s *system) publish(ctx context.Context, limit rate.Limit, most int) error {
 	const burst = 100
 	limiter := rate.NewLimiter(limit, 10*burst)
 	for n := 0; n < most && limiter.WaitN(ctx, burst) == nil; n += burst {
 		for range burst {
 			s.next++
-			s.send(event.TopicBehavior, fmt.Sprintf(`{"specversion":"1.0","type":"io.whence.behavior.recorded","source":"web","id":"live-%d","time":%q,
+			err := s.send(event.TopicBehavior, fmt.Sprintf(`{"specversion":"1.0","type":"io.whence.behavior.recorded","source":"web","id":"live-%d","time":%q,
 				"data":{"name":"page.viewed","service":"service-%d","environment":"production","user":"user-%d","session":"s-%d","ok":true,"duration_ms":%d,
 				"attributes":{"country":"de","device":"phone"}}}`,
 				s.next, time.Now().UTC().Format(time.RFC3339Nano), s.next%100, s.next%50_000, s.next%90_000, s.next%700), s.acknowledge)
+			if err != nil {
+				return err
+			}
 		}
 	}
-	s.must(s.kafka.Flush(context.WithoutCancel(ctx)))
+	return s.kafka.Flush(context.WithoutCancel(ctx))
 }
 
-func (s *system) send(topic, line string, promise func(*kgo.Record, error)) {
+func (s *system) send(topic, line string, promise func(*kgo.Record, error)) error {
 	m, err := s.encoder.Line([]byte(line), codec.BinaryMsgpack)
-	s.must(err)
+	if err != nil {
+		return err
+	}
 	record := &kgo.Record{Topic: topic, Key: m.Key, Value: m.Value}
 	for _, h := range m.Headers {
 		record.Headers = append(record.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 	}
 	s.kafka.Produce(s.Context(), record, promise)
+	return nil
 }
 
 // say publishes one event beside those that flow.
 func (s *system) say(topic, line string) {
 	beside := &system{B: s.B, kafka: s.kafka}
 	failed := make(chan error, 1)
-	beside.send(topic, line, func(_ *kgo.Record, err error) { failed <- err })
+	s.must(beside.send(topic, line, func(_ *kgo.Record, err error) { failed <- err }))
 	s.must(<-failed)
 }
 
