@@ -1,9 +1,12 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -26,7 +29,7 @@ type Promises struct {
 	topics []string
 }
 
-// OpenPromises connects lazily. Topics are all that the group consumes.
+// OpenPromises connects lazily. Topics are all that this configuration consumes.
 func OpenPromises(c Connection, group string, topics []string) (*Promises, error) {
 	client, err := kgo.NewClient(c.options()...)
 	if err != nil {
@@ -38,36 +41,97 @@ func OpenPromises(c Connection, group string, topics []string) (*Promises, error
 // Close gives up the connections.
 func (p *Promises) Close() { p.client.Close() }
 
-// Read returns the promise of every partition of the topics. A partition that
-// is added later promises nothing here, and need not: its first owner asks for
-// the context log's end before it writes.
+// Read returns the promise of every partition that somebody may write rows of:
+// those of the topics, newer ones than a broker or this client has heard of among
+// them, and those of other topics while workers of another configuration read
+// them. Partitions that nobody has committed anything of may be missing: a first
+// batch is announced before its owner asks how much is known, and is written with
+// no less.
 func (p *Promises) Read(ctx context.Context) ([]Promise, error) {
-	admin := kadm.NewClient(p.client)
-	details, err := admin.ListTopics(ctx, p.topics...)
+	details, err := kadm.NewClient(p.client).ListTopics(ctx, p.topics...)
 	if err == nil {
 		err = details.Error()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("topics of %s: %w", p.group, err)
 	}
-	commits, err := admin.FetchOffsets(ctx, p.group)
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // nobody has joined yet
-		return nil, fmt.Errorf("commits of %s: %w", p.group, err)
+	commits, readers, err := p.commits(ctx, details)
+	if err != nil {
+		return nil, err
 	}
 	var all []Promise
 	for _, topic := range details.Sorted() {
 		for _, partition := range topic.Partitions.Sorted() {
-			promise := Promise{Topic: topic.Topic, Partition: partition.Partition}
-			if c, ok := commits.Lookup(topic.Topic, partition.Partition); ok && c.Err == nil && c.At >= 0 {
-				// Metadata of another program, or an operator's, promises nothing.
-				if in, err := parseIntent(c.Metadata); err == nil && in.Topic == topic.ID {
-					promise.Revision = in.Revision
-				}
+			if _, ok := commits.Lookup(topic.Topic, partition.Partition); !ok {
+				all = append(all, Promise{Topic: topic.Topic, Partition: partition.Partition})
 			}
-			all = append(all, promise)
 		}
 	}
+	for _, c := range commits.Sorted() {
+		// Metadata of another program, or an operator's, promises nothing.
+		in, err := parseIntent(c.Metadata)
+		if err != nil || c.Err != nil || c.At < 0 {
+			in = intent{}
+		}
+		topic, ours := details[c.Topic]
+		if !ours && in.End == 0 && (in == intent{} || !readers.of(c.Topic)) {
+			continue // nobody writes rows of it
+		}
+		promise := Promise{Topic: c.Topic, Partition: c.Partition}
+		if !ours || in.Topic == topic.ID {
+			promise.Revision = in.Revision
+		}
+		all = append(all, promise)
+	}
+	slices.SortFunc(all, func(a, b Promise) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
 	return all, nil
+}
+
+// commits are the group's, and who reads the topics among them that are not in
+// details. They are read after the readers: who was none by then has announced
+// what may still be on its way.
+func (p *Promises) commits(ctx context.Context, details kadm.TopicDetails) (kadm.OffsetResponses, readers, error) {
+	commits, err := p.fetch(ctx)
+	others := maps.Clone(commits)
+	maps.DeleteFunc(others, func(topic string, _ map[int32]kadm.OffsetResponse) bool { return details.Has(topic) })
+	if err != nil || len(others) == 0 {
+		return commits, readers{}, err
+	}
+	groups, err := kadm.NewClient(p.client).DescribeGroups(ctx, p.group)
+	if err == nil {
+		err = groups.Error()
+	}
+	if err != nil {
+		return nil, readers{}, fmt.Errorf("members of %s: %w", p.group, err)
+	}
+	commits, err = p.fetch(ctx)
+	return commits, readers{groups[p.group]}, err
+}
+
+func (p *Promises) fetch(ctx context.Context) (kadm.OffsetResponses, error) {
+	commits, err := kadm.NewClient(p.client).FetchOffsets(ctx, p.group)
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // nobody has joined yet
+		return nil, fmt.Errorf("commits of %s: %w", p.group, err)
+	}
+	return commits, nil
+}
+
+// readers are the members of a group.
+type readers struct{ group kadm.DescribedGroup }
+
+// of tells whether a member may read a topic. What they read is known while they
+// are settled; a partition that moves from one to another is neither's then, so it
+// is the topic that counts.
+func (r readers) of(topic string) bool {
+	switch r.group.State {
+	case "Stable":
+		return slices.Contains(r.group.JoinTopics(), topic)
+	case "Empty", "Dead":
+		return false
+	}
+	return true
 }
 
 // ContextEnd asks for the end of the context log again and again, over one

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -87,6 +88,64 @@ func TestWhileABatchIsAnnouncedItsPartitionPromisesNoMore(t *testing.T) {
 	if in := f.intent(); in != announced {
 		t.Errorf("the intent is now %+v, was %+v", in, announced)
 	}
+}
+
+func TestAPartitionThatIsNewerThanWhatIsKnownOfItsTopicIsWaitedFor(t *testing.T) {
+	f := newFixture(t, 1)
+	reader, err := OpenPromises(Connection{Seeds: f.seeds}, "g", []string{"in"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	if _, err := reader.Read(t.Context()); err != nil { // it keeps for seconds what it has heard of the topic
+		t.Fatal(err)
+	}
+	admin := kadm.NewClient(f.client)
+	if _, err := admin.CreatePartitions(t.Context(), 1, "in"); err != nil {
+		t.Fatal(err)
+	}
+	topics, err := admin.ListTopics(t.Context(), "in")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said kadm.Offsets
+	said.Add(kadm.Offset{Topic: "in", Partition: 1, LeaderEpoch: -1, Metadata: intent{Topic: topics["in"].ID, Revision: 5}.metadata()})
+	if err := admin.CommitAllOffsets(t.Context(), "g", said); err != nil {
+		t.Fatal(err)
+	}
+	promises, err := reader.Read(t.Context())
+	if want := []Promise{{"in", 0, 0}, {"in", 1, 5}}; err != nil || !slices.Equal(promises, want) {
+		t.Errorf("%v, %v, want %v", promises, err, want)
+	}
+}
+
+func TestATopicThatWorkersOfAnotherConfigurationReadIsWaitedForWhileTheyDo(t *testing.T) {
+	f := newFixture(t, 1)
+	if _, err := kadm.NewClient(f.client).CreateTopic(t.Context(), 1, 1, nil, "more"); err != nil {
+		t.Fatal(err)
+	}
+	other := f.consumer(newStore(), &events{})
+	other.Topics = []string{"in", "more"}
+	other.Floor = func(context.Context) (uint64, error) { return 7, nil }
+	other.Await = func(context.Context, uint64) error { return nil }
+	stop := f.run(other)
+	are := func(want ...uint64) func() bool { return func() bool { return slices.Equal(f.promises(), want) } }
+	eventually(t, "both topics promise", are(7, 7))
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "what nobody reads is not waited for", are(7))
+
+	if err := f.client.ProduceSync(t.Context(), &kgo.Record{Topic: "more", Value: []byte("1")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	other = f.consumer(newStore(), &events{})
+	other.Topics, other.Floor = []string{"more"}, func(context.Context) (uint64, error) { return 9, nil }
+	other.Await = func(context.Context, uint64) error { return crash() } // after the intent
+	if err := other.Run(t.Context()); !errors.Is(err, errCrash) {
+		t.Fatal(err)
+	}
+	eventually(t, "what may still be written is waited for", are(7, 7))
 }
 
 func (f *fixture) intent() intent {

@@ -569,7 +569,8 @@ func (s *session) announce(ctx context.Context, batches []*pipeline.Batch) error
 var errNotOurs = errors.New("a partition was taken away in the middle of a round")
 
 // reachFloor waits until the timeline knows what was known when the batches'
-// partitions were assigned.
+// partitions were assigned, and when their first batch was announced: until then
+// nobody need have heard of them.
 func (s *session) reachFloor(ctx context.Context, batches []*pipeline.Batch) error {
 	if s.Floor == nil || pipeline.Mutated("no-revision-guard") {
 		return nil

@@ -68,8 +68,8 @@
 //     to r. Each fact makes a difference to the rows it concerns, or takes back
 //     what the one before it did. That the regions of the timeline's journal cover
 //     these is for its property tests.
-//   - Topics made anew, logs truncated, offsets expired, partitions added,
-//     another context log.
+//   - Topics made anew, logs truncated, offsets expired, another context log.
+//     Partitions that are added are those that passes have not heard of (Unheard).
 //   - Several servers. The store here shows at once what it has acknowledged; of
 //     replicas, the one that is asked must have what any has acknowledged.
 //   - Time. That a token outlives the retries of its batch is assumed (Window).

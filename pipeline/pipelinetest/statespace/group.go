@@ -100,6 +100,9 @@ func (s *System) fence(w uint8) {
 func (m Protocol) assign(s System, w, p uint8, happen Happen[System]) {
 	to, c := s, s.Partitions[p].Commit
 	h := Hand{Doing: Idle, From: c.Offset, To: c.End}
+	if m.Unheard && c.End > 0 {
+		h.Asked = 1 // soon: what is known now is no more than will be then
+	}
 	if m.Mutation == NoIntent {
 		h.To = 0
 	}

@@ -24,6 +24,9 @@ type Scope struct {
 	Commands bool
 	// Undoing: a fact undoes what the one before it did.
 	Undoing bool
+	// Unheard: passes wait for no partition that nobody has committed anything
+	// of. It may be too new for them to have heard of.
+	Unheard bool
 	// Window: the store forgets the tokens of completed batches.
 	Window bool
 	// History: what was told before must be found in the history.
@@ -67,6 +70,7 @@ const (
 
 	NoFloor                // a new owner enriches with the timeline that it has
 	FloorBeforeAssignment  // it asks for the end of the context log when it joins
+	FloorBeforeIntent      // ... before the first batch of a partition that passes may not have heard of is announced
 	NoHeartbeat            // an idle partition's revision is not committed again
 	HeartbeatOverAnnounced // that of a partition with an announced batch is, too
 	HorizonAtZero          // an observation before the horizon is stored at revision 0

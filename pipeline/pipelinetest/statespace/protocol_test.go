@@ -33,6 +33,8 @@ func TestTheIntactProtocolLosesNothingInAnyInterleaving(t *testing.T) {
 		{"a command beside a pass, facts that undo each other", Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Faults: 1, Undoing: true, Commands: true}, true},
 		{"three facts that undo each other, two passes; with WHENCE_FAULTS=1 one may be a command", Scope{Partitions: 1, Records: 1, Facts: 3, Passes: 2, Undoing: true, Commands: true}, true},
 		{"two records, facts that undo each other", Scope{Partitions: 1, Records: 2, Facts: 2, Passes: 1, Faults: 1, Undoing: true}, true},
+		{"a partition that passes have not heard of", Scope{Partitions: 1, Records: 2, Facts: 2, Passes: 1, Faults: 1, Unheard: true}, false},
+		{"two of them", Scope{Partitions: 2, Records: 1, Facts: 2, Passes: 1, Unheard: true}, true},
 		{"inserts after the token window", Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 1, Faults: 2, Window: true}, false},
 		{"the same beside two passes", Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Faults: 2, Window: true}, true},
 		{"what was stored first is in the history", Scope{Partitions: 1, Records: 1, Facts: 2, Passes: 2, Faults: 1, History: FirstStored}, false},
@@ -80,6 +82,7 @@ func TestLeavingOutOrReorderingAnyOneStepShows(t *testing.T) {
 
 		{"a new owner does not wait for what is known", NoFloor, late, stale},
 		{"it asks what is known before it is assigned the partition", FloorBeforeAssignment, late, stale},
+		{"it asks before it announces the first batch of a partition that passes have not heard of", FloorBeforeIntent, Scope{Partitions: 1, Records: 1, Facts: 1, Passes: 1, Unheard: true}, stale},
 		{"idle partitions say nothing", NoHeartbeat, late, open},
 		{"a heartbeat raises the revision of an announced batch", HeartbeatOverAnnounced, late, stale},
 		{"an observation before the horizon is stored at revision 0", HorizonAtZero, late, stale},

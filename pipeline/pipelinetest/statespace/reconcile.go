@@ -108,7 +108,7 @@ func (m Protocol) await(s System, r uint8, happen Happen[System]) {
 func (m Protocol) promised(s System, x uint8) bool {
 	behind := 0
 	for _, part := range s.Partitions[:m.Partitions] {
-		excused := m.Mutation == IdleNotWaitedFor && part.Commit.End == 0
+		excused := m.Mutation == IdleNotWaitedFor && part.Commit.End == 0 || m.Unheard && part.Commit == Commit{}
 		if part.Commit.Revision < x && !excused {
 			behind++
 		}

@@ -88,6 +88,7 @@ type Hand struct {
 	From, To uint8 // the batch; To 0: none is cut
 	Revision uint8 // of the commit or insert under way
 	Floor    uint8 // nothing is enriched below
+	Asked    uint8 // 1: it was asked for, after a batch was announced. Of scopes with Unheard only
 
 	// Of mutants only: 1: the second copy of a commit is on its way; 1: the
 	// partition was revoked while a commit was.

@@ -152,6 +152,9 @@ func (m Protocol) taken(s System, w, p uint8, happen Happen[System]) {
 	h := &to.Workers[w].Hands[p]
 	c := h.commit()
 	to.Partitions[p].Commit = c
+	if m.Unheard && h.Doing == Announcing && h.Asked == 0 && m.Mutation != FloorBeforeIntent {
+		h.Floor, h.Asked = s.Facts, 1
+	}
 	kind := Progress
 	h.Doing, h.From, h.To, h.Revision = Idle, c.Offset, c.End, 0
 	if s.Workers[w].Session == Left || h.Revoked > 0 {
