@@ -491,6 +491,13 @@ func TestContextsOfAMemoryAreThoseOfTheWholeTimeline(t *testing.T) {
 	})
 }
 
+// inLogOrder numbers facts as the context log does. Their contents differ.
+func inLogOrder(facts []event.Fact) {
+	for i := range facts {
+		facts[i].Hash, facts[i].Revision = uint64(i+1), uint64(i+1)
+	}
+}
+
 // A deployment that was let go of gets another version by a fact of today: the one
 // after it, which was let go of too, reads that as its previous version.
 func TestAFactOfTodayAboutTheFarPastLeavesTheRowsOfThePastPending(t *testing.T) {
@@ -501,9 +508,7 @@ func TestAFactOfTodayAboutTheFarPastLeavesTheRowsOfThePastPending(t *testing.T) 
 	for i := range 6 {
 		facts = append(facts, life(fmt.Sprint("d", i), fmt.Sprint("v", i), event.Millis(100*i+100))...)
 	}
-	for i := range facts {
-		facts[i].Hash, facts[i].Revision = uint64(i+1), uint64(i+1)
-	}
+	inLogOrder(facts)
 	store.say(facts)
 	if err := m.Apply(t.Context(), facts); err != nil {
 		t.Fatal(err)
@@ -568,9 +573,7 @@ func TestAMemoryWhoseStoreIsAwayFailsAndAnswersWhenItIsBack(t *testing.T) {
 	for i := range 6 {
 		facts = append(facts, life(fmt.Sprint("d", i), fmt.Sprint("v", i), event.Millis(100*i+100))...)
 	}
-	for i := range facts {
-		facts[i].Hash, facts[i].Revision = uint64(i+1), uint64(i+1)
-	}
+	inLogOrder(facts)
 	store.say(facts)
 	if err := m.Apply(t.Context(), facts); err != nil {
 		t.Fatal(err)
@@ -613,9 +616,7 @@ func TestAFindingOfTodayIsOpenSinceItsRevisionWasCompleted(t *testing.T) {
 		d[0].Payload.(*event.Deployment).Revisions = []string{fmt.Sprint("r", i)}
 		facts = append(facts, d...)
 	}
-	for i := range facts {
-		facts[i].Hash, facts[i].Revision = uint64(i+1), uint64(i+1)
-	}
+	inLogOrder(facts)
 	store.say(facts)
 	if err := m.Apply(t.Context(), facts); err != nil {
 		t.Fatal(err)
@@ -630,5 +631,51 @@ func TestAFindingOfTodayIsOpenSinceItsRevisionWasCompleted(t *testing.T) {
 	}
 	if got, known := m.Peek(asks(1500, "", "")); !known || !slices.Equal(got.FindingIDs, []string{"g"}) {
 		t.Errorf("%v, known %v", got.FindingIDs, known)
+	}
+}
+
+// A rollout that begins before two others and is completed after both replaces
+// what was there when it began.
+func TestWhatALongRolloutReplacesStaysInMemory(t *testing.T) {
+	m := timeline.NewMemory(&archive{})
+	m.Journal()
+	facts := slices.Concat(life("d0", "v0", 100), life("long", "v9", 200), life("d1", "v1", 300), life("d2", "v2", 400))
+	inLogOrder(facts)
+	facts[3].Time = 600 // the long one's end
+	if err := m.Apply(t.Context(), facts); err != nil {
+		t.Fatal(err)
+	}
+	m.Trim(500, m.Revision())
+	if got, known := m.Peek(asks(700, "", "")); !known || got.DeploymentID != "long" || got.PreviousVersion != "v0" {
+		t.Errorf("%s after %q, known %v", got.DeploymentID, got.PreviousVersion, known)
+	}
+}
+
+func TestIncidentsThatAreOverAreLetGoOfAndComeBackWhenAsked(t *testing.T) {
+	store := &archive{}
+	m := timeline.NewMemory(store)
+	m.Journal()
+	var facts []event.Fact
+	for i := range 6 {
+		id := fmt.Sprint("i", i)
+		incident := func(stage event.IncidentStage, t event.Millis) event.Fact {
+			return named(fmt.Sprint(id, stage), 0, at(t, &event.Incident{Stage: stage, IncidentID: id, Service: "shop", Environment: "prod"}))
+		}
+		facts = append(facts, incident(event.IncidentOpened, event.Millis(100*i+100)), incident(event.IncidentResolved, event.Millis(100*i+150)))
+	}
+	inLogOrder(facts)
+	store.say(facts)
+	if err := m.Apply(t.Context(), facts); err != nil {
+		t.Fatal(err)
+	}
+	if gone := m.Trim(420, m.Revision()); gone != 6 {
+		t.Errorf("%d facts of three incidents that were over are gone", gone)
+	}
+	out := make([]event.Enrichment, 2)
+	if _, err := m.Enrich(t.Context(), []event.Observation{asks(120, "", ""), asks(620, "", "")}, out); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(out[0].IncidentIDs, []string{"i0"}) || !slices.Equal(out[1].IncidentIDs, []string{"i5"}) {
+		t.Errorf("%v and %v", out[0].IncidentIDs, out[1].IncidentIDs)
 	}
 }
