@@ -174,3 +174,29 @@ func TestTheUserForBIMayReadAllThatTheViewsRead(t *testing.T) {
 		}
 	}
 }
+
+// What a correction needs is a partition of its own, which goes with it.
+func TestTheUserOfWorkersMayDropWhatACorrectionIsDoneWith(t *testing.T) {
+	users, err := os.ReadFile(filepath.Join(root, "deploy/clickhouse/users.xml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(root, "schemas/clickhouse/migrations/single/00006_corrections.sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, tables, _ := strings.Cut(string(text), "CREATE TABLE IF NOT EXISTS ")
+	found := 0
+	for table := range strings.SplitSeq(tables, "CREATE TABLE IF NOT EXISTS ") {
+		if !strings.Contains(table, "\nPARTITION BY run\n") && !strings.Contains(table, "\nPARTITION BY pass\n") {
+			continue
+		}
+		found++
+		if name := strings.Fields(table)[0]; !strings.Contains(string(users), "GRANT ALTER DELETE ON "+name+"<") {
+			t.Errorf("whence_worker may not drop partitions of %s", name)
+		}
+	}
+	if found != 3 {
+		t.Errorf("%d tables of one use are known", found)
+	}
+}
