@@ -87,14 +87,16 @@ func identities(facts []event.Fact) map[[3]string]event.Fact {
 	return kept
 }
 
-// deadLetters compares every one of them by its place and reason.
+// deadLetters compares every one of them by its place, reason, content type and
+// bytes.
 func (s *system) deadLetters(d *differences) {
 	var have, want []string
-	for line := range strings.Lines(s.ask("SELECT hex(toFixedString(UUIDStringToNum(toString(topic_id)), 16)), partition, offset, reason FROM whence.dead_letters FINAL")) {
+	for line := range strings.Lines(s.ask(`SELECT hex(toFixedString(UUIDStringToNum(toString(topic_id)), 16)), partition, offset, reason,
+			headers['content-type'], if(value IS NULL, 'none', toString(xxHash64(assumeNotNull(value)))) FROM whence.dead_letters FINAL`)) {
 		have = append(have, strings.Join(strings.Fields(line), " "))
 	}
-	for p, reason := range s.record.dead {
-		want = append(want, fmt.Sprintf("%X %d %d %s", p.id, p.number, p.offset, reason))
+	for p, letter := range s.record.dead {
+		want = append(want, fmt.Sprintf("%X %d %d %s", p.id, p.number, p.offset, letter))
 	}
 	slices.Sort(have)
 	slices.Sort(want)
@@ -151,7 +153,8 @@ func (s *system) ledger(d *differences) {
 	}
 }
 
-// everything compares every row of every table. All must be quiet.
+// everything compares all that the package's documentation says is compared. All
+// must be quiet.
 func (s *system) everything() differences {
 	s.Helper()
 	d := s.counts()

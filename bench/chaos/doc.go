@@ -17,6 +17,27 @@
 // It does not decide how processes are scheduled, so a failing seed makes the
 // same attempt again, which need not fail each time.
 //
+// Compared with what Kafka has acknowledged are, after each fault: how many
+// observations, facts and other events there are, one an identity; how many rows
+// were ever inserted, with the sums of their values and offsets, in a view's target
+// that replaces nothing; the ledger, partition by partition; and each dead letter, by
+// its place, reason, content type and a hash of its bytes. At the end, and now and
+// then in a full run, also
+//
+//   - of each observation every column that a world states, and every enriched one
+//     with the model's answer,
+//   - of what rows said before they were corrected a few images of some revisions,
+//     with the model's answer from what was known then,
+//   - the contents of facts by their hashes, and the conflicts between them,
+//   - what whence verify computes once more from the facts and observations as they
+//     are stored: rows, vitals, entities, the table of facts and the ledger.
+//
+// Not compared are: what other events say (they are counted); columns of
+// observations that no world states (sessions, weights, attributes, frames, callers,
+// traces and the like), the hash of a content but where two compete, and where each row
+// came from (but for that sum of offsets); what dead letters say beside the above; edges;
+// links, rankings, verdicts, decisions and notices; whence.enriched.
+//
 // What the harness can't see missing it does not check. So each safeguard is
 // taken out of the workers once, in a story that leads them to the one moment at
 // which it is needed ([pipeline.MutationsVariable], make safeguards):
