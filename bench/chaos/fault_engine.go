@@ -161,7 +161,7 @@ func (r *round) zombieBeyondWindow() string {
 // parts that went into it are still there (old_parts_lifetime, eight minutes),
 // takes those again.
 func (r *round) fillDisk() string {
-	r.wasFull = true
+	r.filled = true
 	if err := r.disk.fill(); err != nil {
 		return "the disk could not be filled: " + err.Error()
 	}
