@@ -14,8 +14,7 @@ import (
 func engineFaults() []*fault {
 	return []*fault{
 		{name: "the engine is killed in an insert", inject: func(r *round) string {
-			r.awaitInsert()
-			return r.killEngine()
+			return r.awaitInsert() + ", " + r.killEngine()
 		}},
 		{name: "the engine is killed in a merge", inject: (*round).killInMerge},
 		{name: "the engine stands still", inject: func(r *round) string {
@@ -88,7 +87,7 @@ func sometimes(random *rand.Rand, how func(*http.Request) pipelinetest.Treatment
 }
 
 // awaitInsert returns while an insert is on its way.
-func (r *round) awaitInsert() {
+func (r *round) awaitInsert() string {
 	seen := make(chan struct{})
 	var once sync.Once
 	r.gateway.Treat(func(request *http.Request) pipelinetest.Treatment {
@@ -97,12 +96,15 @@ func (r *round) awaitInsert() {
 		}
 		return pipelinetest.Pass
 	})
+	met := "an insert is on its way"
 	select {
 	case <-seen:
 	case <-time.After(patience):
+		met = r.misses("no insert comes")
 	}
 	r.gateway.Heal()
 	<-time.After(time.Duration(r.IntN(30)) * time.Millisecond) // into the middle of it
+	return met
 }
 
 func (r *round) killEngine() string {
@@ -163,7 +165,7 @@ func (r *round) zombieBeyondWindow() string {
 func (r *round) fillDisk() string {
 	r.filled = true
 	if err := r.disk.fill(); err != nil {
-		return "the disk could not be filled: " + err.Error()
+		return r.misses("the disk could not be filled: " + err.Error())
 	}
 	r.later(func() {
 		if err := r.disk.empty(); err != nil {
