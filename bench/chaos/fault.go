@@ -34,7 +34,7 @@ func (r *round) later(undo func()) { r.undo = append(r.undo, undo) }
 // faults are all kinds, at least one of each line of the promise in the issue.
 func faults() []*fault {
 	var all []*fault
-	for _, some := range [][]*fault{workerFaults(), engineFaults(), brokerFaults(), topicFaults(), worldFaults()} {
+	for _, some := range [][]*fault{workerFaults(), engineFaults(), correctionFaults(), brokerFaults(), topicFaults(), worldFaults()} {
 		all = append(all, some...)
 	}
 	return all

@@ -74,6 +74,7 @@ func (r *round) treated(how func(*http.Request) pipelinetest.Treatment, word str
 
 // sometimes treats one of n.
 func sometimes(random *rand.Rand, how func(*http.Request) pipelinetest.Treatment, n int) func(*http.Request) pipelinetest.Treatment {
+	random = rand.New(rand.NewPCG(random.Uint64(), 0)) // the round goes on with its own
 	var mu sync.Mutex
 	return func(request *http.Request) pipelinetest.Treatment {
 		treatment := how(request)
