@@ -193,6 +193,7 @@ func (s *system) everything() differences {
 	defer s.record.mu.Unlock()
 	s.rows(&d)
 	s.images(&d)
+	s.kept(&d)
 	s.places(&d)
 	s.conflicts(&d)
 	s.verify(&d)

@@ -27,7 +27,8 @@
 //   - of each observation every column that a world states, and every enriched one
 //     with the model's answer,
 //   - of what rows said before they were corrected a few images of some revisions,
-//     with the model's answer from what was known then,
+//     with the model's answer from what was known then, and that each row which was
+//     corrected has one,
 //   - the contents of facts by their hashes, and the conflicts between them,
 //   - what whence verify computes once more from the facts and observations as they
 //     are stored: rows, vitals, entities, the table of facts and the ledger.
