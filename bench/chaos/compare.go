@@ -55,19 +55,50 @@ func (s *system) counts() differences {
 	return d
 }
 
-// rawCounts compares what was ever inserted with what was published. A disk that
-// was full may have cost a view's target rows of its own: Whence knows its own
-// tables only and mends these. Nothing is there twice for it.
+// sums are of the rows that a view's target has, or ought to have.
+type sums struct{ rows, worth, offsets int64 }
+
+func (a sums) minus(b sums) sums {
+	return sums{a.rows - b.rows, a.worth - b.worth, a.offsets - b.offsets}
+}
+
+func (a sums) String() string {
+	return fmt.Sprintf("%d rows, %d their values, %d their offsets", a.rows, a.worth, a.offsets)
+}
+
+// rawCounts compares what was ever inserted with what was published, but for what
+// full disks have cost, to the row.
+//
+// A disk that is full costs the target of a view rows of its own, because Whence
+// knows its own tables only and mends these. The engine writes a part's token down
+// before it puts the part in its place; where there is no space for the second, the
+// retry's block is dropped under the token that is left. Of whence.observations
+// Whence asks what is missing then, and stores that under another token, marked as
+// rewritten, for views have seen it: they were handed it, and the target has lost it
+// in the same way, or had its part taken off at the next start. So what is missing
+// after the round with the full disk stays missing, and nothing else does.
 func (s *system) rawCounts(d *differences) {
 	r := s.record
-	want := fmt.Sprintf("%d\t%d\t%d", r.observations, int64(r.worth), r.offsets)
-	have := s.ask("SELECT count(), toInt64(sum(value)), sum(offset) FROM whence_state.raw")
-	if have == want || r.unplaced > 0 && strings.HasPrefix(have, fmt.Sprintf("%d\t%d\t", r.observations, int64(r.worth))) {
+	published := sums{int64(r.observations), int64(r.worth), r.offsets}
+	var have sums
+	answer := s.ask("SELECT count(), toInt64(sum(value)), sum(offset) FROM whence_state.raw")
+	if _, err := fmt.Sscan(answer, &have.rows, &have.worth, &have.offsets); err != nil {
+		s.Fatalf("sums of what was inserted: %q: %v", answer, err)
+	}
+	if r.unplaced > 0 {
+		have.offsets = published.offsets - s.lost.offsets // nobody knows what they are to be
+	}
+	lost := published.minus(have)
+	if lost == s.lost && !s.filled {
 		return
 	}
-	if !s.wasFull {
-		d.add("rows ever inserted, their values, their offsets: %s, published %s", strings.ReplaceAll(have, "\t", ", "), strings.ReplaceAll(want, "\t", ", "))
+	if more := lost.minus(s.lost); s.filled && (more == sums{} || more.rows > 0 && more.worth >= 0 && more.offsets >= 0) {
+		s.lost = lost
+		s.Logf("full disks have cost a view's target: %s", lost)
+	} else {
+		d.add("ever inserted: %s; published: %s; of that full disks have cost: %s", have, published, s.lost)
 	}
+	s.filled = false
 	for line := range strings.Lines(s.ask(`SELECT topic, partition, min(offset), max(offset), count(), any(times) FROM
 		(SELECT topic, partition, offset, id, count() AS times FROM whence_state.raw GROUP BY topic, partition, offset, id HAVING times > 1)
 		GROUP BY topic, partition LIMIT 5`)) {
@@ -87,14 +118,16 @@ func identities(facts []event.Fact) map[[3]string]event.Fact {
 	return kept
 }
 
-// deadLetters compares every one of them by its place and reason.
+// deadLetters compares every one of them by its place, reason, content type and
+// bytes.
 func (s *system) deadLetters(d *differences) {
 	var have, want []string
-	for line := range strings.Lines(s.ask("SELECT hex(toFixedString(UUIDStringToNum(toString(topic_id)), 16)), partition, offset, reason FROM whence.dead_letters FINAL")) {
+	for line := range strings.Lines(s.ask(`SELECT hex(toFixedString(UUIDStringToNum(toString(topic_id)), 16)), partition, offset, reason,
+			headers['content-type'], if(value IS NULL, 'none', toString(xxHash64(assumeNotNull(value)))) FROM whence.dead_letters FINAL`)) {
 		have = append(have, strings.Join(strings.Fields(line), " "))
 	}
-	for p, reason := range s.record.dead {
-		want = append(want, fmt.Sprintf("%X %d %d %s", p.id, p.number, p.offset, reason))
+	for p, letter := range s.record.dead {
+		want = append(want, fmt.Sprintf("%X %d %d %s", p.id, p.number, p.offset, letter))
 	}
 	slices.Sort(have)
 	slices.Sort(want)
@@ -151,7 +184,8 @@ func (s *system) ledger(d *differences) {
 	}
 }
 
-// everything compares every row of every table. All must be quiet.
+// everything compares all that the package's documentation says is compared. All
+// must be quiet.
 func (s *system) everything() differences {
 	s.Helper()
 	d := s.counts()
@@ -159,6 +193,7 @@ func (s *system) everything() differences {
 	defer s.record.mu.Unlock()
 	s.rows(&d)
 	s.images(&d)
+	s.kept(&d)
 	s.places(&d)
 	s.conflicts(&d)
 	s.verify(&d)

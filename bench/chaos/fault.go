@@ -25,6 +25,7 @@ type round struct {
 	fault  *fault
 	before map[string]int // of the journal
 	undo   []func()
+	unseen int // effects that did not come
 }
 
 // later registers what heals this round, last first.
@@ -33,14 +34,14 @@ func (r *round) later(undo func()) { r.undo = append(r.undo, undo) }
 // faults are all kinds, at least one of each line of the promise in the issue.
 func faults() []*fault {
 	var all []*fault
-	for _, some := range [][]*fault{workerFaults(), engineFaults(), brokerFaults(), topicFaults(), worldFaults()} {
+	for _, some := range [][]*fault{workerFaults(), engineFaults(), correctionFaults(), brokerFaults(), topicFaults(), worldFaults()} {
 		all = append(all, some...)
 	}
 	return all
 }
 
 // patience is how long an effect is waited for. Where it does not come the
-// round says so and goes on: what counts is what is in the tables.
+// round says so, counts it, and goes on: what counts is what is in the tables.
 const patience = 20 * time.Second
 
 // sees waits until the condition holds.
@@ -54,10 +55,28 @@ func (r *round) sees(what string, within time.Duration, condition func() bool) s
 		}
 		select {
 		case <-deadline:
-			return fmt.Sprintf("not seen within %.0f s: %s", within.Seconds(), what)
+			return r.misses(fmt.Sprintf("not seen within %.0f s: %s", within.Seconds(), what))
 		case <-tick.C:
 		}
 	}
+}
+
+// misses counts an effect that did not come, or could not be made to.
+func (r *round) misses(what string) string {
+	r.unseen++
+	return what
+}
+
+// needs sees what is the fault itself, and not only its effect: where it does not
+// come within what a recovery may take nothing has gone wrong, and the round fails.
+func (r *round) needs(what string, condition func() bool) string {
+	r.Helper()
+	before := r.unseen
+	seen := r.sees(what, r.settle, condition)
+	if r.unseen > before {
+		r.Errorf("%s: it was not injected: %s", r.fault.name, seen)
+	}
+	return seen
 }
 
 // hears waits until workers have said a word that often since the round began.

@@ -45,13 +45,13 @@ func brokerFaults() []*fault {
 		}},
 		{name: "leaders move", inject: func(r *round) string {
 			if err := r.cluster.MoveLeaders(r.allTopics()...); err != nil {
-				return "not all of them: " + err.Error()
+				return r.misses("not all of them: " + err.Error())
 			}
 			return r.goesOn(1000)
 		}},
 		{name: "the offsets' leaders move", inject: func(r *round) string {
 			if err := r.cluster.MoveLeaders("__consumer_offsets"); err != nil {
-				return "not all of them: " + err.Error()
+				return r.misses("not all of them: " + err.Error())
 			}
 			return r.goesOn(1000)
 		}},
@@ -109,7 +109,7 @@ func (r *round) pauseNode(n *pipelinetest.Node) string {
 func (r *round) wrongClock() string {
 	environment, err := pipelinetest.WrongClock(r, time.Hour)
 	if err != nil {
-		return err.Error()
+		return r.misses(err.Error())
 	}
 	n := r.anyNode()
 	n.Stop()
@@ -120,7 +120,7 @@ func (r *round) wrongClock() string {
 	})
 	r.eventually("the cluster is whole", r.cluster.Whole)
 	if err := r.cluster.MoveLeaders(r.topics...); err != nil { // to it, too
-		return "leaders did not move: " + err.Error()
+		return r.misses("leaders did not move: " + err.Error())
 	}
 	return fmt.Sprintf("node %d, %s", n.ID, r.sees("rows from the future are stored", 2*patience, func() bool {
 		answer, err := r.query(r.Context(), "SELECT count() FROM whence.observations WHERE received_at > now() + INTERVAL 30 MINUTE")

@@ -128,10 +128,10 @@ func (r *round) remakeTopic() string {
 	defer cancel()
 	before, err := r.cluster.Admin.ListTopics(ctx, topicCampaign)
 	if err != nil {
-		return err.Error()
+		return r.misses(err.Error())
 	}
 	if _, err := r.cluster.Admin.DeleteTopic(ctx, topicCampaign); err != nil {
-		return err.Error()
+		return r.misses(err.Error())
 	}
 	// Deletion is not done when it is acknowledged.
 	r.eventually("the topic is made again", func() error {
@@ -159,12 +159,12 @@ func (r *round) addPartitions() string {
 	defer cancel()
 	topics, err := r.cluster.Admin.ListTopics(ctx, "whence.measurements")
 	if err != nil {
-		return err.Error()
+		return r.misses(err.Error())
 	}
 	n := len(topics["whence.measurements"].Partitions)
 	added, err := r.cluster.Admin.CreatePartitions(ctx, 1, "whence.measurements")
 	if err = errors.Join(err, added.Error()); err != nil {
-		return err.Error()
+		return r.misses(err.Error())
 	}
 	p := partition{"whence.measurements", r.record.ids["whence.measurements"], int32(n)}
 	// Members of a group look for new partitions every five minutes only.
@@ -184,11 +184,11 @@ func (r *round) addPartitions() string {
 func (r *round) trimContext() string {
 	ids, err := r.topicIDs()
 	if err != nil {
-		return err.Error()
+		return r.misses(err.Error())
 	}
 	ends, err := r.ledgerEnds()
 	if err != nil {
-		return err.Error()
+		return r.misses(err.Error())
 	}
 	end := ends[fmt.Sprintf("%X/0", ids[topicContext])]
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -197,7 +197,7 @@ func (r *round) trimContext() string {
 	offsets.AddOffset(topicContext, 0, end, -1)
 	deleted, err := r.cluster.Admin.DeleteRecords(ctx, offsets)
 	if err = errors.Join(err, deleted.Error()); err != nil {
-		return err.Error()
+		return r.misses(err.Error())
 	}
 	w := r.anyWorker()
 	r.fleet.kill(w)

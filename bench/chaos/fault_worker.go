@@ -87,7 +87,7 @@ func killedAt(name, point string) *fault {
 			r.publisher.inject(correction)
 		}
 		step, _, _ := strings.Cut(point, "=")
-		return r.sees("it dies at "+step, 10*patience, func() bool { return r.heard(exits) > before })
+		return r.needs("it dies at "+step, func() bool { return r.heard(exits) > before })
 	}}
 }
 
@@ -120,7 +120,7 @@ func (r *round) sole(failpoints string) *worker {
 
 func (r *round) pauseBeforeCommit() string {
 	w := r.sole("events/before-commit=stop@3")
-	seen := r.sees("it stands still", patience, func() bool { return stopped(w.Pid()) })
+	seen := r.needs("it stands still", func() bool { return stopped(w.Pid()) })
 	r.fleet.start("")
 	r.later(func() {
 		w.Signal(syscall.SIGCONT)
@@ -135,7 +135,7 @@ func (r *round) pauseInCorrection() string {
 	w := r.sole("reconcile/after-history=stop")
 	id := ""
 	r.publisher.inject(func(w *world.World) (said []world.Said) { said, id = w.Correction(); return said })
-	seen := r.sees("it stands still", 5*patience, func() bool { return stopped(w.Pid()) })
+	seen := r.needs("it stands still", func() bool { return stopped(w.Pid()) })
 	r.publisher.pause()
 	r.tellContext(r.world.Retract(id)) // so that the other one meets both facts at once
 	r.fleet.start("")
@@ -151,7 +151,7 @@ func (r *round) pauseInCorrection() string {
 // first look. Meanwhile they are touched again, and another one seals.
 func (r *round) pauseInSealing() string {
 	w := r.sole("seal/after-read=stop@6")
-	seen := r.sees("it stands still", 10*patience, func() bool { return stopped(w.Pid()) })
+	seen := r.needs("it stands still", func() bool { return stopped(w.Pid()) })
 	sealed := func() int64 { return r.number("SELECT toInt64(sum(rows)) FROM whence_state.sealed FINAL") }
 	before := sealed()
 	r.fleet.start("")

@@ -3,7 +3,10 @@ package chaos
 import (
 	"fmt"
 	"math/bits"
+	"strconv"
 	"sync"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/whencehq/whence/pipeline/pipelinetest/world"
 	"github.com/whencehq/whence/schemas/codec"
@@ -28,7 +31,7 @@ type record struct {
 	factRecords int
 	others      map[string]bool
 	otherCount  int
-	dead        map[place]string // reason
+	dead        map[place]string // letterOf
 
 	records map[partition]int64 // how many
 	ends    map[partition]int64 // after the last
@@ -91,8 +94,18 @@ func (r *record) acknowledged(said world.Said, topic string, number int32, offse
 		r.otherCount++
 		r.others[said.ID] = true
 	case world.Bad:
-		r.dead[place{p, offset}] = said.Reason
+		r.dead[place{p, offset}] = letterOf(said)
 	}
+}
+
+// letterOf is what a dead letter has to say of a record: the reason, the content
+// type, and a hash of its bytes.
+func letterOf(said world.Said) string {
+	bytes := "none"
+	if value := said.Message.Value; value != nil {
+		bytes = strconv.FormatUint(xxhash.Sum64(value), 10)
+	}
+	return fmt.Sprintf("%s %s %s", said.Reason, said.Headers[0].Value, bytes)
 }
 
 // fact reads a fact back. What Kafka knows of it is left out: its revision is

@@ -22,17 +22,20 @@ type row struct {
 	event.Enrichment
 }
 
-// statedColumns and enrichedColumns are read in this order.
+// statedColumns, which are all that a world states, and enrichedColumns are read
+// in this order.
 const statedColumns = `source, id, type, toUnixTimestamp64Milli(time), name, service, environment, user, version, instance,
-	toInt8(if(ok IS NULL, 0, if(assumeNotNull(ok), 2, 1))), ifNull(value, nan), ifNull(requests, nan), experiment, variant, message`
+	toInt8(if(ok IS NULL, 0, if(assumeNotNull(ok), 2, 1))),
+	ifNull(duration_ms, nan), ifNull(value, nan), ifNull(interval_ms, nan), ifNull(requests, nan), ifNull(errors, nan),
+	experiment, variant, unit_id, anonymous_id, fingerprint, message, extensions`
 
 const enrichedColumns = `deployment_id, deployed_version, previous_version, ifNull(deployment_age_ms, ` + noAge + `), rollout_ids, rollout_percent, change_ids,
 	flags, incident_ids, incident_severity, finding_ids, owner, tier, canonical_service, experiments, revision`
 
 const noAge = "toInt64(-9223372036854775808)"
 
-// rows compares every observation with the world's, by its number, and every
-// enriched column with the model's answer.
+// rows compares every observation with the world's, by its number: every column
+// that a world states, and every enriched one with the model's answer.
 func (s *system) rows(d *differences) {
 	c := &comparison{system: s, differences: d, answers: model.NewAnswers(s.record.facts)}
 	for day := range strings.Lines(s.ask("SELECT DISTINCT toDate(time) AS day FROM whence.observations ORDER BY day")) {
@@ -149,18 +152,21 @@ func (c *comparison) expected(n uint64) event.Observation {
 
 func said(o *event.Observation) string {
 	var b strings.Builder
-	for _, s := range []string{o.Source, o.ID, o.Type, o.Name, o.Service, o.Environment, o.User, o.Version, o.Instance, o.Experiment, o.Variant, o.Message} {
+	for _, s := range []string{
+		o.Source, o.ID, o.Type, o.Name, o.Service, o.Environment, o.User, o.Version, o.Instance,
+		o.Experiment, o.Variant, o.UnitID, o.AnonymousID, o.Fingerprint, o.Message,
+	} {
 		b.WriteString(s)
 		b.WriteByte('|')
+	}
+	for _, e := range o.Extensions {
+		b.WriteString(e.Key + "=" + e.Value + "|")
 	}
 	var n [64]byte
 	b.Write(strconv.AppendInt(n[:0], int64(o.Time), 10))
 	b.WriteByte('|')
 	b.Write(strconv.AppendInt(n[:0], int64(o.OK), 10))
-	for _, x := range []float64{o.Value, o.Requests} {
-		if math.IsNaN(x) {
-			x = 0 // not stated
-		}
+	for _, x := range []float64{o.DurationMS, o.Value, o.IntervalMS, o.Requests, o.Errors} { // NaN: not stated
 		b.WriteByte('|')
 		b.Write(strconv.AppendFloat(n[:0], x, 'f', -1, 64))
 	}
@@ -212,10 +218,13 @@ func (in *rowReader) row() (r row) {
 	ok, err := in.ReadByte()
 	in.fail(err)
 	r.OK = event.Truth(ok)
-	r.Value, r.Requests = in.float(), in.float()
-	for _, field := range []*string{&r.Experiment, &r.Variant, &r.Message} {
+	for _, field := range []*float64{&r.DurationMS, &r.Value, &r.IntervalMS, &r.Requests, &r.Errors} {
+		*field = in.float()
+	}
+	for _, field := range []*string{&r.Experiment, &r.Variant, &r.UnitID, &r.AnonymousID, &r.Fingerprint, &r.Message} {
 		*field = in.text()
 	}
+	r.Extensions = in.pairs()
 	r.Enrichment = in.enrichment()
 	return r
 }

@@ -15,6 +15,7 @@ type outcome struct {
 	lasted   time.Duration // from the injection to the healing
 	recovery time.Duration // from the healing until all that was published by then is in the ledger
 	effect   string
+	unseen   bool // some of it, or all
 }
 
 // runner injects one fault after another.
@@ -78,7 +79,10 @@ func (r *runner) round(number, left int) {
 	r.Helper()
 	one := &round{system: r.system, Rand: rand.New(rand.NewPCG(r.random.Uint64(), uint64(number))), fault: r.next(left), before: r.journal.all()}
 	r.publisher.resume()
-	one.goesOn(flowing)
+	flow := one.goesOn(flowing)
+	if one.unseen == 0 {
+		flow = "" // as it should be
+	}
 	begun := time.Now()
 	seen := one.fault.inject(one)
 	slices.Reverse(one.undo)
@@ -86,8 +90,8 @@ func (r *runner) round(number, left int) {
 		undo()
 	}
 	o := outcome{fault: one.fault.name, lasted: time.Since(begun)}
-	o.recovery = r.awaitCovered(r.published())
-	o.effect = strings.Join(slices.DeleteFunc([]string{seen, r.journal.since(one.before)}, func(s string) bool { return s == "" }), "; ")
+	o.recovery, o.unseen = r.awaitCovered(r.published()), one.unseen > 0
+	o.effect = strings.Join(slices.DeleteFunc([]string{flow, seen, r.journal.since(one.before)}, func(s string) bool { return s == "" }), "; ")
 	r.outcomes = append(r.outcomes, o)
 	r.quieten()
 	quiet := time.Since(begun)
@@ -146,22 +150,28 @@ func (r *runner) again() string {
 	return fmt.Sprintf("go test -count=1 -v ./bench/chaos -run TestEveryTable -args -seed %d", r.seed)
 }
 
-// table is what the run has shown: one line a kind of fault.
+// table is what the run has shown: one line a kind of fault, with how often its
+// effect, or a part of it, was waited for in vain.
 func (r *runner) table() string {
 	kinds := map[string][]outcome{}
 	for _, o := range r.outcomes {
 		kinds[o.fault] = append(kinds[o.fault], o)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %d faults of %d kinds\n%-70s %5s %9s %9s  %s\n", r.seed, len(r.outcomes), len(kinds), "fault", "times", "median", "max", "observed effect, the last time")
+	fmt.Fprintf(&b, "seed %d: %d faults of %d kinds\n%-70s %5s %6s %9s %9s  %s\n", r.seed, len(r.outcomes), len(kinds), "fault", "times", "unseen", "median", "max", "observed effect, the last time")
 	for _, f := range r.all {
 		of := kinds[f.name]
 		if len(of) == 0 {
 			continue
 		}
-		last := of[len(of)-1].effect
+		last, unseen := of[len(of)-1].effect, 0
+		for _, o := range of {
+			if o.unseen {
+				unseen++
+			}
+		}
 		slices.SortFunc(of, func(a, b outcome) int { return cmp.Compare(a.recovery, b.recovery) })
-		fmt.Fprintf(&b, "%-70s %5d %7.1f s %7.1f s  %s\n", f.name, len(of), of[len(of)/2].recovery.Seconds(), of[len(of)-1].recovery.Seconds(), last)
+		fmt.Fprintf(&b, "%-70s %5d %6d %7.1f s %7.1f s  %s\n", f.name, len(of), unseen, of[len(of)/2].recovery.Seconds(), of[len(of)-1].recovery.Seconds(), last)
 	}
 	return b.String()
 }

@@ -53,7 +53,8 @@ type system struct {
 	publisher *publisher
 	topics    []string // inputs
 	logs      string
-	wasFull   bool // the disk, at some time
+	filled    bool // the disk was full since what was inserted was compared last
+	lost      sums // what full disks have cost the target of a view
 }
 
 func newSystem(t *testing.T, o options) *system {

@@ -1,6 +1,7 @@
 package pipelinetest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -64,7 +65,8 @@ func NewGateway(t testing.TB, upstream string) *Gateway {
 	return g
 }
 
-// Treat chooses what happens to requests from now on.
+// Treat chooses what happens to requests from now on. The choice is made by many at
+// once.
 func (g *Gateway) Treat(choose func(*http.Request) Treatment) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -90,8 +92,8 @@ func (g *Gateway) Done() map[Treatment]int {
 	return maps.Clone(g.done)
 }
 
-// Inserts applies a treatment to the inserts into one table, or into any where
-// it is empty.
+// Inserts applies a treatment to inserts of rows into tables whose names begin so:
+// their SQL stands in the URL, and the body is the rows.
 func Inserts(table string, do Treatment) func(*http.Request) Treatment {
 	return func(r *http.Request) Treatment {
 		if strings.HasPrefix(r.URL.Query().Get("query"), "INSERT INTO "+table) {
@@ -99,6 +101,41 @@ func Inserts(table string, do Treatment) func(*http.Request) Treatment {
 		}
 		return Pass
 	}
+}
+
+// Statements applies a treatment to requests whose body is SQL that begins in one of
+// these ways, as what a server is to write by itself does: INSERT INTO … SELECT.
+func Statements(do Treatment, beginnings ...string) func(*http.Request) Treatment {
+	return func(r *http.Request) Treatment {
+		if r.URL.Query().Has("query") {
+			return Pass
+		}
+		statement := beginning(r)
+		for _, b := range beginnings {
+			if strings.HasPrefix(statement, b) {
+				return do
+			}
+		}
+		return Pass
+	}
+}
+
+// beginning is the first bytes of a request's body, without white space and comments
+// before the statement. The body is whole afterwards, and no more of it was waited for.
+func beginning(r *http.Request) string {
+	const most = 2048
+	body := bufio.NewReaderSize(r.Body, most)
+	first, _ := body.Peek(most) // fewer where the body is shorter, or breaks off: who reads it on meets that
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{body, r.Body}
+	statement := strings.TrimSpace(string(first))
+	for strings.HasPrefix(statement, "--") {
+		_, statement, _ = strings.Cut(statement, "\n")
+		statement = strings.TrimSpace(statement)
+	}
+	return statement
 }
 
 // Everything applies a treatment to all requests.
@@ -136,16 +173,22 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (g *Gateway) next(r *http.Request) (Treatment, <-chan struct{}) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
+	choose, healed := g.choose, g.healed
+	g.mu.Unlock()
 	treatment := Pass
-	if g.choose != nil {
-		treatment = g.choose(r)
+	if choose != nil {
+		treatment = choose(r) // which may wait for the body
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.healed != healed {
+		treatment = Pass // meanwhile
 	}
 	g.done[treatment]++
 	if treatment == Delay {
 		g.late.Add(1)
 	}
-	return treatment, g.healed
+	return treatment, healed
 }
 
 // wait returns when the sender has given up, or the gateway is healed.

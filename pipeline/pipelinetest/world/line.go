@@ -2,6 +2,7 @@ package world
 
 import (
 	"encoding/json"
+	"math"
 	"strconv"
 	"strings"
 
@@ -47,7 +48,7 @@ func (l *line) text(name, s string) {
 }
 
 func (l *line) number(name string, n float64) {
-	if n != 0 {
+	if !math.IsNaN(n) {
 		l.raw(name, strconv.FormatFloat(n, 'f', -1, 64))
 	}
 }

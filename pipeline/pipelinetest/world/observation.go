@@ -1,6 +1,7 @@
 package world
 
 import (
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -34,10 +35,11 @@ var Farthest = event.MillisOf(time.Date(2100, 7, 1, 12, 0, 0, 0, time.UTC))
 func HasTwin(n uint64) bool { return n%1009 == 3 }
 
 // Observation says again what observation n states. Hash and provenance are
-// not filled in.
+// not filled in. Of the numbers it states all but those that are event.Unknown,
+// or that no world states.
 func (w *World) Observation(n uint64) event.Observation {
 	random := source(w.shape.Seed, purposeObservation, n)
-	var o event.Observation
+	o := event.Observation{DurationMS: event.Unknown, Value: event.Unknown, IntervalMS: event.Unknown, Requests: event.Unknown, Errors: event.Unknown}
 	producer := random.IntN(Producers)
 	o.ID, o.Source = "o"+strconv.FormatUint(n, 10), "producer-"+strconv.Itoa(producer)
 	o.Time = w.at(n/w.shape.PerSecond) + event.Millis(random.IntN(1000)) - lateness(random) + skews[producer]
@@ -64,8 +66,10 @@ func (w *World) Observation(n uint64) event.Observation {
 		o.Type, o.Name = identified, "user.identified"
 		o.Service, o.Environment = "", ""
 		o.AnonymousID, o.User = "a"+strconv.Itoa(random.IntN(9999)), "u"+strconv.Itoa(random.IntN(50_000))
+		w.extend(&o)
 		return o
 	}
+	w.extend(&o)
 	if o.Type == behavior || o.Type == measured || o.Type == failed {
 		w.label(random, &o, service)
 	}
@@ -148,22 +152,36 @@ func (w *World) label(random *rand.Rand, o *event.Observation, service int) {
 	}
 }
 
+// extend has producer 2 key by service: it wants its events of one service in
+// one partition.
+func (w *World) extend(o *event.Observation) {
+	if o.Source == "producer-2" {
+		o.Extensions = []event.Pair{{Key: "partitionkey", Value: o.Service + "/"}}
+	}
+}
+
 func (w *World) sayObservation(n uint64, twin bool, repetition uint64) Said {
 	o := w.Observation(n)
 	if twin {
 		o = w.Twin(n)
 	}
 	said := w.say(Observation, event.TopicFor(o.Type), observationLine(&o), format(source(w.shape.Seed, purposeFormat, n<<1|repetition)))
-	said.Number, said.Twin, said.Worth = n, twin, o.Value
+	said.Number, said.Twin, said.Worth = n, twin, worth(&o)
 	return said
 }
 
-// observationLine writes what Observation and Twin fill in. Producer 2 wants
-// its events of one service in one partition: it keys by service.
+func worth(o *event.Observation) float64 {
+	if math.IsNaN(o.Value) {
+		return 0
+	}
+	return o.Value
+}
+
+// observationLine writes what Observation and Twin fill in.
 func observationLine(o *event.Observation) string {
 	w := newLine(o.Type, o.Source, o.ID, o.Time)
-	if o.Source == "producer-2" {
-		w.text("partitionkey", o.Service+"/")
+	for _, e := range o.Extensions {
+		w.text(e.Key, e.Value)
 	}
 	w.data()
 	if o.Type == behavior {
@@ -183,10 +201,8 @@ func observationLine(o *event.Observation) string {
 	w.number("duration_ms", o.DurationMS)
 	w.number("value", o.Value)
 	w.number("interval_ms", o.IntervalMS)
-	if o.Type == measured {
-		w.raw("requests", strconv.Itoa(int(o.Requests)))
-		w.raw("errors", strconv.Itoa(int(o.Errors)))
-	}
+	w.number("requests", o.Requests)
+	w.number("errors", o.Errors)
 	if o.OK != event.Unstated {
 		w.raw("ok", strconv.FormatBool(o.OK == event.True))
 	}

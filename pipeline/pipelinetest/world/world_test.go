@@ -65,7 +65,7 @@ func TestEveryObservationIsWhatItsNumberSays(t *testing.T) {
 		if o.Hash != own {
 			t.Fatalf("observation %d: its hash is %d, want %d", said.Number, o.Hash, own)
 		}
-		if have := fmt.Sprint(stated(o)); have != fmt.Sprint(stated(want)) || said.Worth != want.Value {
+		if have := fmt.Sprint(stated(o)); have != fmt.Sprint(stated(want)) || said.Worth != worth(&want) {
 			t.Fatalf("observation %d:\nhave %s\nwant %v", said.Number, have, stated(want))
 		}
 	}
@@ -75,7 +75,8 @@ func TestEveryObservationIsWhatItsNumberSays(t *testing.T) {
 }
 
 func stated(o event.Observation) []any {
-	return []any{o.Type, o.Source, o.ID, o.Time, o.Name, o.Service, o.Environment, o.Version, o.Instance, o.User, o.Experiment, o.Variant, o.Message, o.OK}
+	return []any{o.Type, o.Source, o.ID, o.Time, o.Name, o.Service, o.Environment, o.Version, o.Instance, o.User, o.Experiment, o.Variant, o.Message, o.OK,
+		o.DurationMS, o.Value, o.IntervalMS, o.Requests, o.Errors, o.UnitID, o.AnonymousID, o.Fingerprint, o.Extensions}
 }
 
 func TestAnswersAreThoseOfTheModel(t *testing.T) {
