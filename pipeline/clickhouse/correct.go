@@ -337,6 +337,9 @@ type Corrections struct {
 	Rows       uint64     // rewritten, ever
 	LastClosed *time.Time // nil: nothing was ever closed
 	Epoch      uint64     // of the context topic; 0: no worker has met it yet
+	// Former is how many facts of former context topics are stored and not closed,
+	// and LastFormer the revision of the last of them.
+	Former, LastFormer uint64
 }
 
 // Corrections reads that, for the context topic of an id.
@@ -348,6 +351,12 @@ func (c *Client) Corrections(ctx context.Context, topicID [16]byte) (Corrections
 		"SELECT max(revision), sum(corrected), maxOrNull(closed_at) FROM whence_state.reconciled").Scan(&k.Cursor, &k.Rows, &k.LastClosed)
 	if err == nil {
 		k.Epoch, _, err = c.epochs(ctx, uuid.UUID(topicID).String())
+	}
+	if begin := k.Epoch << 40; err == nil && (k.Epoch == 0 || k.Cursor < begin) {
+		// Those that a worker folds at its start: the ledger's last offsets may have
+		// held nothing that raises a timeline's revision, and so the cursor.
+		err = c.db.QueryRowContext(ctx, fmt.Sprintf("SELECT count(), max(revision) FROM (%s PREWHERE type IN (%s)%s)",
+			snapshotQuery, payloadTypes, snapshotRange(k.Cursor, begin-1))).Scan(&k.Former, &k.LastFormer)
 	}
 	if err != nil {
 		return k, fmt.Errorf("corrections: %w", Classify(err))

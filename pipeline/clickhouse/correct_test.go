@@ -305,6 +305,43 @@ func TestTheCursorOnlyGrows(t *testing.T) {
 	}
 }
 
+// What a start folds of a former context log can be closed, and nothing else of it:
+// what was said again, or no timeline reads, has no revision that the cursor reaches.
+func TestFactsOfAFormerContextTopicArePendingUntilTheyAreClosed(t *testing.T) {
+	client := connect(t)
+	empty(t, client, append(factTables(), "whence_state.reconciled", "whence_state.epochs")...)
+	const former = 1 << 40
+	finding := said("1", "finding.opened", 1, `{"finding_id":"f","kind":"audit","rule":"R","severity":"low"}`)
+	finding.Revision = former | 1
+	incident := said("2", "incident.opened", 2, `{"incident_id":"i","severity":"low"}`)
+	incident.Revision = former | 2
+	again := finding
+	again.Revision = former | 3
+	build := said("4", "build.finished", 4, `{"build_id":"b","outcome":"success"}`)
+	build.Revision = former | 4
+	block := tables.NewFacts()
+	for _, f := range []event.Fact{finding, incident, again, build} {
+		block.Append(&f)
+	}
+	must(t, client.Insert(t.Context(), block, t.Name()))
+	must(t, client.Closed(t.Context(), Pass{Revision: former, Began: time.Now()}))
+	must(t, client.exec(t.Context(), "INSERT INTO whence_state.epochs (epoch, topic_id) VALUES (1, '01000000-0000-0000-0000-000000000000'), (2, '02000000-0000-0000-0000-000000000000')", nil))
+	pending := func(topic byte) [2]uint64 {
+		k, err := client.Corrections(t.Context(), [16]byte{topic})
+		must(t, err)
+		return [2]uint64{k.Former, k.LastFormer}
+	}
+	for topic, want := range map[byte][2]uint64{1: {}, 2: {2, former | 2}, 3: {2, former | 2}} {
+		if got := pending(topic); got != want {
+			t.Errorf("beside topic %d pending facts and the last of them are %d, want %d", topic, got, want)
+		}
+	}
+	must(t, client.Closed(t.Context(), Pass{Revision: former | 2, Began: time.Now()}))
+	if got := pending(2); got != [2]uint64{} {
+		t.Errorf("closed facts are pending: %d", got)
+	}
+}
+
 // A late deployment that a million rows of a service belong to: history kept and
 // rows rewritten, in one chunk and in two at the same time, as reconcile has
 // them. The rows lie as merges leave them.
