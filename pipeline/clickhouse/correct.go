@@ -68,7 +68,7 @@ func (c *Client) Correct(ctx context.Context, k tables.Correction, contexts []ev
 		return 0, fmt.Errorf("correct: %w", err)
 	}
 	defer func() { err = c.dropRun(ctx, k.Run, err) }()
-	at, err := c.mark(ctx)
+	at, own, err := c.mark(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("correct: %w", err)
 	}
@@ -79,7 +79,12 @@ func (c *Client) Correct(ctx context.Context, k tables.Correction, contexts []ev
 	if rows == 0 {
 		return 0, nil
 	}
-	if err = c.rewriteKept(ctx, k, at, rows); err != nil {
+	if own {
+		err = c.rewriteKept(ctx, k, at, rows)
+	} else {
+		_, err = c.rewrite(ctx, k.Rewrite())
+	}
+	if err != nil {
 		return 0, fmt.Errorf("correct: %w", err)
 	}
 	pipeline.Failpoint("reconcile/after-rewrite")
@@ -111,18 +116,32 @@ func (c *Client) rewriteKept(ctx context.Context, k tables.Correction, at event.
 	return err
 }
 
-// mark is a moment of the server's time that no other correction of this client
-// has: what it copies is known by it.
-func (c *Client) mark(ctx context.Context) (event.Millis, error) {
+// mark is a moment of the server's time, and whether no other correction of this
+// client has it: then what it copies is known by it.
+func (c *Client) mark(ctx context.Context) (at event.Millis, own bool, err error) {
 	now, err := c.count(ctx, "SELECT toUnixTimestamp64Milli(now64(3, 'UTC'))")
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
+	at, own = c.markAt(event.Millis(now))
+	return at, own, nil
+}
+
+// markAt is the mark of a correction that begins at a moment. Of two at once one
+// has a later one; but after the clock was set back each would be later than it
+// is, up to the hour that it was set back by, and history would show the row's old
+// state for so long. Then it is the moment itself: an earlier correction's copies
+// may have it too, and speak for those of this one that are gone.
+func (c *Client) markAt(now event.Millis) (at event.Millis, own bool) {
+	const most = 1000 // what it may be ahead, in milliseconds
 	for {
 		last := c.marked.Load()
 		at := max(int64(now), last+1)
+		if at > int64(now)+most {
+			return now, false
+		}
 		if c.marked.CompareAndSwap(last, at) {
-			return event.Millis(at), nil
+			return event.Millis(at), true
 		}
 	}
 }

@@ -153,6 +153,45 @@ func TestFewWrongRowsAmongManyAreRewrittenWithTheirCopiesAndWithout(t *testing.T
 	}
 }
 
+func TestOfCorrectionsThatBeginAtOneMomentEachHasAMarkOfItsOwn(t *testing.T) {
+	var client Client
+	const noon, hour = event.Millis(43_200_000), event.Millis(3_600_000)
+	for i, step := range []struct {
+		now, at event.Millis
+		own     bool
+	}{
+		{noon, noon, true},
+		{noon, noon + 1, true},
+		{noon - 998, noon + 2, true}, // the clock is set back by less than anybody minds
+		{noon - 998, noon - 998, false},
+		{noon - hour, noon - hour, false}, // it was set back
+		{noon - hour, noon - hour, false},
+		{noon - 997, noon + 3, true},
+		{noon + hour, noon + hour, true},
+	} {
+		if at, own := client.markAt(step.now); at != step.at || own != step.own {
+			t.Errorf("step %d: the mark is %d, its own %v; want %d, %v", i, at-noon, own, step.at-noon, step.own)
+		}
+	}
+}
+
+// History has the server's time, also where that was set back; copies of another
+// correction may have the same mark then.
+func TestACorrectionAfterTheClockWasSetBackIsMarkedWithTheTimeThatItIs(t *testing.T) {
+	client := connect(t)
+	empty(t, client, "whence.observations", "whence.observations_history")
+	storeSeen(t, client, t.Name(), storedRow("a", 7, 100, nil), storedRow("b", 20, 100, nil), storedRow("c", 8, 100, nil), storedRow("d", 9, 100, nil))
+	client.marked.Store(time.Now().Add(time.Hour).UnixMilli())
+	c, contexts, servings := correctionOf(t, client, 200)
+	rows, err := client.Correct(t.Context(), c, contexts, servings)
+	must(t, err)
+	if rows != 1 {
+		t.Errorf("%d rows are corrected", rows)
+	}
+	expect(t, client, "SELECT id FROM whence.observations FINAL WHERE revision = 201", "b")
+	expect(t, client, "SELECT id, superseded_at <= now64(3, 'UTC') FROM whence.observations_history FINAL", "b\t1")
+}
+
 // A pass that was taken for dead is about to write what is no longer true. The
 // next one finds the row right, and writes it again all the same.
 func TestARowThatIsRightIsWrittenAgainWhereALateRewriteMaySpoilIt(t *testing.T) {
