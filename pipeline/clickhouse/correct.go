@@ -21,27 +21,46 @@ import (
 
 // Stale lists the observations of the regions that were enriched before a
 // revision, by day. Rows that others have superseded and no merge has dropped
-// yet are among them.
+// yet are among them. An error that is pipeline.ErrTooLong asks for less.
 func (c *Client) Stale(ctx context.Context, regions []event.Region, below uint64) ([]event.Stale, error) {
+	all, err := c.stale(ctx, tables.StaleObservations(regions, below))
+	if err != nil {
+		return nil, fmt.Errorf("stale observations: %w", orTooLong(ctx, Classify(err)))
+	}
+	return all, nil
+}
+
+func (c *Client) stale(ctx context.Context, question string) (all []event.Stale, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
 	defer cancel()
-	rows, err := c.db.QueryContext(settings(ctx, map[string]any{"max_query_size": longStatement, "max_ast_elements": longStatement}),
-		tables.StaleObservations(regions, below))
+	rows, err := c.db.QueryContext(settings(ctx, map[string]any{"max_query_size": longStatement, "max_ast_elements": longStatement}), question)
 	if err != nil {
-		return nil, fmt.Errorf("stale observations: %w", Classify(err))
+		return nil, err
 	}
 	defer rows.Close()
-	var all []event.Stale
 	for rows.Next() {
 		var s event.Stale
 		var first, last int64
 		if err := rows.Scan(&s.Service, &s.Environment, &first, &last, &s.Rows, &s.Versions, &s.Instances); err != nil {
-			return nil, fmt.Errorf("stale observations: %w", Classify(err))
+			return nil, err
 		}
 		s.First, s.Last = event.Millis(first), event.Millis(last)
 		all = append(all, s)
 	}
-	return all, Classify(rows.Err())
+	return all, rows.Err()
+}
+
+// Times are those of the first and the last observation there is; the parts of the
+// table know them. Of none both are the same.
+func (c *Client) Times(ctx context.Context) (first, last event.Millis, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
+	defer cancel()
+	err = c.db.QueryRowContext(ctx, "SELECT toUnixTimestamp64Milli(min(time)), toUnixTimestamp64Milli(max(time)) FROM whence.observations").
+		Scan((*int64)(&first), (*int64)(&last))
+	if err != nil {
+		return 0, 0, fmt.Errorf("times of observations: %w", Classify(err))
+	}
+	return first, last, nil
 }
 
 // Stated returns those of the services that some observation states.
@@ -207,13 +226,19 @@ func (c *Client) rewrite(ctx context.Context, statement string) (uint64, error) 
 		"min_insert_block_size_rows":  {"250000"},
 		"min_insert_block_size_bytes": {strconv.Itoa(128 << 20)},
 	}, []byte(statement))
-	if tooLong(err) && ctx.Err() == nil {
-		err = fmt.Errorf("%w: %w", pipeline.ErrTooLong, err)
-	}
 	if err != nil {
-		return 0, err
+		return 0, orTooLong(ctx, err)
 	}
 	return written(header)
+}
+
+// orTooLong puts pipeline.ErrTooLong into the error of a statement that had no
+// longer than the query timeout, if it is for that, and not for ctx.
+func orTooLong(ctx context.Context, err error) error {
+	if tooLong(err) && ctx.Err() == nil {
+		return fmt.Errorf("%w: %w", pipeline.ErrTooLong, err)
+	}
+	return err
 }
 
 // tooLong: 159 TIMEOUT_EXCEEDED, 241 MEMORY_LIMIT_EXCEEDED, or no answer in time.

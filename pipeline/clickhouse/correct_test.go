@@ -1,8 +1,13 @@
 package clickhouse
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -11,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/whencehq/whence/pipeline"
 	tables "github.com/whencehq/whence/schemas/clickhouse"
 	"github.com/whencehq/whence/schemas/event"
 )
@@ -322,6 +328,59 @@ func TestStaleRowsAreListedByDayWithWhatTheyState(t *testing.T) {
 			t.Errorf("%+v: %d rows", narrowed.region, rows)
 		}
 	}
+}
+
+// Who corrects asks about less then.
+func TestAStatementThatHasNoAnswerInTimeOrTakesTooMuchMemorySaysThatItIsTooLong(t *testing.T) {
+	for name, c := range map[string]struct {
+		reply   string // empty: none
+		tooLong bool
+	}{
+		"no answer":          {"", true},
+		"time is over":       {"Code: 159. DB::Exception: Timeout exceeded. (TIMEOUT_EXCEEDED)", true},
+		"a lack of memory":   {"Code: 241. DB::Exception: Memory limit exceeded. (MEMORY_LIMIT_EXCEEDED)", true},
+		"too many processes": {"Code: 202. DB::Exception: Too many simultaneous queries. (TOO_MANY_SIMULTANEOUS_QUERIES)", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if c.reply == "" {
+					_, _ = io.Copy(io.Discard, r.Body) // else the end of the request is not heard of
+					<-r.Context().Done()
+				}
+				w.WriteHeader(http.StatusInternalServerError)
+				fmt.Fprint(w, c.reply)
+			}))
+			defer server.Close()
+			client, err := Open(t.Context(), Config{URL: server.URL, QueryTimeout: 50 * time.Millisecond})
+			must(t, err)
+			defer client.Close()
+			if _, err := client.Stale(t.Context(), []event.Region{shopOfThatDay}, 200); err == nil || errors.Is(err, pipeline.ErrTooLong) != c.tooLong {
+				t.Errorf("stale: %v", err)
+			}
+			if err := client.TouchRewritten(t.Context(), "1", 1); err == nil || errors.Is(err, pipeline.ErrTooLong) != c.tooLong {
+				t.Errorf("touch: %v", err)
+			}
+			ended, end := context.WithTimeout(t.Context(), time.Nanosecond)
+			defer end()
+			if _, err := client.Stale(ended, []event.Region{shopOfThatDay}, 200); err == nil || errors.Is(err, pipeline.ErrTooLong) {
+				t.Errorf("stale, whose caller gives up: %v", err)
+			}
+		})
+	}
+}
+
+func TestTheTimesOfObservationsAreThoseOfTheFirstAndTheLast(t *testing.T) {
+	client := connect(t)
+	empty(t, client, "whence.observations")
+	if first, last, err := client.Times(t.Context()); err != nil || first != last {
+		t.Errorf("of none: %d to %d, %v", first, last, err)
+	}
+	storeSeen(t, client, t.Name(), storedRow("b", 86_400, 100, nil), storedRow("a", 7, 100, nil), storedRow("c", 900_000, 100, nil))
+	first, last, err := client.Times(t.Context())
+	if err != nil || first != event.MinTime+7000 || last != event.MinTime+900_000_000 {
+		t.Errorf("%d to %d, %v", first, last, err)
+	}
+	expect(t, client, "SELECT countIf(explain LIKE '%ReadFromMergeTree%') FROM (EXPLAIN SELECT min(time), max(time) FROM whence.observations)", "0")
 }
 
 func TestTheCursorOnlyGrows(t *testing.T) {
