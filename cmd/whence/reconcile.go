@@ -158,7 +158,7 @@ func (c clickHouseFlags) or(cfg *config.Config, fromFile bool) clickHouseFlags {
 // reconcileStatus is how far corrections are.
 type reconcileStatus struct {
 	Cursor       uint64          `json:"cursor"`      // facts up to this revision are in every row
-	ContextEnd   uint64          `json:"context_end"` // the last fact's revision
+	ContextEnd   uint64          `json:"context_end"` // the last revision there is to close; 0: none is known
 	PendingFacts uint64          `json:"pending_facts"`
 	WaitingFor   []kafka.Promise `json:"waiting_for"` // partitions that do not promise to know the last fact yet
 	LastClosed   *time.Time      `json:"last_closed"`
@@ -175,21 +175,11 @@ func readReconcileStatus(ctx context.Context, cfg *config.Config, store *clickho
 	if err != nil {
 		return nil, err
 	}
-	s := &reconcileStatus{WaitingFor: []kafka.Promise{}}
 	corrections, err := store.Corrections(ctx, topic.ID)
 	if err != nil {
 		return nil, err
 	}
-	s.Cursor, s.Corrected, s.LastClosed = corrections.Cursor, corrections.Rows, corrections.LastClosed
-	if topic.End > 0 {
-		if corrections.Epoch == 0 { // no worker has met this log yet
-			s.PendingFacts = uint64(topic.End - topic.Start)
-		} else {
-			s.ContextEnd = kafka.Revision(corrections.Epoch, topic.End-1)
-			begin := max(s.Cursor+1, kafka.Revision(corrections.Epoch, topic.Start))
-			s.PendingFacts = s.ContextEnd + 1 - min(begin, s.ContextEnd+1)
-		}
-	}
+	s := reconcileStatusOf(topic, corrections)
 	promises, err := kafka.OpenPromises(conn, cfg.Kafka.Group, cfg.Kafka.Topics.InputNames())
 	if err != nil {
 		return nil, err
@@ -204,8 +194,27 @@ func readReconcileStatus(ctx context.Context, cfg *config.Config, store *clickho
 			s.WaitingFor = append(s.WaitingFor, p)
 		}
 	}
-	s.Quiet = s.PendingFacts == 0
 	return s, nil
+}
+
+// reconcileStatusOf is what is pending of a context log, and of former ones. It counts
+// from the cursor on, though the log may begin later: what is trimmed off it is
+// stored, and no less open for that.
+func reconcileStatusOf(topic kafka.ContextTopic, k clickhouse.Corrections) *reconcileStatus {
+	s := &reconcileStatus{
+		Cursor: k.Cursor, Corrected: k.Rows, LastClosed: k.LastClosed, WaitingFor: []kafka.Promise{},
+		PendingFacts: k.Former, ContextEnd: k.LastFormer,
+	}
+	switch {
+	case k.Epoch == 0: // no worker has met this log yet, so nothing of it is stored
+		s.PendingFacts += uint64(topic.End - topic.Start)
+	case topic.End > 0:
+		s.ContextEnd = kafka.Revision(k.Epoch, topic.End-1)
+		begin := max(s.Cursor+1, kafka.Revision(k.Epoch, 0))
+		s.PendingFacts += s.ContextEnd + 1 - min(begin, s.ContextEnd+1)
+	}
+	s.Quiet = s.PendingFacts == 0
+	return s
 }
 
 func (s *reconcileStatus) print(w io.Writer, asJSON bool) error {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
@@ -43,6 +44,9 @@ ClickHouse (it exits 1 then), and which are outdone: of two contents that somebo
 publishes under one id, of one service, environment, name and moment, the greater
 counts, and the other one is nowhere but in Kafka. Facts and other events are not
 compared: whence verify and event_conflicts tell of them.
+
+What fails while ClickHouse or Kafka is away is tried again for five minutes, with
+a warning a minute; then the command ends with the error.
 
 It may run while workers do: it joins no group and moves no offset. It needs their
 configuration where that names rules: what they hide or drop would be stored
@@ -171,6 +175,15 @@ func (r replay) stretches(ctx context.Context, w *worker) (kafka.Replay, []kafka
 	return reader, all, err
 }
 
+// retrying warns of what is tried again. The line goes where the bar was, which is
+// drawn again below it with the next batch.
+func retrying(log *zap.Logger, bar *progressbar.ProgressBar) func(error) {
+	return func(err error) {
+		_ = bar.Clear()
+		log.Warn("trying again", zap.Error(err), zap.String("hint", pipeline.HintOf(err)))
+	}
+}
+
 func recordsIn(stretches []kafka.Stretch) (total int64) {
 	for _, s := range stretches {
 		total += s.To - s.From
@@ -180,6 +193,7 @@ func recordsIn(stretches []kafka.Stretch) (total int64) {
 
 func (r replay) replay(ctx context.Context, w *worker, reader kafka.Replay, stretches []kafka.Stretch, stdout, stderr io.Writer) error {
 	bar := progress(stderr, recordsIn(stretches), "replaying")
+	reader.Retrying = retrying(w.log, bar)
 	seen := event.Region{AnyEnvironment: true, From: event.Forever, To: event.Always}
 	var records, observations, facts int
 	err := reader.Run(ctx, stretches, func(b *pipeline.Batch) {

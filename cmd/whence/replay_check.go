@@ -66,6 +66,7 @@ func (c *replayCheck) run(ctx context.Context, w *worker) error {
 	reader.Stages = append(processors.Reading(processors.Dependencies{Decode: decoding(w.cfg), Rules: w.rules}), comparison{c, w})
 	c.states = map[string]int{}
 	bar := progress(c.stderr, recordsIn(stretches), "comparing")
+	reader.Retrying = retrying(w.log, bar)
 	err = reader.Run(ctx, stretches, func(b *pipeline.Batch) { _ = bar.Add(len(b.Records)) })
 	_ = bar.Finish()
 	if err == nil {

@@ -21,27 +21,46 @@ import (
 
 // Stale lists the observations of the regions that were enriched before a
 // revision, by day. Rows that others have superseded and no merge has dropped
-// yet are among them.
+// yet are among them. An error that is pipeline.ErrTooLong asks for less.
 func (c *Client) Stale(ctx context.Context, regions []event.Region, below uint64) ([]event.Stale, error) {
+	all, err := c.stale(ctx, tables.StaleObservations(regions, below))
+	if err != nil {
+		return nil, fmt.Errorf("stale observations: %w", orTooLong(ctx, Classify(err)))
+	}
+	return all, nil
+}
+
+func (c *Client) stale(ctx context.Context, question string) (all []event.Stale, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
 	defer cancel()
-	rows, err := c.db.QueryContext(settings(ctx, map[string]any{"max_query_size": longStatement, "max_ast_elements": longStatement}),
-		tables.StaleObservations(regions, below))
+	rows, err := c.db.QueryContext(settings(ctx, map[string]any{"max_query_size": longStatement, "max_ast_elements": longStatement}), question)
 	if err != nil {
-		return nil, fmt.Errorf("stale observations: %w", Classify(err))
+		return nil, err
 	}
 	defer rows.Close()
-	var all []event.Stale
 	for rows.Next() {
 		var s event.Stale
 		var first, last int64
 		if err := rows.Scan(&s.Service, &s.Environment, &first, &last, &s.Rows, &s.Versions, &s.Instances); err != nil {
-			return nil, fmt.Errorf("stale observations: %w", Classify(err))
+			return nil, err
 		}
 		s.First, s.Last = event.Millis(first), event.Millis(last)
 		all = append(all, s)
 	}
-	return all, Classify(rows.Err())
+	return all, rows.Err()
+}
+
+// Times are those of the first and the last observation there is; the parts of the
+// table know them. Of none both are the same.
+func (c *Client) Times(ctx context.Context) (first, last event.Millis, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
+	defer cancel()
+	err = c.db.QueryRowContext(ctx, "SELECT toUnixTimestamp64Milli(min(time)), toUnixTimestamp64Milli(max(time)) FROM whence.observations").
+		Scan((*int64)(&first), (*int64)(&last))
+	if err != nil {
+		return 0, 0, fmt.Errorf("times of observations: %w", Classify(err))
+	}
+	return first, last, nil
 }
 
 // Stated returns those of the services that some observation states.
@@ -68,7 +87,7 @@ func (c *Client) Correct(ctx context.Context, k tables.Correction, contexts []ev
 		return 0, fmt.Errorf("correct: %w", err)
 	}
 	defer func() { err = c.dropRun(ctx, k.Run, err) }()
-	at, err := c.mark(ctx)
+	at, own, err := c.mark(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("correct: %w", err)
 	}
@@ -79,7 +98,12 @@ func (c *Client) Correct(ctx context.Context, k tables.Correction, contexts []ev
 	if rows == 0 {
 		return 0, nil
 	}
-	if err = c.rewriteKept(ctx, k, at, rows); err != nil {
+	if own {
+		err = c.rewriteKept(ctx, k, at, rows)
+	} else {
+		_, err = c.rewrite(ctx, k.Rewrite())
+	}
+	if err != nil {
 		return 0, fmt.Errorf("correct: %w", err)
 	}
 	pipeline.Failpoint("reconcile/after-rewrite")
@@ -111,18 +135,32 @@ func (c *Client) rewriteKept(ctx context.Context, k tables.Correction, at event.
 	return err
 }
 
-// mark is a moment of the server's time that no other correction of this client
-// has: what it copies is known by it.
-func (c *Client) mark(ctx context.Context) (event.Millis, error) {
+// mark is a moment of the server's time, and whether no other correction of this
+// client has it: then what it copies is known by it.
+func (c *Client) mark(ctx context.Context) (at event.Millis, own bool, err error) {
 	now, err := c.count(ctx, "SELECT toUnixTimestamp64Milli(now64(3, 'UTC'))")
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
+	at, own = c.markAt(event.Millis(now))
+	return at, own, nil
+}
+
+// markAt is the mark of a correction that begins at a moment. Of two at once one
+// has a later one; but after the clock was set back each would be later than it
+// is, up to the hour that it was set back by, and history would show the row's old
+// state for so long. Then it is the moment itself: an earlier correction's copies
+// may have it too, and speak for those of this one that are gone.
+func (c *Client) markAt(now event.Millis) (at event.Millis, own bool) {
+	const most = 1000 // what it may be ahead, in milliseconds
 	for {
 		last := c.marked.Load()
 		at := max(int64(now), last+1)
+		if at > int64(now)+most {
+			return now, false
+		}
 		if c.marked.CompareAndSwap(last, at) {
-			return event.Millis(at), nil
+			return event.Millis(at), true
 		}
 	}
 }
@@ -188,13 +226,19 @@ func (c *Client) rewrite(ctx context.Context, statement string) (uint64, error) 
 		"min_insert_block_size_rows":  {"250000"},
 		"min_insert_block_size_bytes": {strconv.Itoa(128 << 20)},
 	}, []byte(statement))
-	if tooLong(err) && ctx.Err() == nil {
-		err = fmt.Errorf("%w: %w", pipeline.ErrTooLong, err)
-	}
 	if err != nil {
-		return 0, err
+		return 0, orTooLong(ctx, err)
 	}
 	return written(header)
+}
+
+// orTooLong puts pipeline.ErrTooLong into the error of a statement that had no
+// longer than the query timeout, if it is for that, and not for ctx.
+func orTooLong(ctx context.Context, err error) error {
+	if tooLong(err) && ctx.Err() == nil {
+		return fmt.Errorf("%w: %w", pipeline.ErrTooLong, err)
+	}
+	return err
 }
 
 // tooLong: 159 TIMEOUT_EXCEEDED, 241 MEMORY_LIMIT_EXCEEDED, or no answer in time.
@@ -337,6 +381,9 @@ type Corrections struct {
 	Rows       uint64     // rewritten, ever
 	LastClosed *time.Time // nil: nothing was ever closed
 	Epoch      uint64     // of the context topic; 0: no worker has met it yet
+	// Former is how many facts of former context topics are stored and not closed,
+	// and LastFormer the revision of the last of them.
+	Former, LastFormer uint64
 }
 
 // Corrections reads that, for the context topic of an id.
@@ -348,6 +395,12 @@ func (c *Client) Corrections(ctx context.Context, topicID [16]byte) (Corrections
 		"SELECT max(revision), sum(corrected), maxOrNull(closed_at) FROM whence_state.reconciled").Scan(&k.Cursor, &k.Rows, &k.LastClosed)
 	if err == nil {
 		k.Epoch, _, err = c.epochs(ctx, uuid.UUID(topicID).String())
+	}
+	if begin := k.Epoch << 40; err == nil && (k.Epoch == 0 || k.Cursor < begin) {
+		// Those that a worker folds at its start: the ledger's last offsets may have
+		// held nothing that raises a timeline's revision, and so the cursor.
+		err = c.db.QueryRowContext(ctx, fmt.Sprintf("SELECT count(), max(revision) FROM (%s PREWHERE type IN (%s)%s)",
+			snapshotQuery, payloadTypes, snapshotRange(k.Cursor, begin-1))).Scan(&k.Former, &k.LastFormer)
 	}
 	if err != nil {
 		return k, fmt.Errorf("corrections: %w", Classify(err))

@@ -1,8 +1,13 @@
 package clickhouse
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -11,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/whencehq/whence/pipeline"
 	tables "github.com/whencehq/whence/schemas/clickhouse"
 	"github.com/whencehq/whence/schemas/event"
 )
@@ -153,6 +159,45 @@ func TestFewWrongRowsAmongManyAreRewrittenWithTheirCopiesAndWithout(t *testing.T
 	}
 }
 
+func TestOfCorrectionsThatBeginAtOneMomentEachHasAMarkOfItsOwn(t *testing.T) {
+	var client Client
+	const noon, hour = event.Millis(43_200_000), event.Millis(3_600_000)
+	for i, step := range []struct {
+		now, at event.Millis
+		own     bool
+	}{
+		{noon, noon, true},
+		{noon, noon + 1, true},
+		{noon - 998, noon + 2, true}, // the clock is set back by less than anybody minds
+		{noon - 998, noon - 998, false},
+		{noon - hour, noon - hour, false}, // it was set back
+		{noon - hour, noon - hour, false},
+		{noon - 997, noon + 3, true},
+		{noon + hour, noon + hour, true},
+	} {
+		if at, own := client.markAt(step.now); at != step.at || own != step.own {
+			t.Errorf("step %d: the mark is %d, its own %v; want %d, %v", i, at-noon, own, step.at-noon, step.own)
+		}
+	}
+}
+
+// History has the server's time, also where that was set back; copies of another
+// correction may have the same mark then.
+func TestACorrectionAfterTheClockWasSetBackIsMarkedWithTheTimeThatItIs(t *testing.T) {
+	client := connect(t)
+	empty(t, client, "whence.observations", "whence.observations_history")
+	storeSeen(t, client, t.Name(), storedRow("a", 7, 100, nil), storedRow("b", 20, 100, nil), storedRow("c", 8, 100, nil), storedRow("d", 9, 100, nil))
+	client.marked.Store(time.Now().Add(time.Hour).UnixMilli())
+	c, contexts, servings := correctionOf(t, client, 200)
+	rows, err := client.Correct(t.Context(), c, contexts, servings)
+	must(t, err)
+	if rows != 1 {
+		t.Errorf("%d rows are corrected", rows)
+	}
+	expect(t, client, "SELECT id FROM whence.observations FINAL WHERE revision = 201", "b")
+	expect(t, client, "SELECT id, superseded_at <= now64(3, 'UTC') FROM whence.observations_history FINAL", "b\t1")
+}
+
 // A pass that was taken for dead is about to write what is no longer true. The
 // next one finds the row right, and writes it again all the same.
 func TestARowThatIsRightIsWrittenAgainWhereALateRewriteMaySpoilIt(t *testing.T) {
@@ -285,6 +330,59 @@ func TestStaleRowsAreListedByDayWithWhatTheyState(t *testing.T) {
 	}
 }
 
+// Who corrects asks about less then.
+func TestAStatementThatHasNoAnswerInTimeOrTakesTooMuchMemorySaysThatItIsTooLong(t *testing.T) {
+	for name, c := range map[string]struct {
+		reply   string // empty: none
+		tooLong bool
+	}{
+		"no answer":          {"", true},
+		"time is over":       {"Code: 159. DB::Exception: Timeout exceeded. (TIMEOUT_EXCEEDED)", true},
+		"a lack of memory":   {"Code: 241. DB::Exception: Memory limit exceeded. (MEMORY_LIMIT_EXCEEDED)", true},
+		"too many processes": {"Code: 202. DB::Exception: Too many simultaneous queries. (TOO_MANY_SIMULTANEOUS_QUERIES)", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if c.reply == "" {
+					_, _ = io.Copy(io.Discard, r.Body) // else the end of the request is not heard of
+					<-r.Context().Done()
+				}
+				w.WriteHeader(http.StatusInternalServerError)
+				fmt.Fprint(w, c.reply)
+			}))
+			defer server.Close()
+			client, err := Open(t.Context(), Config{URL: server.URL, QueryTimeout: 50 * time.Millisecond})
+			must(t, err)
+			defer client.Close()
+			if _, err := client.Stale(t.Context(), []event.Region{shopOfThatDay}, 200); err == nil || errors.Is(err, pipeline.ErrTooLong) != c.tooLong {
+				t.Errorf("stale: %v", err)
+			}
+			if err := client.TouchRewritten(t.Context(), "1", 1); err == nil || errors.Is(err, pipeline.ErrTooLong) != c.tooLong {
+				t.Errorf("touch: %v", err)
+			}
+			ended, end := context.WithTimeout(t.Context(), time.Nanosecond)
+			defer end()
+			if _, err := client.Stale(ended, []event.Region{shopOfThatDay}, 200); err == nil || errors.Is(err, pipeline.ErrTooLong) {
+				t.Errorf("stale, whose caller gives up: %v", err)
+			}
+		})
+	}
+}
+
+func TestTheTimesOfObservationsAreThoseOfTheFirstAndTheLast(t *testing.T) {
+	client := connect(t)
+	empty(t, client, "whence.observations")
+	if first, last, err := client.Times(t.Context()); err != nil || first != last {
+		t.Errorf("of none: %d to %d, %v", first, last, err)
+	}
+	storeSeen(t, client, t.Name(), storedRow("b", 86_400, 100, nil), storedRow("a", 7, 100, nil), storedRow("c", 900_000, 100, nil))
+	first, last, err := client.Times(t.Context())
+	if err != nil || first != event.MinTime+7000 || last != event.MinTime+900_000_000 {
+		t.Errorf("%d to %d, %v", first, last, err)
+	}
+	expect(t, client, "SELECT countIf(explain LIKE '%ReadFromMergeTree%') FROM (EXPLAIN SELECT min(time), max(time) FROM whence.observations)", "0")
+}
+
 func TestTheCursorOnlyGrows(t *testing.T) {
 	client := connect(t)
 	empty(t, client, "whence_state.reconciled", "whence_state.epochs")
@@ -302,6 +400,43 @@ func TestTheCursorOnlyGrows(t *testing.T) {
 	empty(t, client, "whence_state.reconciled")
 	if k, err = client.Corrections(t.Context(), [16]byte{1}); err != nil || k.LastClosed != nil || k.Cursor != 0 {
 		t.Errorf("of nothing: %+v, %v", k, err)
+	}
+}
+
+// What a start folds of a former context log can be closed, and nothing else of it:
+// what was said again, or no timeline reads, has no revision that the cursor reaches.
+func TestFactsOfAFormerContextTopicArePendingUntilTheyAreClosed(t *testing.T) {
+	client := connect(t)
+	empty(t, client, append(factTables(), "whence_state.reconciled", "whence_state.epochs")...)
+	const former = 1 << 40
+	finding := said("1", "finding.opened", 1, `{"finding_id":"f","kind":"audit","rule":"R","severity":"low"}`)
+	finding.Revision = former | 1
+	incident := said("2", "incident.opened", 2, `{"incident_id":"i","severity":"low"}`)
+	incident.Revision = former | 2
+	again := finding
+	again.Revision = former | 3
+	build := said("4", "build.finished", 4, `{"build_id":"b","outcome":"success"}`)
+	build.Revision = former | 4
+	block := tables.NewFacts()
+	for _, f := range []event.Fact{finding, incident, again, build} {
+		block.Append(&f)
+	}
+	must(t, client.Insert(t.Context(), block, t.Name()))
+	must(t, client.Closed(t.Context(), Pass{Revision: former, Began: time.Now()}))
+	must(t, client.exec(t.Context(), "INSERT INTO whence_state.epochs (epoch, topic_id) VALUES (1, '01000000-0000-0000-0000-000000000000'), (2, '02000000-0000-0000-0000-000000000000')", nil))
+	pending := func(topic byte) [2]uint64 {
+		k, err := client.Corrections(t.Context(), [16]byte{topic})
+		must(t, err)
+		return [2]uint64{k.Former, k.LastFormer}
+	}
+	for topic, want := range map[byte][2]uint64{1: {}, 2: {2, former | 2}, 3: {2, former | 2}} {
+		if got := pending(topic); got != want {
+			t.Errorf("beside topic %d pending facts and the last of them are %d, want %d", topic, got, want)
+		}
+	}
+	must(t, client.Closed(t.Context(), Pass{Revision: former | 2, Began: time.Now()}))
+	if got := pending(2); got != [2]uint64{} {
+		t.Errorf("closed facts are pending: %d", got)
 	}
 }
 

@@ -68,7 +68,8 @@ func (c *Client) SealHours(ctx context.Context, hours []tables.Minute) error {
 // TouchRewritten touches the minutes of the observations for which the SQL
 // condition where holds, so that they are sealed anew. It comes after those
 // rows were written, and has to be repeated after an error. The salt is a
-// random number, or one of the run's own.
+// random number, or one of the run's own. An error that is pipeline.ErrTooLong
+// asks for less.
 //
 // The condition must hold for what an earlier attempt has written too: a run
 // that was killed before it came here finds these rows corrected already.
@@ -80,7 +81,7 @@ func (c *Client) TouchRewritten(ctx context.Context, where string, salt uint64) 
 		// Not deduplicated: the same touch again is a touch, rows may have been
 		// written in between.
 		if err := c.derive(ctx, statement); err != nil {
-			return fmt.Errorf("touch: %w", err)
+			return fmt.Errorf("touch: %w", orTooLong(ctx, err))
 		}
 	}
 	return nil

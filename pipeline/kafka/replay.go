@@ -22,7 +22,16 @@ type Replay struct {
 	Topic      string
 	MaxRecords int // in one batch
 	Stages     []pipeline.Processor
+	// Retrying is told why a batch is tried again: at the first failure, and then
+	// once a minute.
+	Retrying func(err error)
+
+	told time.Time // when Retrying was last told anything
 }
+
+// replayPatience is how long a stage may fail with one batch. A worker has no end
+// to it, but here somebody waits.
+const replayPatience = 5 * time.Minute
 
 // Stretch is offsets [From, To) of a partition.
 type Stretch struct {
@@ -85,7 +94,7 @@ func (r *Replay) Offsets(ctx context.Context, offset int64, from, to event.Milli
 }
 
 // Run processes the stretches, batch by batch, and calls done after each. A
-// batch whose stage fails is tried again until ctx ends.
+// batch whose stage fails is tried again for five minutes.
 func (r *Replay) Run(ctx context.Context, stretches []Stretch, done func(b *pipeline.Batch)) error {
 	open := map[int32]*partition{}
 	ends := map[int32]int64{}
@@ -147,15 +156,36 @@ func (r *Replay) batch(ctx context.Context, p *partition, records []*kgo.Record,
 
 func (r *Replay) process(ctx context.Context, b *pipeline.Batch) error {
 	for _, stage := range r.Stages {
-		for {
-			err := stage.Process(ctx, b)
-			if err == nil {
-				break
-			}
-			if pipeline.ClassOf(err) == pipeline.Fatal || !sleep(ctx, time.Second) {
-				return fmt.Errorf("%s: %s/%d [%d, %d): %w", stage.Name(), b.Topic, b.Partition, b.From, b.To, err)
-			}
+		if err := r.stage(ctx, stage, b); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (r *Replay) stage(ctx context.Context, stage pipeline.Processor, b *pipeline.Batch) error {
+	var failing time.Time
+	for {
+		err := stage.Process(ctx, b)
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("%s: %s/%d [%d, %d): %w", stage.Name(), b.Topic, b.Partition, b.From, b.To, err)
+		now := time.Now()
+		if failing.IsZero() {
+			failing = now
+		}
+		switch {
+		case pipeline.ClassOf(err) == pipeline.Fatal:
+			return err
+		case now.Sub(failing) >= replayPatience:
+			return fmt.Errorf("given up after %s: %w", now.Sub(failing).Round(time.Second), err)
+		case now.Sub(r.told) >= time.Minute:
+			r.told = now
+			r.Retrying(err)
+		}
+		if !sleep(ctx, time.Second) {
+			return err
+		}
+	}
 }

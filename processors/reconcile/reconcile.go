@@ -40,7 +40,8 @@ type Promises interface {
 // Rows is where the enriched observations are.
 type Rows interface {
 	// Stale lists the observations of the regions enriched before a revision,
-	// by day.
+	// by day. Its error, and that of Touch, is pipeline.ErrTooLong where fewer
+	// regions, or shorter ones, may do.
 	Stale(ctx context.Context, regions []event.Region, below uint64) ([]event.Stale, error)
 	// Announce lets everybody know that a pass is about to rewrite rows at a
 	// revision, and only then looks what others have announced that it has to know
@@ -54,6 +55,8 @@ type Rows interface {
 	// Touch has the minutes sealed anew in which the regions hold rows of a
 	// revision after the given one, whoever has written them.
 	Touch(ctx context.Context, regions []event.Region, after uint64) error
+	// Times are those of the first and the last observation there is.
+	Times(ctx context.Context) (first, last event.Millis, err error)
 	// Cursor is the greatest revision that Closed was ever told, by anybody.
 	Cursor(ctx context.Context) (uint64, error)
 	Closed(ctx context.Context, p Pass) error
@@ -215,7 +218,7 @@ func (r *Reconciler) Close(ctx context.Context, cursor uint64) (Pass, error) {
 		p.Known = said.latest()
 		// Rows that a crashed pass rewrote are among these, so what it did not
 		// touch any more is touched now.
-		if err := r.rows.Touch(ctx, regions, cursor); err != nil {
+		if err := r.Touch(ctx, regions, cursor); err != nil {
 			return p, err
 		}
 		pipeline.Failpoint("reconcile/after-touch")
@@ -289,6 +292,61 @@ func (r *Reconciler) correctAll(ctx context.Context, said *announced, regions []
 	return corrected.Load(), err
 }
 
+// Touch has the minutes sealed anew in which the regions hold rows of a revision
+// after the given one.
+func (r *Reconciler) Touch(ctx context.Context, regions []event.Region, after uint64) error {
+	return r.inParts(ctx, regions, func(some []event.Region) error { return r.rows.Touch(ctx, some, after) })
+}
+
+// inParts asks about some of the regions at once, and about less where that takes
+// too long: about halves of them, or of the time of a single one. What it asks
+// about is all of the regions in the end, and nothing else.
+func (r *Reconciler) inParts(ctx context.Context, regions []event.Region, ask func(some []event.Region) error) error {
+	for some := range slices.Chunk(regions, regionsAtOnce) {
+		err := ask(some)
+		if errors.Is(err, pipeline.ErrTooLong) {
+			err = r.inHalves(ctx, some, ask, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inHalves fails with what was said of the whole where that can't be cut.
+func (r *Reconciler) inHalves(ctx context.Context, regions []event.Region, ask func(some []event.Region) error, whole error) error {
+	half := len(regions) / 2
+	one, other := regions[:half], regions[half:]
+	if half == 0 {
+		first, last, err := r.rows.Times(ctx)
+		if err != nil {
+			return err
+		}
+		early, late, ok := halved(regions[0], first, last)
+		if !ok {
+			return whole
+		}
+		one, other = []event.Region{early}, []event.Region{late}
+	}
+	if err := r.inParts(ctx, one, ask); err != nil {
+		return err
+	}
+	return r.inParts(ctx, other, ask)
+}
+
+// halved cuts a region in the middle of those of its times between which there are
+// observations; not ok: that is an hour or less. If a statement takes too long even
+// so, the server is at fault.
+func halved(r event.Region, first, last event.Millis) (early, late event.Region, ok bool) {
+	const least = event.Millis(time.Hour / time.Millisecond)
+	from, to := max(r.From, first), min(r.To, last+1)
+	early, late = r, r
+	early.To = from + (to-from)/2
+	late.From = early.To
+	return early, late, to-from > least
+}
+
 // stale asks for the stale observations of the regions, and makes one of what
 // several questions found of a service on one day.
 func (r *Reconciler) stale(ctx context.Context, regions []event.Region, below uint64) ([]event.Stale, error) {
@@ -298,11 +356,8 @@ func (r *Reconciler) stale(ctx context.Context, regions []event.Region, below ui
 	}
 	const day = event.Millis(24 * time.Hour / time.Millisecond)
 	found := map[key]event.Stale{}
-	for some := range slices.Chunk(regions, regionsAtOnce) {
+	err := r.inParts(ctx, regions, func(some []event.Region) error {
 		stale, err := r.rows.Stale(ctx, some, below)
-		if err != nil {
-			return nil, err
-		}
 		for _, s := range stale {
 			k := key{s.First / day, s.Service, s.Environment}
 			if known, ok := found[k]; ok {
@@ -311,6 +366,10 @@ func (r *Reconciler) stale(ctx context.Context, regions []event.Region, below ui
 			}
 			found[k] = s
 		}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return slices.SortedFunc(maps.Values(found), func(a, b event.Stale) int {
 		return cmp.Or(cmp.Compare(a.First/day, b.First/day), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Environment, b.Environment))

@@ -137,6 +137,10 @@ func (w *world) Touch(_ context.Context, _ []event.Region, after uint64) error {
 	return w.call("touch after %d", after)
 }
 
+func (w *world) Times(context.Context) (first, last event.Millis, err error) {
+	return yesterday.First, yesterday.Last, w.call("times")
+}
+
 func (w *world) Cursor(context.Context) (uint64, error) { return w.cursor, w.call("cursor") }
 
 func (w *world) Closed(_ context.Context, p reconcile.Pass) error {
