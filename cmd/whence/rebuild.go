@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/whencehq/whence/pipeline/clickhouse"
+	"github.com/whencehq/whence/processors/reconcile"
 	"github.com/whencehq/whence/schemas/event"
 )
 
@@ -40,7 +41,8 @@ whence replay reads Kafka again instead, for events that ClickHouse has lost.`,
 				if err != nil {
 					return err
 				}
-				if err := (correctable{store}).touch(ctx, all, "1"); err != nil {
+				rows := correctable{store}
+				if err := reconcile.InParts(ctx, rows, all, func(some []event.Region) error { return rows.touch(ctx, some, "1") }); err != nil {
 					return err
 				}
 				if err := store.DeriveAll(ctx, f.known); err != nil {

@@ -180,7 +180,7 @@ func readReconcileStatus(ctx context.Context, cfg *config.Config, store *clickho
 		return nil, err
 	}
 	s := reconcileStatusOf(topic, corrections)
-	promises, err := kafka.OpenPromises(conn, cfg.Kafka.Group, cfg.Kafka.Topics.InputNames())
+	promises, err := kafka.OpenPromises(conn, cfg.Kafka.Group, cfg.Kafka.Topics.InputNames(), cfg.Kafka.Topics.ContextName())
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +244,13 @@ func (s *reconcileStatus) print(w io.Writer, asJSON bool) error {
 		case p.Revision > 0:
 			behind = fmt.Sprintf("%s facts behind", display.Count(s.ContextEnd-p.Revision))
 		}
+		if p.Other {
+			behind += otherConfiguration
+		}
 		fmt.Fprintf(table, "  %s\t%d\t%s\n", p.Topic, p.Partition, behind)
 	}
 	return table.Flush()
 }
+
+// otherConfiguration is said of a partition that no worker of this one will bring on.
+const otherConfiguration = ", of no input of this configuration: have a worker read it, or, if nobody does, delete the group's offset of it"

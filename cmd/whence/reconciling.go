@@ -26,7 +26,7 @@ type reconciling struct {
 }
 
 func (w *worker) reconciler() (*reconciling, error) {
-	promises, err := kafka.OpenPromises(w.kafka, w.cfg.Kafka.Group, w.cfg.Kafka.Topics.InputNames())
+	promises, err := kafka.OpenPromises(w.kafka, w.cfg.Kafka.Group, w.cfg.Kafka.Topics.InputNames(), w.cfg.Kafka.Topics.ContextName())
 	if err != nil {
 		return nil, err
 	}

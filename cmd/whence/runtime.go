@@ -347,7 +347,7 @@ func (w *worker) consumer(role, group string, topics []string, state *readiness)
 	state.set(role, "joining the group")
 	k := w.cfg.Kafka
 	return &kafka.Consumer{
-		Connection: w.kafka, Role: role, Group: group, Topics: topics,
+		Connection: w.kafka, Role: role, Group: group, Topics: topics, Context: w.cfg.Kafka.Topics.ContextName(),
 		SessionTimeout: time.Duration(k.SessionTimeout), RebalanceTimeout: time.Duration(k.RebalanceTimeout),
 		FetchMinBytes: int32(k.Fetch.MinBytes), FetchMaxWait: time.Duration(k.Fetch.MaxWait),
 		FetchMaxBytes: int32(k.Fetch.MaxBytes), FetchMaxPartitionBytes: int32(k.Fetch.MaxPartitionBytes),

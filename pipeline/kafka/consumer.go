@@ -54,6 +54,9 @@ type Consumer struct {
 	Role   string // names the consumer in logs and failpoints: "events", "context"
 	Group  string
 	Topics []string
+	// Context is the context log that revisions are of. Commits say it, so that two
+	// installations which share a group don't wait for each other.
+	Context string
 
 	// A member that is silent for SessionTimeout is dropped; one that holds
 	// up a rebalance for RebalanceTimeout too. Work on one round is given up

@@ -18,6 +18,7 @@ type intent struct {
 	Records  int      // how many, since offsets may have gaps
 	Hash     uint64   // pipeline.HashRecords
 	Revision uint64
+	Context  string // the context log that Revision is of: an installation has one
 }
 
 // The wire form is short: a broker takes 4 KiB of metadata by default.
@@ -28,6 +29,7 @@ type intentWire struct {
 	Records  int    `json:"n,omitempty"`
 	Hash     string `json:"hash,omitempty"` // hexadecimal: JSON numbers end at 2^53
 	Revision string `json:"rev,omitempty"`
+	Context  string `json:"c,omitempty"`
 }
 
 func announce(b *pipeline.Batch, revision uint64) intent {
@@ -35,7 +37,7 @@ func announce(b *pipeline.Batch, revision uint64) intent {
 }
 
 func (in intent) metadata() string {
-	w := intentWire{Version: 1, Topic: hex.EncodeToString(in.Topic[:]), End: in.End, Records: in.Records, Revision: strconv.FormatUint(in.Revision, 10)}
+	w := intentWire{Version: 1, Topic: hex.EncodeToString(in.Topic[:]), End: in.End, Records: in.Records, Revision: strconv.FormatUint(in.Revision, 10), Context: in.Context}
 	if in.End > 0 {
 		w.Hash = strconv.FormatUint(in.Hash, 16)
 	}
@@ -56,7 +58,7 @@ func parseIntent(metadata string) (intent, error) {
 	if w.Version != 1 {
 		return intent{}, fmt.Errorf("commit metadata %.80q: version %d is not one this program knows", metadata, w.Version)
 	}
-	in := intent{End: w.End, Records: w.Records}
+	in := intent{End: w.End, Records: w.Records, Context: w.Context}
 	topic, err := hex.DecodeString(w.Topic)
 	if err != nil || len(topic) != len(in.Topic) {
 		return intent{}, fmt.Errorf("commit metadata %.80q: topic is not an id", metadata)

@@ -20,22 +20,27 @@ type Promise struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
 	Revision  uint64 `json:"revision"`
+	// Other: this configuration does not name the topic, but somebody reads it, or
+	// has announced a batch of it that is not complete.
+	Other bool `json:"other_configuration,omitempty"`
 }
 
 // Promises reads those of a group.
 type Promises struct {
-	client *kgo.Client
-	group  string
-	topics []string
+	client  *kgo.Client
+	group   string
+	topics  []string
+	context string
 }
 
-// OpenPromises connects lazily. Topics are all that this configuration consumes.
-func OpenPromises(c Connection, group string, topics []string) (*Promises, error) {
+// OpenPromises connects lazily. Topics are all that this configuration consumes,
+// and context is its context log.
+func OpenPromises(c Connection, group string, topics []string, context string) (*Promises, error) {
 	client, err := kgo.NewClient(c.options()...)
 	if err != nil {
 		return nil, clientError(err)
 	}
-	return &Promises{client, group, topics}, nil
+	return &Promises{client, group, topics, context}, nil
 }
 
 // Close gives up the connections.
@@ -62,26 +67,31 @@ func (p *Promises) Read(ctx context.Context) ([]Promise, error) {
 	var all []Promise
 	for _, topic := range details.Sorted() {
 		for _, partition := range topic.Partitions.Sorted() {
-			if _, ok := commits.Lookup(topic.Topic, partition.Partition); !ok {
-				all = append(all, Promise{Topic: topic.Topic, Partition: partition.Partition})
+			promise := Promise{Topic: topic.Topic, Partition: partition.Partition}
+			if c, ok := commits.Lookup(topic.Topic, partition.Partition); ok {
+				// Metadata of another program, or an operator's, promises nothing.
+				if in, err := parseIntent(c.Metadata); err == nil && in.Topic == topic.ID {
+					promise.Revision = in.Revision
+				}
 			}
+			all = append(all, promise)
 		}
 	}
 	for _, c := range commits.Sorted() {
-		// Metadata of another program, or an operator's, promises nothing.
-		in, err := parseIntent(c.Metadata)
-		if err != nil || c.Err != nil || c.At < 0 {
-			in = intent{}
+		topic, named := details[c.Topic]
+		if _, listed := topic.Partitions[c.Partition]; listed {
+			continue
 		}
-		topic, ours := details[c.Topic]
-		if !ours && in.End == 0 && (in == intent{} || !readers.of(c.Topic)) {
-			continue // nobody writes rows of it
+		in, _ := parseIntent(c.Metadata) // of a later version, or of another program: it promises nothing
+		promise := Promise{Topic: c.Topic, Partition: c.Partition, Revision: in.Revision, Other: !named}
+		switch {
+		case named && in.Topic == topic.ID:
+			all = append(all, promise)
+		case named || c.Metadata == "" || in.Context != "" && in.Context != p.context:
+			// Of a topic that was there before, an operator's, another installation's.
+		case in.End > 0 || readers.of(c.Topic):
+			all = append(all, promise)
 		}
-		promise := Promise{Topic: c.Topic, Partition: c.Partition}
-		if !ours || in.Topic == topic.ID {
-			promise.Revision = in.Revision
-		}
-		all = append(all, promise)
 	}
 	slices.SortFunc(all, func(a, b Promise) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
@@ -112,7 +122,13 @@ func (p *Promises) commits(ctx context.Context, details kadm.TopicDetails) (kadm
 
 func (p *Promises) fetch(ctx context.Context) (kadm.OffsetResponses, error) {
 	commits, err := kadm.NewClient(p.client).FetchOffsets(ctx, p.group)
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // nobody has joined yet
+	if errors.Is(err, kerr.GroupIDNotFound) { // nobody has joined yet
+		return nil, nil
+	}
+	if err == nil {
+		err = commits.Error()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("commits of %s: %w", p.group, err)
 	}
 	return commits, nil

@@ -17,7 +17,7 @@ import (
 
 func (f *fixture) promises() []uint64 {
 	f.Helper()
-	reader, err := OpenPromises(Connection{Seeds: f.seeds}, "g", []string{"in"})
+	reader, err := OpenPromises(Connection{Seeds: f.seeds}, "g", []string{"in"}, "context")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestWhileABatchIsAnnouncedItsPartitionPromisesNoMore(t *testing.T) {
 
 func TestAPartitionThatIsNewerThanWhatIsKnownOfItsTopicIsWaitedFor(t *testing.T) {
 	f := newFixture(t, 1)
-	reader, err := OpenPromises(Connection{Seeds: f.seeds}, "g", []string{"in"})
+	reader, err := OpenPromises(Connection{Seeds: f.seeds}, "g", []string{"in"}, "context")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestAPartitionThatIsNewerThanWhatIsKnownOfItsTopicIsWaitedFor(t *testing.T)
 		t.Fatal(err)
 	}
 	promises, err := reader.Read(t.Context())
-	if want := []Promise{{"in", 0, 0}, {"in", 1, 5}}; err != nil || !slices.Equal(promises, want) {
+	if want := []Promise{{Topic: "in"}, {Topic: "in", Partition: 1, Revision: 5}}; err != nil || !slices.Equal(promises, want) {
 		t.Errorf("%v, %v, want %v", promises, err, want)
 	}
 }
@@ -125,7 +125,7 @@ func TestATopicThatWorkersOfAnotherConfigurationReadIsWaitedForWhileTheyDo(t *te
 		t.Fatal(err)
 	}
 	other := f.consumer(newStore(), &events{})
-	other.Topics = []string{"in", "more"}
+	other.Topics, other.Context = []string{"in", "more"}, "context"
 	other.Floor = func(context.Context) (uint64, error) { return 7, nil }
 	other.Await = func(context.Context, uint64) error { return nil }
 	stop := f.run(other)
@@ -135,6 +135,13 @@ func TestATopicThatWorkersOfAnotherConfigurationReadIsWaitedForWhileTheyDo(t *te
 		t.Fatal(err)
 	}
 	eventually(t, "what nobody reads is not waited for", are(7))
+	other.Context, other.Revision = "another installation's", func() uint64 { return 9 }
+	stop = f.run(other)
+	eventually(t, "the revision of another context log", func() bool { return f.intentOf("more").Context == other.Context })
+	eventually(t, "another installation in the same group is not waited for", are(9))
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
 
 	if err := f.client.ProduceSync(t.Context(), &kgo.Record{Topic: "more", Value: []byte("1")}).FirstErr(); err != nil {
 		t.Fatal(err)
@@ -145,20 +152,22 @@ func TestATopicThatWorkersOfAnotherConfigurationReadIsWaitedForWhileTheyDo(t *te
 	if err := other.Run(t.Context()); !errors.Is(err, errCrash) {
 		t.Fatal(err)
 	}
-	eventually(t, "what may still be written is waited for", are(7, 7))
+	eventually(t, "what may still be written is waited for", are(9, 9))
 }
 
-func (f *fixture) intent() intent {
+func (f *fixture) intent() intent { return f.intentOf("in") }
+
+func (f *fixture) intentOf(topicName string) intent {
 	f.Helper()
 	req := kmsg.NewPtrOffsetFetchRequest()
 	req.Group = "g"
 	topic := kmsg.NewOffsetFetchRequestTopic()
-	topic.Topic, topic.Partitions = "in", []int32{0}
+	topic.Topic, topic.Partitions = topicName, []int32{0}
 	req.Topics = append(req.Topics, topic)
 	group := kmsg.NewOffsetFetchRequestGroup()
 	group.Group = "g"
 	groupTopic := kmsg.NewOffsetFetchRequestGroupTopic()
-	groupTopic.Topic, groupTopic.Partitions = "in", []int32{0}
+	groupTopic.Topic, groupTopic.Partitions = topicName, []int32{0}
 	group.Topics = append(group.Topics, groupTopic)
 	req.Groups = append(req.Groups, group)
 	resp, err := req.RequestWith(context.Background(), f.client)

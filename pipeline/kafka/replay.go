@@ -176,7 +176,7 @@ func (r *Replay) stage(ctx context.Context, stage pipeline.Processor, b *pipelin
 			failing = now
 		}
 		switch {
-		case pipeline.ClassOf(err) == pipeline.Fatal:
+		case pipeline.ClassOf(err) == pipeline.Fatal, ctx.Err() != nil:
 			return err
 		case now.Sub(failing) >= replayPatience:
 			return fmt.Errorf("given up after %s: %w", now.Sub(failing).Round(time.Second), err)

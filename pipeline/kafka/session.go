@@ -677,6 +677,7 @@ func (s *session) commit(ctx context.Context, commits []commit) error {
 			offsets[c.topic] = map[int32]kgo.EpochOffset{}
 		}
 		offsets[c.topic][c.partition] = kgo.EpochOffset{Epoch: -1, Offset: c.offset}
+		c.intent.Context = s.Context
 		metadata[topicPartition{c.topic, c.partition}] = c.intent.metadata()
 	}
 	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {

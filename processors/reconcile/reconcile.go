@@ -55,8 +55,7 @@ type Rows interface {
 	// Touch has the minutes sealed anew in which the regions hold rows of a
 	// revision after the given one, whoever has written them.
 	Touch(ctx context.Context, regions []event.Region, after uint64) error
-	// Times are those of the first and the last observation there is.
-	Times(ctx context.Context) (first, last event.Millis, err error)
+	Times
 	// Cursor is the greatest revision that Closed was ever told, by anybody.
 	Cursor(ctx context.Context) (uint64, error)
 	Closed(ctx context.Context, p Pass) error
@@ -295,17 +294,22 @@ func (r *Reconciler) correctAll(ctx context.Context, said *announced, regions []
 // Touch has the minutes sealed anew in which the regions hold rows of a revision
 // after the given one.
 func (r *Reconciler) Touch(ctx context.Context, regions []event.Region, after uint64) error {
-	return r.inParts(ctx, regions, func(some []event.Region) error { return r.rows.Touch(ctx, some, after) })
+	return InParts(ctx, r.rows, regions, func(some []event.Region) error { return r.rows.Touch(ctx, some, after) })
 }
 
-// inParts asks about some of the regions at once, and about less where that takes
-// too long: about halves of them, or of the time of a single one. What it asks
-// about is all of the regions in the end, and nothing else.
-func (r *Reconciler) inParts(ctx context.Context, regions []event.Region, ask func(some []event.Region) error) error {
+// Times are those of the first and the last observation there is.
+type Times interface {
+	Times(ctx context.Context) (first, last event.Millis, err error)
+}
+
+// InParts asks about some of the regions at once, and about less where that takes
+// too long (pipeline.ErrTooLong): about halves of them, or of the time of a single
+// one. What it asks about is all of the regions in the end, and nothing else.
+func InParts(ctx context.Context, rows Times, regions []event.Region, ask func(some []event.Region) error) error {
 	for some := range slices.Chunk(regions, regionsAtOnce) {
 		err := ask(some)
 		if errors.Is(err, pipeline.ErrTooLong) {
-			err = r.inHalves(ctx, some, ask, err)
+			err = inHalves(ctx, rows, some, ask, err)
 		}
 		if err != nil {
 			return err
@@ -315,11 +319,11 @@ func (r *Reconciler) inParts(ctx context.Context, regions []event.Region, ask fu
 }
 
 // inHalves fails with what was said of the whole where that can't be cut.
-func (r *Reconciler) inHalves(ctx context.Context, regions []event.Region, ask func(some []event.Region) error, whole error) error {
+func inHalves(ctx context.Context, rows Times, regions []event.Region, ask func(some []event.Region) error, whole error) error {
 	half := len(regions) / 2
 	one, other := regions[:half], regions[half:]
 	if half == 0 {
-		first, last, err := r.rows.Times(ctx)
+		first, last, err := rows.Times(ctx)
 		if err != nil {
 			return err
 		}
@@ -329,10 +333,10 @@ func (r *Reconciler) inHalves(ctx context.Context, regions []event.Region, ask f
 		}
 		one, other = []event.Region{early}, []event.Region{late}
 	}
-	if err := r.inParts(ctx, one, ask); err != nil {
+	if err := InParts(ctx, rows, one, ask); err != nil {
 		return err
 	}
-	return r.inParts(ctx, other, ask)
+	return InParts(ctx, rows, other, ask)
 }
 
 // halved cuts a region in the middle of those of its times between which there are
@@ -356,7 +360,7 @@ func (r *Reconciler) stale(ctx context.Context, regions []event.Region, below ui
 	}
 	const day = event.Millis(24 * time.Hour / time.Millisecond)
 	found := map[key]event.Stale{}
-	err := r.inParts(ctx, regions, func(some []event.Region) error {
+	err := InParts(ctx, r.rows, regions, func(some []event.Region) error {
 		stale, err := r.rows.Stale(ctx, some, below)
 		for _, s := range stale {
 			k := key{s.First / day, s.Service, s.Environment}
