@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -13,14 +14,16 @@ import (
 	"pgregory.net/rapid"
 )
 
-// drawn makes examples whose causes follow weights.
+// drawn makes examples whose causes follow weights, the same ones from the same
+// source.
 func drawn(n int, weights map[string]float64, random *rand.Rand) []Example {
+	names := slices.Sorted(maps.Keys(weights))
 	examples := make([]Example, n)
 	for i := range examples {
 		e := &examples[i]
 		for range 2 + random.IntN(5) {
 			values := map[string]float64{}
-			for name := range weights {
+			for _, name := range names {
 				values[name] = random.Float64()
 			}
 			e.Hypotheses = append(e.Hypotheses, values)
