@@ -491,28 +491,30 @@ func TestContextsOfAMemoryAreThoseOfTheWholeTimeline(t *testing.T) {
 	})
 }
 
-// inLogOrder numbers facts as the context log does. Their contents differ.
-func inLogOrder(facts []event.Fact) {
+// remembers is a memory that has folded facts, all of them different and numbered as
+// the context log does, and its store, which has them too.
+func remembers(t *testing.T, facts []event.Fact) (*timeline.Memory, *archive) {
+	t.Helper()
 	for i := range facts {
 		facts[i].Hash, facts[i].Revision = uint64(i+1), uint64(i+1)
 	}
+	store := &archive{facts: slices.Clone(facts)}
+	m := timeline.NewMemory(store)
+	m.Journal()
+	if err := m.Apply(t.Context(), facts); err != nil {
+		t.Fatal(err)
+	}
+	return m, store
 }
 
 // A deployment that was let go of gets another version by a fact of today: the one
 // after it, which was let go of too, reads that as its previous version.
 func TestAFactOfTodayAboutTheFarPastLeavesTheRowsOfThePastPending(t *testing.T) {
-	store := &archive{}
-	m := timeline.NewMemory(store)
-	m.Journal()
 	var facts []event.Fact
 	for i := range 6 {
 		facts = append(facts, life(fmt.Sprint("d", i), fmt.Sprint("v", i), event.Millis(100*i+100))...)
 	}
-	inLogOrder(facts)
-	store.say(facts)
-	if err := m.Apply(t.Context(), facts); err != nil {
-		t.Fatal(err)
-	}
+	m, _ := remembers(t, facts)
 	m.Forget(m.Revision())
 	if gone := m.Trim(1000, m.Revision()); gone < 6 || m.Len() != len(facts)-gone {
 		t.Fatalf("%d facts are gone, %d left", gone, m.Len())
@@ -566,18 +568,11 @@ func TestObservationsOfTodayAskTheStoreForNothing(t *testing.T) {
 }
 
 func TestAMemoryWhoseStoreIsAwayFailsAndAnswersWhenItIsBack(t *testing.T) {
-	store := &archive{}
-	m := timeline.NewMemory(store)
-	m.Journal()
 	var facts []event.Fact
 	for i := range 6 {
 		facts = append(facts, life(fmt.Sprint("d", i), fmt.Sprint("v", i), event.Millis(100*i+100))...)
 	}
-	inLogOrder(facts)
-	store.say(facts)
-	if err := m.Apply(t.Context(), facts); err != nil {
-		t.Fatal(err)
-	}
+	m, store := remembers(t, facts)
 	m.Trim(1000, m.Revision())
 	store.broken = errAway
 	obs, out := []event.Observation{asks(120, "", "")}, make([]event.Enrichment, 1)
@@ -607,20 +602,13 @@ func TestAMemoryWhoseStoreIsAwayFailsAndAnswersWhenItIsBack(t *testing.T) {
 // The finding says so today: its revision was completed long ago, by a deployment
 // that was let go of.
 func TestAFindingOfTodayIsOpenSinceItsRevisionWasCompleted(t *testing.T) {
-	store := &archive{}
-	m := timeline.NewMemory(store)
-	m.Journal()
 	var facts []event.Fact
 	for i := range 6 {
 		d := life(fmt.Sprint("d", i), fmt.Sprint("v", i), event.Millis(100*i+100))
 		d[0].Payload.(*event.Deployment).Revisions = []string{fmt.Sprint("r", i)}
 		facts = append(facts, d...)
 	}
-	inLogOrder(facts)
-	store.say(facts)
-	if err := m.Apply(t.Context(), facts); err != nil {
-		t.Fatal(err)
-	}
+	m, _ := remembers(t, facts)
 	m.Trim(1000, m.Revision())
 	found := named("found", 99, at(2000, &event.Finding{
 		Stage: event.FindingOpened, FindingID: "g", Service: "shop", RevisionIntroduced: "r1", FirstSeen: 1900,
@@ -637,14 +625,9 @@ func TestAFindingOfTodayIsOpenSinceItsRevisionWasCompleted(t *testing.T) {
 // A rollout that begins before two others and is completed after both replaces
 // what was there when it began.
 func TestWhatALongRolloutReplacesStaysInMemory(t *testing.T) {
-	m := timeline.NewMemory(&archive{})
-	m.Journal()
 	facts := slices.Concat(life("d0", "v0", 100), life("long", "v9", 200), life("d1", "v1", 300), life("d2", "v2", 400))
-	inLogOrder(facts)
 	facts[3].Time = 600 // the long one's end
-	if err := m.Apply(t.Context(), facts); err != nil {
-		t.Fatal(err)
-	}
+	m, _ := remembers(t, facts)
 	m.Trim(500, m.Revision())
 	if got, known := m.Peek(asks(700, "", "")); !known || got.DeploymentID != "long" || got.PreviousVersion != "v0" {
 		t.Errorf("%s after %q, known %v", got.DeploymentID, got.PreviousVersion, known)
@@ -652,9 +635,6 @@ func TestWhatALongRolloutReplacesStaysInMemory(t *testing.T) {
 }
 
 func TestIncidentsThatAreOverAreLetGoOfAndComeBackWhenAsked(t *testing.T) {
-	store := &archive{}
-	m := timeline.NewMemory(store)
-	m.Journal()
 	var facts []event.Fact
 	for i := range 6 {
 		id := fmt.Sprint("i", i)
@@ -663,11 +643,7 @@ func TestIncidentsThatAreOverAreLetGoOfAndComeBackWhenAsked(t *testing.T) {
 		}
 		facts = append(facts, incident(event.IncidentOpened, event.Millis(100*i+100)), incident(event.IncidentResolved, event.Millis(100*i+150)))
 	}
-	inLogOrder(facts)
-	store.say(facts)
-	if err := m.Apply(t.Context(), facts); err != nil {
-		t.Fatal(err)
-	}
+	m, _ := remembers(t, facts)
 	if gone := m.Trim(420, m.Revision()); gone != 6 {
 		t.Errorf("%d facts of three incidents that were over are gone", gone)
 	}
