@@ -48,8 +48,8 @@ func (r *round) loseRewrite() string {
 }
 
 // delayRewrite: the statement that rewrites rows by a fact is on its way when its
-// sender stands still. The fact is retracted, and another worker, which knows both,
-// corrects. Then the statement arrives, and finds the contexts that it was made for.
+// sender stands still. It arrives when the fact is retracted and corrected for, and
+// finds the contexts that it was made for.
 func (r *round) delayRewrite() string {
 	w := r.sole("")
 	var held atomic.Bool
@@ -60,16 +60,25 @@ func (r *round) delayRewrite() string {
 		}
 		return pipelinetest.Delay
 	})
+	return r.undone(w, "a rewrite is held back", held.Load, func() {
+		r.gateway.Heal()
+		r.gateway.AwaitLate()
+	})
+}
+
+// undone has a worker stand still in the correction for a fact, once it is where it
+// ought to be. The fact is retracted, and another worker, which knows both, corrects.
+// Then comes what is late, and the first one goes on.
+func (r *round) undone(w *worker, where string, is func() bool, late func()) string {
 	id := ""
 	r.publisher.inject(func(w *world.World) (said []world.Said) { said, id = w.Correction(); return said })
-	seen := r.needs("a rewrite is held back", held.Load)
+	seen := r.needs(where, is)
 	w.Signal(syscall.SIGSTOP)
 	r.publisher.pause()
 	r.tellContext(r.world.Retract(id)) // so that the other one meets both facts at once
 	r.fleet.start("")
 	r.later(func() {
-		r.gateway.Heal()
-		r.gateway.AwaitLate()
+		late()
 		w.Signal(syscall.SIGCONT)
 		r.hears("sessions ended", 1)
 	})

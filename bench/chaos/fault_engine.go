@@ -169,24 +169,38 @@ func (s *system) repeated() int64 {
 		FROM whence.observations WHERE rewritten = 0`)
 }
 
-// fillDisk fills it under running inserts and merges. The engine is started
-// again afterwards, as its operator has to: a merge that finds no space for its
-// last bytes ends as a part that can't be read, and only a start, while the
-// parts that went into it are still there (old_parts_lifetime, eight minutes),
-// takes those again.
+// fillDisk fills it under running inserts and merges. The engine ends by itself then,
+// because a merge that found no room may have spoiled its part, and once more when
+// there is room again. It is started each time, as whoever runs it has to.
 func (r *round) fillDisk() string {
 	r.filled = true
 	if err := r.disk.fill(); err != nil {
 		return r.misses("the disk could not be filled: " + err.Error())
 	}
+	seen := r.endsByItself() + fmt.Sprintf(", %d bytes free", r.disk.free())
+	r.startEngine()
 	r.later(func() {
 		if err := r.disk.empty(); err != nil {
 			r.Errorf("the disk could not be emptied: %v", err)
 		}
-		r.engine.Load().Kill()
+		r.endsByItself()
 		r.startEngine()
 	})
-	return fmt.Sprintf("%d bytes free, %s", r.disk.free(), r.hears("stages tried again", 2)+", "+r.stays())
+	return seen + ", " + r.hears("stages tried again", 2) + ", " + r.stays()
+}
+
+// endsByItself waits for the end of an engine that sees what its disk has become.
+func (r *round) endsByItself() string {
+	engine := r.engine.Load()
+	defer engine.Kill()
+	return r.needs("the engine ends by itself", func() bool {
+		select {
+		case <-engine.Ended():
+			return true
+		default:
+			return false
+		}
+	})
 }
 
 // fullLoad is events a second: about what two cores take with all that runs here.

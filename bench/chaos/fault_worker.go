@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
-
-	"github.com/whencehq/whence/pipeline/pipelinetest/world"
 )
 
 func workerFaults() []*fault {
@@ -130,20 +128,10 @@ func (r *round) pauseBeforeCommit() string {
 }
 
 // pauseInCorrection: the one that stands still is about to rewrite rows by a fact
-// that is retracted. Another one, which knows both, finds that they are right.
+// that is retracted.
 func (r *round) pauseInCorrection() string {
 	w := r.sole("reconcile/after-history=stop")
-	id := ""
-	r.publisher.inject(func(w *world.World) (said []world.Said) { said, id = w.Correction(); return said })
-	seen := r.needs("it stands still", func() bool { return stopped(w.Pid()) })
-	r.publisher.pause()
-	r.tellContext(r.world.Retract(id)) // so that the other one meets both facts at once
-	r.fleet.start("")
-	r.later(func() {
-		w.Signal(syscall.SIGCONT)
-		r.hears("sessions ended", 1)
-	})
-	return seen + ", " + r.sees("another one has corrected", 5*patience, func() bool { return r.corrected() == nil })
+	return r.undone(w, "it stands still", func() bool { return stopped(w.Pid()) }, func() {})
 }
 
 // pauseInSealing: the one that stands still has read how often minutes were

@@ -34,7 +34,9 @@ ClickHouse's HTTP interface. One engine at a time uses a folder.
 
 On loopback it asks for no password unless one is given; any other address needs
 one. A read-only user is for BI tools: it reads tables and nothing else.
-It prints one line with the word ready and its address. SIGTERM stops it.`,
+It prints one line with the word ready and its address. SIGTERM stops it.
+When its disk is full it ends with exit code 1, and again when there is room: a start
+makes good what could not be merged. Run it where it is started again.`,
 		Example: `  whence engine --data whence-data/engine --listen 127.0.0.1:8123
   whence engine --listen 0.0.0.0:8123 --password-file secret --reader bi --reader-password-file bi-secret`,
 		Args: noArguments,

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -104,9 +103,11 @@ func (p *Promises) Read(ctx context.Context) ([]Promise, error) {
 // what may still be on its way.
 func (p *Promises) commits(ctx context.Context, details kadm.TopicDetails) (kadm.OffsetResponses, readers, error) {
 	commits, err := p.fetch(ctx)
-	others := maps.Clone(commits)
-	maps.DeleteFunc(others, func(topic string, _ map[int32]kadm.OffsetResponse) bool { return details.Has(topic) })
-	if err != nil || len(others) == 0 {
+	others := false
+	for topic := range commits {
+		others = others || !details.Has(topic)
+	}
+	if err != nil || !others {
 		return commits, readers{}, err
 	}
 	groups, err := kadm.NewClient(p.client).DescribeGroups(ctx, p.group)

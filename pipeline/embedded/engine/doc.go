@@ -21,6 +21,8 @@
 //     statement with it.
 //   - A request's settings, current database and parameters hold for it alone, unless it names a session.
 //   - The child dies with its parent, is started anew on the same address when it crashes, and stops within five seconds.
+//   - A merge that finds the disk full costs no rows: the engine ends then, and a start takes again what was merged. On
+//     the full disk it answers queries and merges nothing. Alone, without a parent, it needs somebody who starts it.
 //
 // libchdb.so is bound by purego (no cgo) when it is first needed; importing the package does nothing. [FindLibrary]
 // says where it is looked for.

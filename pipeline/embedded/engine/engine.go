@@ -108,6 +108,10 @@ func ReadPassword(file, env string) (string, error) {
 // cancelled, and an engine that hangs on close is left behind. What was acknowledged is on disk before it is
 // acknowledged, so leaving is as safe as kill -9 is.
 //
+// A full disk spoils what the engine merges, and only a start makes that good; what was merged is kept for a minute for
+// it. So Run returns an error when the disk is seen to be about full, or a part to be spoiled. Started on a full disk the
+// engine answers queries and merges nothing, and Run returns an error once there is room. The process has to end each time.
+//
 // The engine is one a process and a directory: Run is meant for a process of its own ([Start]). It takes SIGPIPE from the process.
 func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.Validate(); err != nil {
@@ -128,7 +132,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer func() { unlock() }()
+	// leave keeps the lock of an engine that is not closed, until the process ends.
+	leave := func() { left, unlock = unlock, func() {} }
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
@@ -138,7 +144,12 @@ func Run(ctx context.Context, cfg Config) error {
 	signal.Ignore(syscall.SIGPIPE)
 
 	began := time.Now()
-	s, err := newServer(data, cfg, log)
+	disk := newDisk(data)
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWatching()
+	watched := make(chan error, 2)
+	go func() { watched <- disk.watchSpace(watching) }()
+	s, err := newServer(data, disk, cfg, log)
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
@@ -162,10 +173,15 @@ func Run(ctx context.Context, cfg Config) error {
 		cfg.Ready(listener.Addr().String())
 	}
 
+	go func() { watched <- disk.watchParts(watching) }()
+
 	select {
 	case err = <-failed:
+	case err = <-watched: // not another moment, and no clean end: it would remove what is needed
+		leave()
+		web.Close()
+		return fmt.Errorf("engine: %w", err)
 	case <-ctx.Done():
-		err = nil
 	}
 	drain, cancelDrain := context.WithTimeout(requests, drainTime)
 	defer cancelDrain()
@@ -178,8 +194,18 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 		web.Close()
 	}
-	if !within(closeTime, s.close) {
+	whole := false
+	switch closed := within(closeTime, func() {
+		if whole = disk.whole(); whole {
+			s.close()
+		}
+	}); {
+	case !closed:
+		leave()
 		log.Warn("the engine hangs on close; leaving it: what was acknowledged is on disk")
+	case !whole:
+		leave()
+		log.Warn("the disk is or was about full; leaving the engine as it is: the next start makes good what could not be merged")
 	}
 	if err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("engine: %w", err)
@@ -225,12 +251,16 @@ func lockDirectory(data string) (unlock func(), err error) {
 	return func() { file.Close() }, nil
 }
 
+// left keeps what an engine holds that is not closed.
+var left func()
+
 // server answers HTTP requests out of the engine.
 type server struct {
 	cfg      Config
 	log      *zap.Logger
 	api      *api
 	data     string
+	disk     *disk
 	users    map[string]*User
 	guard    *guard
 	settings map[string]bool // every setting the engine knows
@@ -252,27 +282,54 @@ const parallel = 128
 var connectionArguments = []string{"--implicit_select=0", "--allow_introspection_functions=0", "--async_insert=0",
 	fmt.Sprintf("--min_free_disk_bytes_to_perform_insert=%d", roomForMerges)}
 
-func newServer(data string, cfg Config, log *zap.Logger) (*server, error) {
+// tableDefaults writes down what holds for every table that says nothing else: the
+// library takes that from a file only. It is left as it is where it is right, for the
+// disk may be full. Of what a full disk has spoiled any size is put aside at a start;
+// the library refuses to start from a GiB on.
+func tableDefaults(data string) (string, error) {
+	file := filepath.Join(data, "engine.xml")
+	text := fmt.Sprintf("<clickhouse><merge_tree><old_parts_lifetime>%d</old_parts_lifetime>"+
+		"<max_suspicious_broken_parts_bytes>%d</max_suspicious_broken_parts_bytes></merge_tree></clickhouse>\n", int(sourcesStay.Seconds()), 1<<50)
+	if is, err := os.ReadFile(file); err == nil && string(is) == text {
+		return file, nil
+	}
+	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+		return "", err
+	}
+	return file, os.Rename(file+".new", file)
+}
+
+func newServer(data string, disk *disk, cfg Config, log *zap.Logger) (*server, error) {
 	a, err := load()
 	if err != nil {
 		return nil, err
 	}
-	s := &server{cfg: cfg, log: log, api: a, data: data, users: map[string]*User{}, settings: map[string]bool{},
+	s := &server{cfg: cfg, log: log, api: a, data: data, disk: disk, users: map[string]*User{}, settings: map[string]bool{},
 		slots: make(chan struct{}, parallel), sessions: newSessions()}
 	for _, u := range cfg.users() {
 		s.users[u.Name] = &u
 	}
-	if s.control, err = open(a, data, connectionArguments...); err != nil {
+	config, err := tableDefaults(data)
+	if err != nil {
+		return nil, err
+	}
+	if s.control, err = open(a, data, append([]string{"--config-file=" + config}, connectionArguments...)...); err != nil {
 		return nil, err
 	}
 	if err := s.prepare(); err != nil {
 		s.control.close()
 		return nil, err
 	}
+	disk.accept()
 	return s, nil
 }
 
 func (s *server) prepare() error {
+	if s.disk.began {
+		if _, _, err := s.control.exec("SYSTEM STOP MERGES", "TabSeparated", nil); err != nil {
+			return fmt.Errorf("stop merges on a full disk: %w", err)
+		}
+	}
 	if err := s.replaceDefaultDatabase(); err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func (s *server) run(r *http.Request, req *request, a *answer) error {
 	}
 	out, did, err := conn.exec(req.sql, req.format, req.params)
 	if err == nil && p.root == "InsertQuery" {
-		err = s.believed()
+		err = s.disk.believed()
 	}
 	if err != nil {
 		return err
@@ -305,7 +305,7 @@ func (s *server) insert(ctx context.Context, conn *connection, req *request, a *
 	}
 	did, err := in.commit()
 	if err == nil {
-		err = s.believed()
+		err = s.disk.believed()
 	}
 	if err != nil {
 		return err
