@@ -134,7 +134,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer func() { unlock() }()
 	// leave keeps the lock of an engine that is not closed, until the process ends.
-	leave := func() { left, unlock = unlock, func() {} }
+	leave := func() { unlock = func() {} }
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
@@ -231,13 +231,15 @@ func within(limit time.Duration, f func()) bool {
 // lockDirectory keeps a second engine off the data: two of them would corrupt each other's tables.
 func lockDirectory(data string) (unlock func(), err error) {
 	path := filepath.Join(data, "engine.lock")
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	// A descriptor and no os.File, which is closed once nobody refers to it: an engine
+	// that is left as it is keeps the lock. The kernel drops it with the process,
+	// however it ends.
+	fd, err := syscall.Open(path, syscall.O_CREAT|syscall.O_RDWR|syscall.O_CLOEXEC, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("engine: %w", err)
+		return nil, fmt.Errorf("engine: open %s: %w", path, err)
 	}
-	// The kernel drops the lock with the process, however it ends.
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		defer file.Close()
+	if err := syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer syscall.Close(fd)
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			holder, _ := os.ReadFile(path)
 			return nil, fmt.Errorf("engine: the data directory %s is in use by another engine (process %s)",
@@ -245,14 +247,11 @@ func lockDirectory(data string) (unlock func(), err error) {
 		}
 		return nil, fmt.Errorf("engine: lock %s: %w", path, err)
 	}
-	if err := file.Truncate(0); err == nil {
-		fmt.Fprintf(file, "%d\n", os.Getpid())
+	if err := syscall.Ftruncate(fd, 0); err == nil {
+		_, _ = syscall.Write(fd, fmt.Appendf(nil, "%d\n", os.Getpid()))
 	}
-	return func() { file.Close() }, nil
+	return func() { syscall.Close(fd) }, nil
 }
-
-// left keeps what an engine holds that is not closed.
-var left func()
 
 // server answers HTTP requests out of the engine.
 type server struct {
