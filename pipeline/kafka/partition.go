@@ -17,7 +17,7 @@ type partition struct {
 
 	next      int64 // the committed offset: the next batch begins here
 	unsaid    bool  // it is not committed yet: it was found by other means
-	set       bool  // an operator has committed it
+	set       bool  // an operator has committed it, and it is not heeded yet
 	announced intent
 	promised  uint64            // the revision of the last commit: no later row is of an earlier one
 	level     bool              // the timeline has reached the floor
@@ -28,9 +28,10 @@ type partition struct {
 
 // owes tells whether the group's commit says less than is known by now: nothing,
 // or, where promises are made, an earlier revision. Where a partition should begin
-// and can't is not said: the operator may choose anew.
+// and can't is not said: the operator may choose anew. Nor is what an operator has
+// set, until it was heeded: whoever reads a commit of ours asks no more.
 func (p *partition) owes(revision uint64, promises bool) bool {
-	if p.unsaid && p.stopped {
+	if p.set || p.unsaid && p.stopped {
 		return false
 	}
 	return p.next >= 0 && p.announced.End == 0 && (p.unsaid || promises && p.promised < revision)

@@ -1,10 +1,13 @@
 package kafka
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
 
 	"github.com/whencehq/whence/pipeline"
 )
@@ -74,5 +77,36 @@ func TestAnAnnouncedBatchIsCutAsItWasHoweverFullTheRoundIs(t *testing.T) {
 	left = 0
 	if b, err := again.cut(&left); err != nil || b == nil || len(b.Records) != 2 || b.Hash != first.Hash {
 		t.Errorf("%+v %v", b, err)
+	}
+}
+
+// ledger tells where a partition's ledger ends.
+type ledger func() (int64, bool, error)
+
+func (l ledger) LedgerEnd(context.Context, [16]byte, int32) (int64, bool, error) { return l() }
+
+func TestAnOffsetThatAnOperatorHasSetIsNotCommittedAsOursBeforeTheLedgerHasAnswered(t *testing.T) {
+	var answer error
+	s := &session{
+		Consumer: &Consumer{
+			OnLost: LostLedger,
+			Ledger: ledger(func() (int64, bool, error) { return 20, true, answer }),
+		},
+		log: zap.NewNop(),
+	}
+	p, err := s.standing("in", 0, 5, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.owes(7, true) {
+		t.Errorf("offset %d is committed before the ledger is asked", p.next)
+	}
+	answer = errors.New("no answer")
+	if err := s.heed(t.Context(), p); !errors.Is(err, answer) || p.owes(7, true) {
+		t.Errorf("%v, and offset %d is committed without an answer", err, p.next)
+	}
+	answer = nil
+	if err := s.heed(t.Context(), p); err != nil || p.next != 20 || !p.owes(7, true) {
+		t.Errorf("%v, offset %d, committed: %t; want the ledger's end, committed", err, p.next, p.owes(7, true))
 	}
 }

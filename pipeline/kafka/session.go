@@ -317,9 +317,11 @@ func (s *session) firstOffset(ctx context.Context, p *partition, logStart int64)
 // read again.
 func (s *session) heed(ctx context.Context, p *partition) error {
 	end, found, err := s.Ledger.LedgerEnd(ctx, p.topicID, p.id)
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("ledger of %s: %w", p, err)
+	}
+	p.set = false
+	switch {
 	case !found, p.next >= end, s.OnLost == LostEarliest:
 		return nil
 	case s.OnLost == LostLedger:
