@@ -21,7 +21,7 @@ var (
 	without      = flag.String("without", "^$", "regular expression: no faults whose name it matches")
 	density      = flag.Uint64("density", 400, "observations a second of event time in a full run; facts come by event time, so fewer are more facts for each")
 	horizon      = flag.Duration("horizon", 0, "of what workers of a full run keep in memory; 0: for ever")
-	budget       = flag.Duration("budget", 5*time.Minute, "for faults, where it is no full run")
+	budget       = flag.Duration("budget", 0, "for faults; 0: five minutes, and in a full run as long as they take")
 	safeguards   = flag.String("safeguards", "no-intent|no-token", "which are taken out, a regular expression; all six take five minutes")
 )
 
@@ -41,10 +41,11 @@ func TestEveryTableIsRightAfterEveryFault(t *testing.T) {
 	})
 	r := newRunner(s, seed, chooseFaults(false))
 	defer func() { t.Logf("%s", r.table()) }()
-	end := time.Now().Add(*budget)
+	within := cmp.Or(*budget, 5*time.Minute)
+	end := time.Now().Add(within)
 	for i := range r.all {
 		if time.Now().After(end) {
-			t.Logf("the budget of %s is spent: %d kinds of faults are left out this time", *budget, len(r.all)-i)
+			t.Logf("the budget of %s is spent: %d kinds of faults are left out this time", within, len(r.all)-i)
 			break
 		}
 		r.round(i+1, len(r.all)-i)
@@ -63,8 +64,13 @@ func fullRun(t *testing.T) {
 	r := newRunner(s, seed, chooseFaults(true))
 	r.everyRounds = 25
 	defer func() { t.Logf("%s", r.table()) }()
-	for i := range *rounds {
-		r.round(i+1, *rounds-i)
+	end := time.Now().Add(cmp.Or(*budget, 1<<62))
+	for number, left := 1, *rounds; left > 0; number, left = number+1, left-1 {
+		if longest := 1; left > longest && time.Now().After(end) {
+			t.Logf("the budget of %s is spent: %d faults are left out, the longest is not", *budget, left-longest)
+			left = longest
+		}
+		r.round(number, left)
 	}
 	r.publisher.rate.Store(15_000)
 	r.publisher.resume()
