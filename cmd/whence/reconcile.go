@@ -253,4 +253,7 @@ func (s *reconcileStatus) print(w io.Writer, asJSON bool) error {
 }
 
 // otherConfiguration is said of a partition that no worker of this one will bring on.
-const otherConfiguration = ", of no input of this configuration: have a worker read it, or, if nobody does, delete the group's offset of it"
+// Without its offset a batch that was announced may be cut anew, once the topic is read
+// again, and its records be counted twice.
+const otherConfiguration = ", of no input of this configuration: a worker that reads it brings it on; " +
+	"if none does and none ever will again, delete the group's offset of it"

@@ -38,13 +38,18 @@ const (
 // it could not write.
 type disk struct {
 	data  string
-	began bool        // full, in this life of the engine: then nothing is merged
-	full  atomic.Bool // seen about full in this life, so that nothing that was inserted is believed
-	known map[string]bool
+	began bool                   // full, in this life of the engine: then nothing is merged
+	full  atomic.Bool            // seen about full in this life, so that nothing that was written is believed
+	known map[string]fs.FileInfo // checksums of parts that were spoiled before this life
 }
 
+// newDisk is what an engine is about to be started on. What is spoiled before that and
+// stays in its place no start makes good; what a start repairs leaves its place.
 func newDisk(data string) *disk {
-	d := &disk{data: data}
+	d := &disk{data: data, known: map[string]fs.FileInfo{}}
+	for part, checksums := range d.empty {
+		d.known[part] = checksums
+	}
 	d.look()
 	d.began = d.full.Load()
 	return d
@@ -62,15 +67,25 @@ func (d *disk) look() (left uint64, ok bool) {
 	return left, true
 }
 
-// believed returns an error where an insert that the library has acknowledged may
-// have left something out.
+// takesDefinitions returns an error where the library would acknowledge a definition
+// and leave an empty file: a start removes the table of such a one.
+func (d *disk) takesDefinitions() error {
+	left, ok := d.look()
+	if !d.full.Load() && (!ok || left >= roomForMerges) {
+		return nil
+	}
+	return fail(codeNotEnoughSpace, "NOT_ENOUGH_SPACE", "The disk is or was about full, %d bytes are left: nothing can be defined", left)
+}
+
+// believed returns an error where what the library has acknowledged may have left
+// something out.
 func (d *disk) believed() error {
 	left, _ := d.look()
 	if !d.full.Load() {
 		return nil
 	}
 	return fail(codeNotEnoughSpace, "NOT_ENOUGH_SPACE",
-		"The disk is or was about full, %d bytes are left: what was inserted may be incomplete", left)
+		"The disk is or was about full, %d bytes are left: what was written may be incomplete", left)
 }
 
 // errFull and errRoom end a life of the engine: the one that did not know of the full
@@ -131,19 +146,11 @@ func (d *disk) whole() bool {
 	return (!ok || left >= roomForMerges) && !d.full.Load() && d.spoiled() == ""
 }
 
-// accept takes the parts that are spoiled now as those that no start makes good.
-func (d *disk) accept() {
-	d.known = map[string]bool{}
-	for part := range d.empty {
-		d.known[part] = true
-	}
-}
-
-// spoiled is the folder of a part that is empty and was not when the engine was
-// started.
+// spoiled is the folder of a part that was spoiled in this life. What a start has
+// repaired may be merged again, to a part of the same name.
 func (d *disk) spoiled() string {
-	for part := range d.empty {
-		if !d.known[part] {
+	for part, checksums := range d.empty {
+		if known, ok := d.known[part]; !ok || !os.SameFile(known, checksums) {
 			return part
 		}
 	}
@@ -154,9 +161,9 @@ func (d *disk) spoiled() string {
 // block, level and mutation. Folders on their way have more before it.
 var partName = regexp.MustCompile(`^[^_]+_\d+_\d+_\d+(_\d+)?$`)
 
-// empty yields the folders of parts whose checksums are empty: they are written last,
-// and no other part lacks them.
-func (d *disk) empty(yield func(part string) bool) {
+// empty yields the folders of parts whose checksums are empty, with these: they are
+// written last, and no other part lacks them.
+func (d *disk) empty(yield func(part string, checksums fs.FileInfo) bool) {
 	data := os.DirFS(d.data)
 	tables, _ := fs.Glob(data, "store/*/*") // the pattern is right
 	for _, table := range tables {
@@ -169,7 +176,7 @@ func (d *disk) empty(yield func(part string) bool) {
 				continue
 			}
 			dir := path.Join(table, part.Name())
-			if info, err := fs.Stat(data, dir+"/checksums.txt"); err == nil && info.Size() == 0 && !yield(dir) {
+			if info, err := fs.Stat(data, dir+"/checksums.txt"); err == nil && info.Size() == 0 && !yield(dir, info) {
 				return
 			}
 		}

@@ -32,10 +32,18 @@ func TestAPartIsSpoiledWhoseChecksumsAreEmptyUnlessNoStartMadeItGood(t *testing.
 		if is := d.spoiled(); is != want || d.whole() {
 			t.Errorf("%q is spoiled and not %q", is, want)
 		}
-		d.accept()
+		d = newDisk(data)
 		if is := d.spoiled(); is != "" {
-			t.Errorf("%q is spoiled, and was when the engine was started", is)
+			t.Errorf("%q is spoiled, and was before the engine was started", is)
 		}
+	}
+	repaired := filepath.Join(data, "store", "abc", "abc-def", "all_4_4_0_5")
+	if err := os.Rename(repaired, filepath.Join(data, "store", "abc", "abc-def", "detached", "broken-on-start_all_4_4_0_5")); err != nil {
+		t.Fatal(err)
+	}
+	want := part("all_4_4_0_5", "")
+	if is := d.spoiled(); is != want {
+		t.Errorf("%q is spoiled and not %q, once more after a start has repaired it", is, want)
 	}
 }
 

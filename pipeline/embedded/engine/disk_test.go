@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/whencehq/whence/pipeline/embedded/engine"
 )
 
 // smallDisk mounts a file of 200 MB, where this process may.
@@ -120,6 +123,12 @@ func TestAnEngineStartsAnewOnAFullDiskAndAgainOnceThereIsRoom(t *testing.T) {
 					t.Errorf("the answer is %d %s", r.status, r.body)
 				}
 			}
+			for _, definition := range []string{"CREATE TABLE u AS t", "RENAME TABLE t TO u", "ALTER TABLE t ADD COLUMN m UInt8", "ALTER TABLE t DELETE WHERE 1", "DELETE FROM t WHERE 1"} {
+				if code := c.refused(t, definition); code != "243" {
+					t.Errorf("%s is refused with %s", definition, code)
+				}
+			}
+			c.must(t, "CREATE TEMPORARY TABLE u AS t", "session_id", "1")
 			empty()
 			until(t, "the engine starts anew", 30*time.Second, func() bool { return child.Restarts() == 2 })
 			if rows := c.must(t, "SELECT count(), sum(n) FROM t WHERE n < 3"); rows != "2\t3\n" {
@@ -128,6 +137,117 @@ func TestAnEngineStartsAnewOnAFullDiskAndAgainOnceThereIsRoom(t *testing.T) {
 			c.must(t, "INSERT INTO t VALUES (4)")
 			c.must(t, "OPTIMIZE TABLE t FINAL")
 		})
+	}
+}
+
+func TestAnEngineOnADiskThatIsFullOfWhatWasMergedRemovesThatAndMergesNothing(t *testing.T) {
+	dir := smallDisk(t)
+	child := start(t, filepath.Join(dir, "data"))
+	c := client{addr: child.Addr()}
+	c.must(t, "CREATE DATABASE other")
+	c.must(t, "CREATE TABLE other.wide (s String) ENGINE = MergeTree ORDER BY tuple() SETTINGS old_parts_lifetime = 20")
+	c.must(t, "CREATE TABLE many (n UInt64) ENGINE = MergeTree ORDER BY n")
+	for range 2 {
+		c.must(t, "INSERT INTO other.wide SELECT randomString(1000) FROM numbers(28500)")
+	}
+	c.must(t, "OPTIMIZE TABLE other.wide FINAL", "optimize_throw_if_noop", "1")
+	leave(t, dir, 15<<20)
+	until(t, "the engine starts anew", 30*time.Second, func() bool { return child.Restarts() == 1 })
+	if parts := c.must(t, "SELECT countIf(active), countIf(NOT active) FROM system.parts WHERE table = 'wide'"); parts != "1\t2\n" {
+		t.Errorf("of two parts and what they were merged to there are %q", parts)
+	}
+	const inserts = 12
+	for range inserts {
+		c.post(t, "", strings.NewReader("INSERT INTO many VALUES (1)"), "min_free_disk_bytes_to_perform_insert", "0") // not believed, and stored
+	}
+	until(t, "there is room, and the engine starts anew", time.Minute, func() bool {
+		r, err := c.do(t.Context(), "POST", "SELECT count() FROM system.parts WHERE table = 'many' AND active", nil)
+		if again := child.Restarts() == 2; again || err != nil || r.status != 200 {
+			return again
+		}
+		if r.body != fmt.Sprintln(inserts) {
+			t.Fatalf("on a full disk %d parts were merged to %q", inserts, r.body)
+		}
+		return false
+	})
+	if rows := c.must(t, "SELECT count(), sum(length(s)) FROM other.wide"); rows != "57000\t57000000\n" {
+		t.Errorf("of 57,000 rows there are %q", rows)
+	}
+	c.must(t, "INSERT INTO other.wide VALUES ('there is room')")
+}
+
+// takeTheRest takes what is left of a disk to the last byte, and what becomes free, until
+// the returned function is called.
+func takeTheRest(t *testing.T, dir string) (stop func()) {
+	t.Helper()
+	file, err := os.Create(filepath.Join(dir, "the rest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		const block = 4096
+		for at := int64(0); ctx.Err() == nil; {
+			if syscall.Fallocate(int(file.Fd()), 0, at, block) == nil {
+				at += block
+			}
+		}
+	}()
+	stop = func() { cancel(); <-done; file.Close() }
+	t.Cleanup(stop)
+	return stop
+}
+
+func TestTheDatabaseDefaultIsThereAfterAStartOnAFullDisk(t *testing.T) {
+	dir := smallDisk(t)
+	child := start(t, filepath.Join(dir, "data"))
+	c := client{addr: child.Addr()}
+	c.must(t, "CREATE DATABASE other")
+	c.must(t, "CREATE TABLE other.t (n UInt64) ENGINE = MergeTree ORDER BY n")
+	c.must(t, "INSERT INTO other.t VALUES (1)")
+	empty, takeNoMore := leave(t, dir, 256<<10), takeTheRest(t, dir)
+	until(t, "the engine starts anew", 30*time.Second, func() bool { return child.Restarts() == 1 })
+	c.must(t, "SELECT * FROM other.t")
+	takeNoMore()
+	empty()
+	until(t, "the engine starts anew", 30*time.Second, func() bool { return child.Restarts() == 2 })
+	c.must(t, "CREATE TABLE t AS other.t")
+	c.must(t, "INSERT INTO t SELECT n + 1 FROM other.t")
+	child.Stop()
+	c.addr = start(t, filepath.Join(dir, "data")).Addr()
+	if rows := c.must(t, "SELECT * FROM (SELECT n FROM t UNION ALL SELECT n FROM other.t) ORDER BY n"); rows != "1\n2\n" {
+		t.Errorf("there are %q", rows)
+	}
+}
+
+func TestAnEmptyDefinitionOfTheDatabaseDefaultIsMadeAnewUnlessTablesMayBeItsOwn(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	definition := filepath.Join(data, "metadata", "default.sql")
+	child := start(t, data)
+	c := client{addr: child.Addr()}
+	c.must(t, "CREATE DATABASE other")
+	c.must(t, "CREATE TABLE other.t (n UInt64) ENGINE = MergeTree ORDER BY n")
+	child.Stop()
+	truncate := func() {
+		t.Helper()
+		if err := os.Truncate(definition, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	truncate()
+	child = start(t, data)
+	c.addr = child.Addr()
+	c.must(t, "CREATE TABLE t AS other.t")
+	child.Stop()
+	truncate()
+	child, err := engine.Start(t.Context(), engine.ChildConfig{Data: data, Listen: "127.0.0.1:0"})
+	if err == nil {
+		child.Stop()
+	}
+	if err == nil || !strings.Contains(err.Error(), definition) {
+		t.Errorf("the error is %v", err)
 	}
 }
 

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -151,6 +154,7 @@ func Run(ctx context.Context, cfg Config) error {
 	go func() { watched <- disk.watchSpace(watching) }()
 	s, err := newServer(data, disk, cfg, log)
 	if err != nil {
+		leave() // of what it has opened something may be open still
 		return fmt.Errorf("engine: %w", err)
 	}
 	// Requests outlive ctx by the drain time; then this cancels them.
@@ -281,21 +285,42 @@ const parallel = 128
 var connectionArguments = []string{"--implicit_select=0", "--allow_introspection_functions=0", "--async_insert=0",
 	fmt.Sprintf("--min_free_disk_bytes_to_perform_insert=%d", roomForMerges)}
 
-// tableDefaults writes down what holds for every table that says nothing else: the
-// library takes that from a file only. It is left as it is where it is right, for the
-// disk may be full. Of what a full disk has spoiled any size is put aside at a start;
-// the library refuses to start from a GiB on.
-func tableDefaults(data string) (string, error) {
-	file := filepath.Join(data, "engine.xml")
-	text := fmt.Sprintf("<clickhouse><merge_tree><old_parts_lifetime>%d</old_parts_lifetime>"+
-		"<max_suspicious_broken_parts_bytes>%d</max_suspicious_broken_parts_bytes></merge_tree></clickhouse>\n", int(sourcesStay.Seconds()), 1<<50)
-	if is, err := os.ReadFile(file); err == nil && string(is) == text {
-		return file, nil
-	}
-	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+// onAnyDisk and onAFullDisk hold for every table that says nothing else. Of what a full
+// disk has spoiled any size is put aside at a start; the library refuses to start from
+// a GiB on. On a full disk no parts are small enough to be merged. SYSTEM STOP MERGES
+// would not hold for tables that are attached after it, as those of the database default
+// are.
+var (
+	onAnyDisk = fmt.Sprintf("<old_parts_lifetime>%d</old_parts_lifetime><max_suspicious_broken_parts_bytes>%d</max_suspicious_broken_parts_bytes>",
+		int(sourcesStay.Seconds()), 1<<50)
+	onAFullDisk = "<max_bytes_to_merge_at_max_space_in_pool>1</max_bytes_to_merge_at_max_space_in_pool>" +
+		"<max_bytes_to_merge_at_min_space_in_pool>1</max_bytes_to_merge_at_min_space_in_pool><remove_empty_parts>0</remove_empty_parts>"
+)
+
+// tableDefaults writes down what holds for every table, as the library takes that from
+// a file only, and returns the file for this life. Both are there before the disk is
+// full.
+func tableDefaults(data string, full bool) (string, error) {
+	usual, other := filepath.Join(data, "engine.xml"), filepath.Join(data, "engine-full.xml")
+	if err := errors.Join(writeDefaults(usual, onAnyDisk), writeDefaults(other, onAnyDisk+onAFullDisk)); err != nil {
 		return "", err
 	}
-	return file, os.Rename(file+".new", file)
+	if full {
+		return other, nil
+	}
+	return usual, nil
+}
+
+// writeDefaults leaves a file as it is where it is right, for the disk may be full.
+func writeDefaults(file, settings string) error {
+	text := "<clickhouse><merge_tree>" + settings + "</merge_tree></clickhouse>\n"
+	if is, err := os.ReadFile(file); err == nil && string(is) == text {
+		return nil
+	}
+	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
 }
 
 func newServer(data string, disk *disk, cfg Config, log *zap.Logger) (*server, error) {
@@ -308,7 +333,7 @@ func newServer(data string, disk *disk, cfg Config, log *zap.Logger) (*server, e
 	for _, u := range cfg.users() {
 		s.users[u.Name] = &u
 	}
-	config, err := tableDefaults(data)
+	config, err := tableDefaults(data, disk.began)
 	if err != nil {
 		return nil, err
 	}
@@ -316,19 +341,15 @@ func newServer(data string, disk *disk, cfg Config, log *zap.Logger) (*server, e
 		return nil, err
 	}
 	if err := s.prepare(); err != nil {
-		s.control.close()
+		if disk.whole() {
+			s.control.close()
+		}
 		return nil, err
 	}
-	disk.accept()
 	return s, nil
 }
 
 func (s *server) prepare() error {
-	if s.disk.began {
-		if _, _, err := s.control.exec("SYSTEM STOP MERGES", "TabSeparated", nil); err != nil {
-			return fmt.Errorf("stop merges on a full disk: %w", err)
-		}
-	}
 	if err := s.replaceDefaultDatabase(); err != nil {
 		return err
 	}
@@ -354,41 +375,81 @@ func (s *server) prepare() error {
 // replaceDefaultDatabase makes default an ordinary database. The library's own is an overlay over the file system,
 // in which SELECT * FROM `/etc/passwd` reads the file.
 func (s *server) replaceDefaultDatabase() error {
-	if _, _, err := s.control.exec("DETACH DATABASE IF EXISTS default", "TabSeparated", nil); err != nil {
-		return fmt.Errorf("database default: %w", err)
-	}
-	definition := filepath.Join(s.data, "metadata", "default.sql")
-	if _, err := os.Stat(definition); err == nil {
-		_, _, err := s.control.exec("ATTACH DATABASE default", "TabSeparated", nil)
-		if err == nil {
-			return nil
-		}
-		// A database without tables left nothing in the store that the engine could map its UUID to (error 49): it
-		// can't be attached again, and nothing is lost by making it anew.
-		if !strings.Contains(err.Error(), "Cannot find UUID mapping") || s.hasTables(definition) {
-			return fmt.Errorf("database default: %w", err)
-		}
-		if err := os.Remove(definition); err != nil {
-			return fmt.Errorf("database default: %w", err)
-		}
-	}
-	if _, _, err := s.control.exec("CREATE DATABASE default ENGINE = Atomic", "TabSeparated", nil); err != nil {
+	if err := s.replaceDefault(); err != nil {
 		return fmt.Errorf("database default: %w", err)
 	}
 	return nil
 }
 
+func (s *server) replaceDefault() error {
+	if _, _, err := s.control.exec("DETACH DATABASE IF EXISTS default", "TabSeparated", nil); err != nil {
+		return err
+	}
+	definition := filepath.Join(s.data, "metadata", "default.sql")
+	kept := definition + ".kept"
+	if _, err := os.Stat(definition); errors.Is(err, fs.ErrNotExist) {
+		_ = os.Rename(kept, definition) // an end came between the two renames below
+	}
+	text, err := os.ReadFile(definition)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.createDefault("")
+	}
+	if err != nil {
+		return err
+	}
+	if _, _, err = s.control.exec("ATTACH DATABASE default", "TabSeparated", nil); err == nil {
+		return nil
+	}
+	// A database without tables left nothing in the store that the engine could map its UUID to (error 49): it
+	// can't be attached again, and nothing is lost by making it anew. So is one whose definition was written on a full
+	// disk, and is empty.
+	if len(text) > 0 && !strings.Contains(err.Error(), "Cannot find UUID mapping") || s.hasTables(string(text)) {
+		return fmt.Errorf("%w (definition: %s)", err, definition)
+	}
+	// The disk may be full now, and the engine does not say that it could not write: the same database has the same
+	// definition, which is put back.
+	uuid := uuidPattern.FindString(string(text))
+	if err := errors.Join(os.Rename(definition, kept), s.createDefault(uuid)); err != nil {
+		return err
+	}
+	if uuid == "" {
+		return os.Remove(kept)
+	}
+	return os.Rename(kept, definition)
+}
+
+func (s *server) createDefault(uuid string) error {
+	if uuid != "" {
+		uuid = "UUID '" + uuid + "'"
+	}
+	_, _, err := s.control.exec("CREATE DATABASE default "+uuid+" ENGINE = Atomic", "TabSeparated", nil)
+	return err
+}
+
 var uuidPattern = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 
-// hasTables reports whether the database that a file defines has table definitions in the store. In doubt it has.
-func (s *server) hasTables(definition string) bool {
-	text, err := os.ReadFile(definition)
-	uuid := uuidPattern.FindString(string(text))
-	if err != nil || uuid == "" {
+// hasTables reports whether there are tables of the database that a text defines: definitions in the store, below its
+// UUID, or where the text says none, below one of no other database. In doubt it has.
+func (s *server) hasTables(text string) bool {
+	data := os.DirFS(s.data)
+	if uuid := uuidPattern.FindString(text); uuid != "" {
+		tables, err := fs.Glob(data, path.Join("store", uuid[:3], uuid, "*.sql"))
+		return err != nil || len(tables) > 0
+	}
+	named := map[string]bool{}
+	databases, err := fs.Glob(data, "metadata/*.sql")
+	if err != nil {
 		return true
 	}
-	tables, err := filepath.Glob(filepath.Join(s.data, "store", uuid[:3], uuid, "*.sql"))
-	return err != nil || len(tables) > 0
+	for _, database := range databases {
+		text, err := fs.ReadFile(data, database)
+		if err != nil {
+			return true
+		}
+		named[uuidPattern.FindString(string(text))] = true
+	}
+	tables, err := fs.Glob(data, "store/*/*/*.sql")
+	return err != nil || slices.ContainsFunc(tables, func(table string) bool { return !named[path.Base(path.Dir(table))] })
 }
 
 // ask runs a statement of the server's own.

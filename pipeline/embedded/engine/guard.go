@@ -82,9 +82,17 @@ type parse struct {
 	format  string // of a FORMAT clause, where the root has one
 	selects bool   // an InsertQuery that takes its rows from a SELECT
 	input   bool   // input() is used
+	alters  bool   // an AlterQuery that does more than drop partitions
+	passing bool   // of a temporary table
 	outside string // the first thing that reaches outside the engine, empty when nothing does
 	refused string // what is refused to everybody
 }
+
+// defining statements write files beside those of parts: definitions, mutations.
+var defining = map[string]bool{"CreateQuery": true, "CreateSQLFunctionQuery": true, "AttachQuery": true, "UndropQuery": true,
+	"Rename": true, "DeleteQuery": true, "UpdateQuery": true}
+
+func (p *parse) defines() bool { return defining[p.root] && !p.passing || p.alters }
 
 // parse has the engine parse a statement.
 func (g *guard) parse(c *connection, sql string, params []parameter) (parse, error) {
@@ -189,6 +197,8 @@ func (g *guard) node(p *parse, depth int, parent, kind, name string) {
 		if local != "clickhouse" && local != "null" {
 			p.reaches("a dictionary with the source " + name)
 		}
+	case "AlterCommand":
+		p.alters = p.alters || name != "DROP_PARTITION" && name != "DROP_DETACHED_PARTITION"
 	case "BackupQuery", "RestoreQuery":
 		p.reaches("BACKUP and RESTORE")
 	case "Identifier":
@@ -239,6 +249,8 @@ func (g *guard) lex(sql string, p *parse) {
 		case (l.punct(t, '(') || l.punct(t, '=')) && (l.is(last, "disk") || l.is(last, "table_disk")) &&
 			(p.root == "CreateQuery" || p.root == "AttachQuery" || p.root == "AlterQuery"):
 			p.reaches("a disk of its own")
+		case p.root == "CreateQuery" && l.is(t, "TEMPORARY") && l.is(last, "CREATE"):
+			p.passing = true
 		case p.root == "Set" && parserSettings[name]:
 			p.refused = "the setting " + name
 		}

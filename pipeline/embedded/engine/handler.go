@@ -113,13 +113,18 @@ func (s *server) run(r *http.Request, req *request, a *answer) error {
 	case strings.HasPrefix(p.root, "Select"):
 		return s.query(ctx, conn, req, p, a, func() { s.kill(tag, over) })
 	}
+	if p.defines() {
+		if err := s.disk.takesDefinitions(); err != nil {
+			return err
+		}
+	}
 	// Everything else has a small result.
 	format := req.format
 	if _, f := outputClause(req.sql); f != "" && p.class == classReadOnly {
 		format = f
 	}
 	out, did, err := conn.exec(req.sql, req.format, req.params)
-	if err == nil && p.root == "InsertQuery" {
+	if err == nil && (p.root == "InsertQuery" || p.defines()) {
 		err = s.disk.believed()
 	}
 	if err != nil {
