@@ -67,25 +67,16 @@ func (d *disk) look() (left uint64, ok bool) {
 	return left, true
 }
 
-// takesDefinitions returns an error where the library would acknowledge a definition
-// and leave an empty file: a start removes the table of such a one.
-func (d *disk) takesDefinitions() error {
-	left, ok := d.look()
-	if !d.full.Load() && (!ok || left >= roomForMerges) {
-		return nil
-	}
-	return fail(codeNotEnoughSpace, "NOT_ENOUGH_SPACE", "The disk is or was about full, %d bytes are left: nothing can be defined", left)
-}
-
-// believed returns an error where what the library has acknowledged may have left
-// something out.
+// believed returns an error where what the library acknowledges may have left
+// something out. Of a definition it is asked before, too: a start removes the table
+// of an empty one.
 func (d *disk) believed() error {
 	left, _ := d.look()
 	if !d.full.Load() {
 		return nil
 	}
 	return fail(codeNotEnoughSpace, "NOT_ENOUGH_SPACE",
-		"The disk is or was about full, %d bytes are left: what was written may be incomplete", left)
+		"The disk is or was about full, %d bytes are left: what is written may be incomplete", left)
 }
 
 // errFull and errRoom end a life of the engine: the one that did not know of the full

@@ -123,12 +123,15 @@ func TestAnEngineStartsAnewOnAFullDiskAndAgainOnceThereIsRoom(t *testing.T) {
 					t.Errorf("the answer is %d %s", r.status, r.body)
 				}
 			}
-			for _, definition := range []string{"CREATE TABLE u AS t", "RENAME TABLE t TO u", "ALTER TABLE t ADD COLUMN m UInt8", "ALTER TABLE t DELETE WHERE 1", "DELETE FROM t WHERE 1"} {
+			for _, definition := range []string{"CREATE TABLE u AS t", "RENAME TABLE t TO u", "ALTER TABLE t ADD COLUMN m UInt8", "ALTER TABLE t DELETE WHERE 1", "DELETE FROM t WHERE 1",
+				"CREATE INDEX i ON t (n) TYPE minmax", "DROP INDEX IF EXISTS i ON t", "CREATE DATABASE other", "CREATE FUNCTION f AS (x) -> x"} {
 				if code := c.refused(t, definition); code != "243" {
 					t.Errorf("%s is refused with %s", definition, code)
 				}
 			}
 			c.must(t, "CREATE TEMPORARY TABLE u AS t", "session_id", "1")
+			c.must(t, "CREATE OR REPLACE TEMPORARY TABLE u AS t", "session_id", "1")
+			c.must(t, "ALTER TABLE t DROP PARTITION ID 'none'")
 			empty()
 			until(t, "the engine starts anew", 30*time.Second, func() bool { return child.Restarts() == 2 })
 			if rows := c.must(t, "SELECT count(), sum(n) FROM t WHERE n < 3"); rows != "2\t3\n" {

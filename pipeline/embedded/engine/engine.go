@@ -287,9 +287,8 @@ var connectionArguments = []string{"--implicit_select=0", "--allow_introspection
 
 // onAnyDisk and onAFullDisk hold for every table that says nothing else. Of what a full
 // disk has spoiled any size is put aside at a start; the library refuses to start from
-// a GiB on. On a full disk no parts are small enough to be merged. SYSTEM STOP MERGES
-// would not hold for tables that are attached after it, as those of the database default
-// are.
+// a GiB on. On a full disk no parts are small enough to be merged, from the first
+// moment on; SYSTEM STOP MERGES holds mutations, too.
 var (
 	onAnyDisk = fmt.Sprintf("<old_parts_lifetime>%d</old_parts_lifetime><max_suspicious_broken_parts_bytes>%d</max_suspicious_broken_parts_bytes>",
 		int(sourcesStay.Seconds()), 1<<50)
@@ -299,16 +298,14 @@ var (
 
 // tableDefaults writes down what holds for every table, as the library takes that from
 // a file only, and returns the file for this life. Both are there before the disk is
-// full.
+// full, but for one that was full already when this version came to it.
 func tableDefaults(data string, full bool) (string, error) {
 	usual, other := filepath.Join(data, "engine.xml"), filepath.Join(data, "engine-full.xml")
-	if err := errors.Join(writeDefaults(usual, onAnyDisk), writeDefaults(other, onAnyDisk+onAFullDisk)); err != nil {
-		return "", err
-	}
-	if full {
+	err := writeDefaults(usual, onAnyDisk)
+	if writeDefaults(other, onAnyDisk+onAFullDisk) == nil && full {
 		return other, nil
 	}
-	return usual, nil
+	return usual, err
 }
 
 // writeDefaults leaves a file as it is where it is right, for the disk may be full.
@@ -352,6 +349,11 @@ func newServer(data string, disk *disk, cfg Config, log *zap.Logger) (*server, e
 func (s *server) prepare() error {
 	if err := s.replaceDefaultDatabase(); err != nil {
 		return err
+	}
+	if s.disk.began {
+		if _, _, err := s.control.exec("SYSTEM STOP MERGES", "TabSeparated", nil); err != nil {
+			return fmt.Errorf("stop merges on a full disk: %w", err)
+		}
 	}
 	out, _, err := s.control.exec("SELECT version(), timezone(), displayName()", "TabSeparatedRaw", nil)
 	if err != nil {
@@ -408,14 +410,13 @@ func (s *server) replaceDefault() error {
 	}
 	// The disk may be full now, and the engine does not say that it could not write: the same database has the same
 	// definition, which is put back.
-	uuid := uuidPattern.FindString(string(text))
-	if err := errors.Join(os.Rename(definition, kept), s.createDefault(uuid)); err != nil {
+	if err := os.Rename(definition, kept); err != nil {
 		return err
 	}
-	if uuid == "" {
-		return os.Remove(kept)
+	if uuid := uuidPattern.FindString(string(text)); uuid != "" && s.createDefault(uuid) == nil {
+		return os.Rename(kept, definition)
 	}
-	return os.Rename(kept, definition)
+	return errors.Join(s.createDefault(""), os.Remove(kept)) // there is none, or something without tables is below it
 }
 
 func (s *server) createDefault(uuid string) error {

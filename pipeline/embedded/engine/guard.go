@@ -88,11 +88,20 @@ type parse struct {
 	refused string // what is refused to everybody
 }
 
-// defining statements write files beside those of parts: definitions, mutations.
-var defining = map[string]bool{"CreateQuery": true, "CreateSQLFunctionQuery": true, "AttachQuery": true, "UndropQuery": true,
-	"Rename": true, "DeleteQuery": true, "UpdateQuery": true}
+// All other statements that write may write files beside those of parts, such as
+// definitions and mutations.
+var definesNothing = map[string]bool{"InsertQuery": true, "DropQuery": true, "TruncateQuery": true, "DetachQuery": true,
+	"Set": true, "UseQuery": true, "SYSTEM": true, "KillQueryQuery": true}
 
-func (p *parse) defines() bool { return defining[p.root] && !p.passing || p.alters }
+func (p *parse) defines() bool {
+	switch {
+	case p.class == classReadOnly || p.passing || definesNothing[p.root]:
+		return false
+	case p.root == "AlterQuery":
+		return p.alters
+	}
+	return true
+}
 
 // parse has the engine parse a statement.
 func (g *guard) parse(c *connection, sql string, params []parameter) (parse, error) {
@@ -249,7 +258,7 @@ func (g *guard) lex(sql string, p *parse) {
 		case (l.punct(t, '(') || l.punct(t, '=')) && (l.is(last, "disk") || l.is(last, "table_disk")) &&
 			(p.root == "CreateQuery" || p.root == "AttachQuery" || p.root == "AlterQuery"):
 			p.reaches("a disk of its own")
-		case p.root == "CreateQuery" && l.is(t, "TEMPORARY") && l.is(last, "CREATE"):
+		case p.root == "CreateQuery" && l.is(t, "TEMPORARY") && (l.is(last, "CREATE") || l.is(last, "REPLACE")):
 			p.passing = true
 		case p.root == "Set" && parserSettings[name]:
 			p.refused = "the setting " + name

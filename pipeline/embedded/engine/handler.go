@@ -114,7 +114,7 @@ func (s *server) run(r *http.Request, req *request, a *answer) error {
 		return s.query(ctx, conn, req, p, a, func() { s.kill(tag, over) })
 	}
 	if p.defines() {
-		if err := s.disk.takesDefinitions(); err != nil {
+		if err := s.disk.believed(); err != nil {
 			return err
 		}
 	}
