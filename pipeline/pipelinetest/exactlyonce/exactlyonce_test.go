@@ -231,10 +231,17 @@ func (s *setup) lateCommit() {
 		return nil
 	})
 	next := s.worker("")
-	before := s.count("whence.observations")
+	// Rows alone don't tell: an insert of the former owner may still be under way.
 	pipelinetest.Eventually(s, time.Minute, "another worker takes over", func() error {
+		if !strings.Contains(next.Stderr(), `partitions assigned  {"partitions": {"whence.behavior"`) {
+			return fmt.Errorf("it owns no partition of whence.behavior")
+		}
+		return nil
+	})
+	before := s.count("whence.observations")
+	pipelinetest.Eventually(s, time.Minute, "it goes on", func() error {
 		if n := s.count("whence.observations"); n < before+2000 {
-			return fmt.Errorf("%d rows, %d when the former owner stopped", n, before)
+			return fmt.Errorf("%d rows, %d when it took over", n, before)
 		}
 		return nil
 	})
