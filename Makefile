@@ -5,7 +5,7 @@
 # make lint     go vet, staticcheck, govulncheck, direction of dependencies
 # make bench    the benchmarks, ten samples each; BENCH=regexp chooses
 # make kills    KILLS (200) random kills of workers and the engine on a real Kafka
-# make chaos    ROUNDS (200) faults of every kind, one after another, under OBSERVATIONS (20000000), DENSITY (400) of them a second of event time, with HORIZON (0: for ever) of memory; SEED chooses which
+# make chaos    ROUNDS (200) faults of every kind, one after another, under OBSERVATIONS (20000000), DENSITY (400) of them a second of event time, RATE (2000) events a second meanwhile, with HORIZON (0: for ever) of memory, until BUDGET (0: however long they take) is spent; SEED chooses which
 # make safeguards   the stories that need each safeguard, with and without it
 # make accuracy  how well causes are ranked, by a running Whence, on recorded rollouts (RECORDED) and generated ones
 # make weights   fit the weights that causes are ranked by anew
@@ -35,6 +35,8 @@ ROUNDS ?= 200
 OBSERVATIONS ?= 20000000
 HORIZON ?= 0
 DENSITY ?= 400
+RATE ?= 2000
+BUDGET ?= 0
 BENCH ?= .
 RECORDED ?= ../shared/data/rollouts
 
@@ -93,7 +95,7 @@ safeguards: engine
 	go test -count=1 -v -timeout 1h -run TestTheHarness ./bench/chaos -args -safeguards 'no-intent|no-token|no-lock|no-revision-guard|no-reseal|no-announcement'
 
 chaos: engine
-	go test -count=1 -v -timeout 24h -run TestEveryTable ./bench/chaos -args -seed $(SEED) -rounds $(ROUNDS) -observations $(OBSERVATIONS) -horizon $(HORIZON) -density $(DENSITY)
+	go test -count=1 -v -timeout 24h -run TestEveryTable ./bench/chaos -args -seed $(SEED) -rounds $(ROUNDS) -observations $(OBSERVATIONS) -horizon $(HORIZON) -density $(DENSITY) -rate $(RATE) -budget $(BUDGET)
 
 accuracy: engine build
 	go run ./bench/accuracy -recorded $(RECORDED) -pipeline bin/whence -statements -faults

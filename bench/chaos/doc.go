@@ -16,6 +16,8 @@
 // Without ROUNDS each kind but the longest comes once, in the order of the seed,
 // until the budget (-budget, five minutes) is spent. The seed is the commit's unless
 // -seed gives one, so that over the commits each kind comes; a run names its seed.
+// With ROUNDS too a budget ends the faults, but for the longest: these, the rest of the
+// observations and the last comparison come after it.
 //
 // The seed decides the world and the order and the parameters of the faults.
 // It does not decide how processes are scheduled, so a failing seed makes the

@@ -128,7 +128,7 @@ func (r *round) pauseBeforeCommit() string {
 }
 
 // pauseInCorrection: the one that stands still is about to rewrite rows by a fact
-// that is retracted.
+// that is retracted meanwhile. Another one puts them right before it goes on.
 func (r *round) pauseInCorrection() string {
 	w := r.sole("reconcile/after-history=stop")
 	return r.undone(w, "it stands still", func() bool { return stopped(w.Pid()) }, func() {})

@@ -52,12 +52,7 @@ func newRunner(s *system, seed uint64, all []*fault) *runner {
 // next is the next fault with so many rounds left, itself included. The longest
 // come once, at the end: what they leave behind makes each further round slow.
 func (r *runner) next(left int) *fault {
-	var longest []*fault
-	for _, f := range r.all {
-		if f.full {
-			longest = append(longest, f)
-		}
-	}
+	longest := r.longest()
 	if left <= len(longest) || len(longest) == len(r.all) {
 		return longest[left%len(longest)]
 	}
@@ -70,13 +65,23 @@ func (r *runner) next(left int) *fault {
 	return f
 }
 
+func (r *runner) longest() (some []*fault) {
+	for _, f := range r.all {
+		if f.full {
+			some = append(some, f)
+		}
+	}
+	return some
+}
+
 // flowing rows are stored before a fault is injected: it has to meet work.
 const flowing = 500
 
 // round injects the next fault and ends with a comparison. So many rounds are
 // left, itself included.
-func (r *runner) round(number, left int) {
+func (r *runner) round(left int) {
 	r.Helper()
+	number := len(r.outcomes) + 1
 	one := &round{system: r.system, Rand: rand.New(rand.NewPCG(r.random.Uint64(), uint64(number))), fault: r.next(left), before: r.journal.all()}
 	r.publisher.resume()
 	flow := one.goesOn(flowing)
@@ -145,7 +150,8 @@ func (r *runner) judge(d differences) {
 // again is the command that makes the same attempt.
 func (r *runner) again() string {
 	if r.everyRounds > 0 {
-		return fmt.Sprintf("make chaos SEED=%d ROUNDS=%d OBSERVATIONS=%d", r.seed, max(len(r.outcomes), 1), r.record.observations)
+		return fmt.Sprintf("make chaos SEED=%d ROUNDS=%d OBSERVATIONS=%d DENSITY=%d RATE=%d HORIZON=%s",
+			r.seed, max(len(r.outcomes), 1), r.record.observations, r.shape.PerSecond, r.rate, r.horizon)
 	}
 	return fmt.Sprintf("go test -count=1 -v ./bench/chaos -run TestEveryTable -args -seed %d", r.seed)
 }

@@ -360,6 +360,10 @@ func TestAStatementThatHasNoAnswerInTimeOrTakesTooMuchMemorySaysThatItIsTooLong(
 			if err := client.TouchRewritten(t.Context(), "1", 1); err == nil || errors.Is(err, pipeline.ErrTooLong) != c.tooLong {
 				t.Errorf("touch: %v", err)
 			}
+			client.shards.Store(new(bool)) // known already
+			if err := client.Seal(t.Context(), []tables.Minute{{Service: "shop", Environment: "prod"}}); err == nil || errors.Is(err, pipeline.ErrTooLong) != c.tooLong {
+				t.Errorf("seal: %v", err)
+			}
 			ended, end := context.WithTimeout(t.Context(), time.Nanosecond)
 			defer end()
 			if _, err := client.Stale(ended, []event.Region{shopOfThatDay}, 200); err == nil || errors.Is(err, pipeline.ErrTooLong) {

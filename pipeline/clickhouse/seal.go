@@ -46,7 +46,7 @@ func (c *Client) Seal(ctx context.Context, minutes []tables.Minute) error {
 		return fmt.Errorf("seal %d minutes: %w", len(minutes), err)
 	}
 	if err := c.derive(ctx, tables.SealMinutes(minutes)); err != nil {
-		return fmt.Errorf("seal %d minutes: %w", len(minutes), err)
+		return fmt.Errorf("seal %d minutes: %w", len(minutes), orTooLong(ctx, err))
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package seal
 import (
 	"context"
 	"errors"
-	"iter"
 	"slices"
 	"time"
 
@@ -20,7 +19,8 @@ type Store interface {
 	OpenHours(ctx context.Context) ([]tables.Minute, error)
 	OpenMinutes(ctx context.Context, limit int) ([]tables.Minute, error)
 	// Seal computes minutes, SealHours says that all minutes of the hours are
-	// sealed; both are valid while the sums of touches are those given.
+	// sealed; both are valid while the sums of touches are those given. An error of
+	// Seal that is pipeline.ErrTooLong asks for fewer minutes.
 	Seal(ctx context.Context, minutes []tables.Minute) error
 	SealHours(ctx context.Context, hours []tables.Minute) error
 }
@@ -44,6 +44,8 @@ type Sealer struct {
 	seen     map[place]sight
 	looks    int
 	resting  bool // no minute was open at the last look
+	// chunkRows is how many rows one statement may have at the moment.
+	chunkRows uint64
 }
 
 // place is a minute of a service in an environment.
@@ -60,7 +62,7 @@ type sight struct {
 
 // New makes a sealer. Only differences of now count.
 func New(config Config, store Store, observer Observer, now func() time.Time) *Sealer {
-	return &Sealer{after: config.orDefault(), store: store, observer: observer, now: now}
+	return &Sealer{after: config.orDefault(), store: store, observer: observer, now: now, chunkRows: maxChunkRows}
 }
 
 // Run looks at each tick, until ctx is done. It returns an error only if an
@@ -164,20 +166,29 @@ func (s *Sealer) rested(open []tables.Minute) []tables.Minute {
 }
 
 // seal seals minutes. What fails does not keep the rest waiting: it may be a
-// minute that is too large.
+// minute that is too large. A statement that takes too long is halved, and so are
+// those after it: on a busy server the same one would take too long each time. They
+// grow again with each that succeeds.
 func (s *Sealer) seal(ctx context.Context, minutes []tables.Minute) error {
 	var errs []error
-	for chunk := range chunks(minutes) {
+	for len(minutes) > 0 {
+		n, rows := chunk(minutes, s.chunkRows)
 		begun := s.now()
-		if err := s.store.Seal(ctx, chunk); err != nil {
-			if pipeline.ClassOf(err) == pipeline.Fatal {
-				return err
-			}
-			errs = append(errs, err)
+		switch err := s.store.Seal(ctx, minutes[:n]); {
+		case err == nil:
+			pipeline.Failpoint("seal/after-seal")
+			s.observer.MinutesSealed(n, s.now().Sub(begun))
+			s.chunkRows = min(s.chunkRows+maxChunkRows/32, maxChunkRows)
+		case pipeline.ClassOf(err) == pipeline.Fatal:
+			return err
+		case errors.Is(err, pipeline.ErrTooLong) && n > 1 && ctx.Err() == nil:
+			s.observer.SealFailed(err)
+			s.chunkRows = rows / 2
 			continue
+		default:
+			errs = append(errs, err)
 		}
-		pipeline.Failpoint("seal/after-seal")
-		s.observer.MinutesSealed(len(chunk), s.now().Sub(begun))
+		minutes = minutes[n:]
 	}
 	return errors.Join(errs...)
 }
@@ -193,24 +204,18 @@ func (s *Sealer) sealHours(ctx context.Context, hours []tables.Minute) error {
 // rows, so that the sets of users in them take some 100 MB. One minute with
 // more rows is sealed alone.
 const (
-	chunkMinutes = 5000
-	chunkRows    = 2_000_000
+	maxChunkMinutes = 5000
+	maxChunkRows    = 2_000_000
 )
 
-func chunks(minutes []tables.Minute) iter.Seq[[]tables.Minute] {
-	return func(yield func([]tables.Minute) bool) {
-		from, rows := 0, uint64(0)
-		for i, m := range minutes {
-			if i > from && (i-from == chunkMinutes || rows+m.Rows > chunkRows) {
-				if !yield(minutes[from:i]) {
-					return
-				}
-				from, rows = i, 0
-			}
-			rows += m.Rows
+// chunk is how many of the minutes, the first at least, one statement seals of at
+// most so many rows, and how many these have.
+func chunk(minutes []tables.Minute, most uint64) (n int, rows uint64) {
+	for _, m := range minutes {
+		if n > 0 && (n == maxChunkMinutes || rows+m.Rows > most) {
+			break
 		}
-		if from < len(minutes) {
-			yield(minutes[from:])
-		}
+		n, rows = n+1, rows+m.Rows
 	}
+	return n, rows
 }

@@ -43,7 +43,8 @@ type store struct {
 
 	chunks [][]tables.Minute
 	fail   error
-	asked  int // for the hours
+	most   uint64 // rows that one statement gets done in its time, 0: any
+	asked  int    // for the hours
 }
 
 func newStore() *store {
@@ -111,6 +112,9 @@ func (s *store) Seal(_ context.Context, minutes []tables.Minute) error {
 	if s.fail != nil {
 		return s.fail
 	}
+	if s.most > 0 && rowsOf(minutes) > s.most {
+		return fmt.Errorf("seal: %w", pipeline.ErrTooLong)
+	}
 	s.chunks = append(s.chunks, minutes)
 	computed := make([]int, len(minutes))
 	for i, m := range minutes {
@@ -122,6 +126,13 @@ func (s *store) Seal(_ context.Context, minutes []tables.Minute) error {
 	}
 	s.between()
 	return nil
+}
+
+func rowsOf(minutes []tables.Minute) (rows uint64) {
+	for _, m := range minutes {
+		rows += m.Rows
+	}
+	return rows
 }
 
 func (s *store) SealHours(_ context.Context, hours []tables.Minute) error {
@@ -149,6 +160,15 @@ func (s *store) writeMany(service string, start event.Millis, rows int) {
 	p := place{service, start}
 	s.stored[p] += rows
 	s.touch(p, uint64(rows))
+}
+
+// fill writes many rows to a minute, which were touched each by itself.
+func (s *store) fill(p place, rows int) {
+	s.stored[p] = rows
+	s.touch(p, 1)
+	m := s.touched[p]
+	m.Rows = uint64(rows)
+	s.touched[p] = m
 }
 
 func must(t *testing.T, err error) {
@@ -259,12 +279,7 @@ func TestOneStatementSealsNeitherTooManyMinutesNorTooManyRows(t *testing.T) {
 		s.write(fmt.Sprintf("service-%05d", i), first)
 	}
 	for i := range 3 {
-		large := place{"hot", first + event.Millis(i+1)*60_000}
-		s.stored[large] = 1_500_000
-		s.touch(large, 1)
-		m := s.touched[large]
-		m.Rows = 1_500_000
-		s.touched[large] = m
+		s.fill(place{"hot", first + event.Millis(i+1)*60_000}, 1_500_000)
 	}
 	s.look(t, sealer)
 	c.pass(time.Second)
@@ -275,6 +290,51 @@ func TestOneStatementSealsNeitherTooManyMinutesNorTooManyRows(t *testing.T) {
 	}
 	if want := []int{5000, 5000, 2001, 1, 1}; !slices.Equal(sizes, want) || o.sealed != 12_003 {
 		t.Fatalf("chunks of %v, want %v", sizes, want)
+	}
+}
+
+func TestWhatTakesTooLongIsSealedInSmallerParts(t *testing.T) {
+	s, o, c := newStore(), &observer{}, started()
+	sealer := seal.New(seal.Config{After: time.Second}, s, o, c.Now)
+	write := func() {
+		for i := range 100 {
+			p := place{"shop", first + event.Millis(i)*60_000}
+			s.fill(p, s.stored[p]+10_000)
+		}
+		s.look(t, sealer)
+		c.pass(time.Second)
+		s.look(t, sealer)
+	}
+	s.most = 300_000
+	write()
+	if o.sealed != 100 || len(o.failures) != 3 {
+		t.Fatalf("of 100 minutes %d are sealed, after %d statements in vain", o.sealed, len(o.failures))
+	}
+	s.most = 0
+	for range 20 {
+		write()
+	}
+	largest := uint64(0)
+	for _, chunk := range s.chunks {
+		largest = max(largest, rowsOf(chunk))
+	}
+	if largest < 1_500_000 || len(o.failures) != 3 {
+		t.Errorf("once there is time for all, a statement has %d rows at most", largest)
+	}
+}
+
+func TestAMinuteThatTakesTooLongByItselfKeepsNobodyWaiting(t *testing.T) {
+	s, o, c := newStore(), &observer{}, started()
+	sealer := seal.New(seal.Config{After: time.Second}, s, o, c.Now)
+	for i := range 10 {
+		s.fill(place{"shop", first + event.Millis(i)*60_000}, 10_000)
+	}
+	s.fill(place{"hot", first}, 1_000_000)
+	s.most = 300_000
+	s.look(t, sealer)
+	c.pass(time.Second)
+	if err := sealer.Look(t.Context()); !errors.Is(err, pipeline.ErrTooLong) || o.sealed != 10 {
+		t.Errorf("%d of 10 minutes are sealed, and the error is %v", o.sealed, err)
 	}
 }
 

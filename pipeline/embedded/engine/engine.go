@@ -347,8 +347,8 @@ func newServer(data string, disk *disk, cfg Config, log *zap.Logger) (*server, e
 }
 
 func (s *server) prepare() error {
-	if err := s.replaceDefaultDatabase(); err != nil {
-		return err
+	if err := s.replaceDefault(); err != nil {
+		return fmt.Errorf("database default: %w", err)
 	}
 	if s.disk.began {
 		if _, _, err := s.control.exec("SYSTEM STOP MERGES", "TabSeparated", nil); err != nil {
@@ -374,15 +374,8 @@ func (s *server) prepare() error {
 	return err
 }
 
-// replaceDefaultDatabase makes default an ordinary database. The library's own is an overlay over the file system,
-// in which SELECT * FROM `/etc/passwd` reads the file.
-func (s *server) replaceDefaultDatabase() error {
-	if err := s.replaceDefault(); err != nil {
-		return fmt.Errorf("database default: %w", err)
-	}
-	return nil
-}
-
+// replaceDefault makes default an ordinary database. The library's own is an overlay over the file system, in which
+// SELECT * FROM `/etc/passwd` reads the file.
 func (s *server) replaceDefault() error {
 	if _, _, err := s.control.exec("DETACH DATABASE IF EXISTS default", "TabSeparated", nil); err != nil {
 		return err

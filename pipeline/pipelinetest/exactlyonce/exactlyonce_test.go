@@ -231,7 +231,7 @@ func (s *setup) lateCommit() {
 		return nil
 	})
 	next := s.worker("")
-	// Rows alone don't tell: an insert of the former owner may still be under way.
+	// Rows alone don't tell: a correction of the former owner may still be under way.
 	pipelinetest.Eventually(s, time.Minute, "another worker takes over", func() error {
 		if !strings.Contains(next.Stderr(), `partitions assigned  {"partitions": {"whence.behavior"`) {
 			return fmt.Errorf("it owns no partition of whence.behavior")
