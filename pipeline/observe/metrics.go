@@ -157,7 +157,7 @@ func (m *Metrics) registerSeal() {
 	m.minutesOpen = m.gauge("minutes_open", "Minutes of a service without a valid seal: whoever asks for their vitals computes them.")
 	m.minutesSealed = m.counter("minutes_sealed_total", "Minutes of a service that were sealed, again ones among them.")
 	m.sealSeconds = m.histogram("seal_seconds", "One statement that seals minutes.", secondsBuckets)
-	m.sealsFailed = m.counter("seal_failures_total", "Looks at the open minutes that failed; they are tried again.")
+	m.sealsFailed = m.counter("seal_failures_total", "Looks at the open minutes, and statements that took too long to seal so many, that failed; they are tried again.")
 }
 
 func (m *Metrics) registerLinks() {
@@ -193,7 +193,7 @@ func (m *Metrics) MinutesSealed(minutes int, took time.Duration) {
 	m.sealSeconds.Observe(took.Seconds())
 }
 
-// SealFailed counts a look that will be tried again.
+// SealFailed counts a look, or a statement of it, that will be tried again.
 func (m *Metrics) SealFailed() { m.sealsFailed.Inc() }
 
 // Reconcile says how far corrections are: facts up to cursor of those up to

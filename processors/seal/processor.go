@@ -168,30 +168,39 @@ func (s *Sealer) rested(open []tables.Minute) []tables.Minute {
 // seal seals minutes. What fails does not keep the rest waiting: it may be a
 // minute that is too large. A statement that takes too long is halved, and so are
 // those after it: on a busy server the same one would take too long each time. They
-// grow again with each that succeeds.
+// grow again with each that succeeds. Where not even single minutes get done, it is
+// the server, and the rest is for a later look.
 func (s *Sealer) seal(ctx context.Context, minutes []tables.Minute) error {
 	var errs []error
-	for len(minutes) > 0 {
+	for single := 0; len(minutes) > 0 && single < hopeless; {
 		n, rows := chunk(minutes, s.chunkRows)
 		begun := s.now()
-		switch err := s.store.Seal(ctx, minutes[:n]); {
+		err := s.store.Seal(ctx, minutes[:n])
+		tooLong := errors.Is(err, pipeline.ErrTooLong) && ctx.Err() == nil
+		switch {
 		case err == nil:
 			pipeline.Failpoint("seal/after-seal")
 			s.observer.MinutesSealed(n, s.now().Sub(begun))
-			s.chunkRows = min(s.chunkRows+maxChunkRows/32, maxChunkRows)
+			s.chunkRows = min(s.chunkRows+s.chunkRows/8+1, maxChunkRows)
+			single = 0
 		case pipeline.ClassOf(err) == pipeline.Fatal:
 			return err
-		case errors.Is(err, pipeline.ErrTooLong) && n > 1 && ctx.Err() == nil:
+		case tooLong && n > 1 && rows > 0:
 			s.observer.SealFailed(err)
 			s.chunkRows = rows / 2
 			continue
 		default:
-			errs = append(errs, err)
+			if errs = append(errs, err); tooLong {
+				single++
+			}
 		}
 		minutes = minutes[n:]
 	}
 	return errors.Join(errs...)
 }
+
+// hopeless is how many minutes in a row may take too long one by one.
+const hopeless = 3
 
 func (s *Sealer) sealHours(ctx context.Context, hours []tables.Minute) error {
 	if len(hours) == 0 {

@@ -44,7 +44,9 @@ type store struct {
 	chunks [][]tables.Minute
 	fail   error
 	most   uint64 // rows that one statement gets done in its time, 0: any
-	asked  int    // for the hours
+
+	tooLong int // statements with more
+	asked   int // for the hours
 }
 
 func newStore() *store {
@@ -113,6 +115,7 @@ func (s *store) Seal(_ context.Context, minutes []tables.Minute) error {
 		return s.fail
 	}
 	if s.most > 0 && rowsOf(minutes) > s.most {
+		s.tooLong++
 		return fmt.Errorf("seal: %w", pipeline.ErrTooLong)
 	}
 	s.chunks = append(s.chunks, minutes)
@@ -311,7 +314,7 @@ func TestWhatTakesTooLongIsSealedInSmallerParts(t *testing.T) {
 		t.Fatalf("of 100 minutes %d are sealed, after %d statements in vain", o.sealed, len(o.failures))
 	}
 	s.most = 0
-	for range 20 {
+	for range 40 {
 		write()
 	}
 	largest := uint64(0)
@@ -335,6 +338,25 @@ func TestAMinuteThatTakesTooLongByItselfKeepsNobodyWaiting(t *testing.T) {
 	c.pass(time.Second)
 	if err := sealer.Look(t.Context()); !errors.Is(err, pipeline.ErrTooLong) || o.sealed != 10 {
 		t.Errorf("%d of 10 minutes are sealed, and the error is %v", o.sealed, err)
+	}
+}
+
+func TestALookEndsWhereNotEvenSingleMinutesGetDone(t *testing.T) {
+	s, o, c := newStore(), &observer{}, started()
+	sealer := seal.New(seal.Config{After: time.Second}, s, o, c.Now)
+	for i := range 1000 {
+		s.fill(place{"shop", first + event.Millis(i)*60_000}, 1000)
+	}
+	s.most = 1
+	s.look(t, sealer)
+	c.pass(time.Second)
+	if err := sealer.Look(t.Context()); !errors.Is(err, pipeline.ErrTooLong) || s.tooLong > 13 {
+		t.Errorf("%d statements in vain, and the error is %v", s.tooLong, err)
+	}
+	s.most = 0
+	s.look(t, sealer)
+	if o.sealed != 1000 {
+		t.Errorf("once there is time, %d of 1,000 minutes are sealed", o.sealed)
 	}
 }
 
