@@ -168,8 +168,8 @@ func (s *Sealer) rested(open []tables.Minute) []tables.Minute {
 // seal seals minutes. What fails does not keep the rest waiting: it may be a
 // minute that is too large. A statement that takes too long is halved, and so are
 // those after it: on a busy server the same one would take too long each time. They
-// grow again with each that succeeds. Where not even single minutes get done, it is
-// the server, and the rest is for a later look.
+// grow again with each that succeeds. Where not even single small minutes get done, it
+// is the server, and the rest is for a later look.
 func (s *Sealer) seal(ctx context.Context, minutes []tables.Minute) error {
 	var errs []error
 	for single := 0; len(minutes) > 0 && single < hopeless; {
@@ -190,7 +190,7 @@ func (s *Sealer) seal(ctx context.Context, minutes []tables.Minute) error {
 			s.chunkRows = rows / 2
 			continue
 		default:
-			if errs = append(errs, err); tooLong {
+			if errs = append(errs, err); tooLong && rows <= fewRows {
 				single++
 			}
 		}
@@ -199,8 +199,12 @@ func (s *Sealer) seal(ctx context.Context, minutes []tables.Minute) error {
 	return errors.Join(errs...)
 }
 
-// hopeless is how many minutes in a row may take too long one by one.
-const hopeless = 3
+// hopeless is how many minutes in a row may take too long one by one, though they
+// have few rows: those with many may be too large themselves, and stay open.
+const (
+	hopeless = 3
+	fewRows  = 10_000
+)
 
 func (s *Sealer) sealHours(ctx context.Context, hours []tables.Minute) error {
 	if len(hours) == 0 {

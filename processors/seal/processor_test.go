@@ -326,13 +326,15 @@ func TestWhatTakesTooLongIsSealedInSmallerParts(t *testing.T) {
 	}
 }
 
-func TestAMinuteThatTakesTooLongByItselfKeepsNobodyWaiting(t *testing.T) {
+func TestMinutesThatTakeTooLongByThemselvesKeepNobodyWaiting(t *testing.T) {
 	s, o, c := newStore(), &observer{}, started()
 	sealer := seal.New(seal.Config{After: time.Second}, s, o, c.Now)
 	for i := range 10 {
 		s.fill(place{"shop", first + event.Millis(i)*60_000}, 10_000)
 	}
-	s.fill(place{"hot", first}, 1_000_000)
+	for i := range 5 {
+		s.fill(place{"hot", first - event.Millis(i)*60_000}, 1_000_000)
+	}
 	s.most = 300_000
 	s.look(t, sealer)
 	c.pass(time.Second)
