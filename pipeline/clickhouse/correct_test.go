@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -120,6 +121,26 @@ func TestACorrectionRewritesWhatDiffersAndKeepsWhatWasSaid(t *testing.T) {
 	c, contexts, servings = correctionOf(t, client, 200)
 	if rows, err := client.Correct(t.Context(), c, contexts, servings); err != nil || rows != 0 {
 		t.Errorf("again: %d rows, %v", rows, err)
+	}
+}
+
+// Days that lie between those of a statement are parts of the table that nothing is wrong in.
+func TestACorrectionOfDaysFarApartReadsNoneBetweenThem(t *testing.T) {
+	client := connect(t)
+	empty(t, client, "whence.observations", "whence.observations_history")
+	const day = 86_400
+	for i, at := range []int64{20, 20 + day, 20 + 2*day, 20 + 30_000*day} {
+		storeSeen(t, client, fmt.Sprintf("%s|%d", t.Name(), i), storedRow(fmt.Sprint(i), at, 100, nil))
+	}
+	c, _, _ := correctionOf(t, client, 200)
+	of2082 := c.Stale[0]
+	of2082.First += 30_000 * day * 1000
+	of2082.Last = of2082.First
+	c.Regions, c.Stale = nil, append(c.Stale, of2082)
+	_, question, _ := strings.Cut(c.KeepHistory(event.MinTime), "\n")
+	read := answer[uint64](t, client, "SELECT sum(rows) FROM (EXPLAIN ESTIMATE "+question+") WHERE table = 'observations'")
+	if read != 2 {
+		t.Errorf("%d rows are read to correct 2", read)
 	}
 }
 

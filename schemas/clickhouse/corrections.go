@@ -232,25 +232,45 @@ func among(observations []event.Observation) string {
 	}) + ")"
 }
 
-// about is the services and times of observations. The days are named, because
-// some may lie far from the rest.
+// about is the services and times of observations.
 func about(observations []event.Observation) string {
-	type place struct{ service, environment string }
-	places := map[place]bool{}
-	days := map[event.Millis]bool{}
-	first, last := event.Forever, event.Always
+	var e extent
 	for i := range observations {
 		o := &observations[i]
-		places[place{o.Service, o.Environment}] = true
-		days[o.Time-o.Time%millisPerDay] = true
-		first, last = min(first, o.Time), max(last, o.Time)
+		e.include(o.Service, o.Environment, o.Time, o.Time)
 	}
+	return e.holds()
+}
+
+// extent is services, and the times from a first to a last on some days: for one
+// observation of the year 2100 not all days before it are read, each of which is a
+// part of the table at least.
+type extent struct {
+	places      map[place]bool
+	first, last event.Millis
+	days        map[event.Millis]bool // by their beginning
+}
+
+type place struct{ service, environment string }
+
+// include widens the extent to what is of one day.
+func (e *extent) include(service, environment string, first, last event.Millis) {
+	if e.days == nil {
+		*e = extent{map[place]bool{}, first, last, map[event.Millis]bool{}}
+	}
+	e.places[place{service, environment}] = true
+	e.first, e.last = min(e.first, first), max(e.last, last)
+	e.days[first-first%millisPerDay] = true
+}
+
+// holds is the condition on a table of observations.
+func (e *extent) holds() string {
 	return fmt.Sprintf("(service, environment) IN (%s) AND time >= %s AND time <= %s AND toDate(time) IN (%s)",
-		join(slices.Collect(maps.Keys(places)), func(b *strings.Builder, p place) {
+		join(slices.Collect(maps.Keys(e.places)), func(b *strings.Builder, p place) {
 			b.WriteString("(" + quote(p.service) + ", " + quote(p.environment) + ")")
 		}),
-		moment(first), moment(last),
-		join(slices.Collect(maps.Keys(days)), func(b *strings.Builder, day event.Millis) {
+		moment(e.first), moment(e.last),
+		join(slices.Sorted(maps.Keys(e.days)), func(b *strings.Builder, day event.Millis) {
 			b.WriteString(quote(day.Time().Format(time.DateOnly)))
 		}))
 }
@@ -357,15 +377,11 @@ func versionIs(key string) string {
 // services: the join with the contexts, each of its service and time, cuts it
 // down. A condition for each of thousands would cost more than the join.
 func inStale(stale []event.Stale) string {
-	first, last := event.Forever, event.Always
+	var e extent
 	for _, s := range stale {
-		first, last = min(first, s.First), max(last, s.Last)
+		e.include(s.Service, s.Environment, s.First, s.Last)
 	}
-	return fmt.Sprintf("(service, environment) IN (%s) AND time >= %s AND time <= %s",
-		join(stale, func(b *strings.Builder, s event.Stale) {
-			b.WriteString("(" + quote(s.Service) + ", " + quote(s.Environment) + ")")
-		}),
-		moment(first), moment(last))
+	return e.holds()
 }
 
 func either[T any](values []T, condition func(T) string) string {
