@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/whencehq/whence/pipeline/pipelinetest/growth"
 	"github.com/whencehq/whence/processors/timeline"
 	"github.com/whencehq/whence/schemas/event"
 )
@@ -126,28 +127,28 @@ func TestDeploymentsThatStartAtOnceAreFoundOnBothSidesOfABlock(t *testing.T) {
 	}
 }
 
-// The bound is more than ten times what it takes under the race detector.
-func TestAnAliasOfAServiceWithManyDeploymentsIsNotedInNoTime(t *testing.T) {
-	tl := timeline.New()
-	var known []event.Fact
-	for i := range 10_000 {
-		known = append(known, life(fmt.Sprint("d", i), fmt.Sprint(i), event.Millis(100*i+1))...)
-		known[2*i].Hash, known[2*i+1].Hash = uint64(2*i), uint64(2*i+1)
-	}
-	tl.Apply(known)
-	tl.Journal()
-	begun := time.Now()
-	alias := named("alias", 1<<40, at(900, &event.Identity{Kind: "service", Alias: "shop", Canonical: "store"}))
-	alias.Revision = 1
-	tl.Apply([]event.Fact{alias})
-	if took := time.Since(begun); took > noTime {
-		t.Errorf("it took %s", took)
-	}
-	o := event.Observation{Service: "shop", Environment: "prod"}
-	o.Time = 5
-	if regions := tl.Pending(1); !slices.ContainsFunc(regions, func(r event.Region) bool { return covers(r, o) }) {
-		t.Errorf("in none of %+v", regions)
-	}
+func TestAnAliasOfAServiceIsNotedInTimeThatGrowsWithItsDeploymentsOnly(t *testing.T) {
+	growth.Linear(t, 1250, func(deployments int) time.Duration {
+		tl := timeline.New()
+		var known []event.Fact
+		for i := range deployments {
+			known = append(known, life(fmt.Sprint("d", i), fmt.Sprint(i), event.Millis(100*i+1))...)
+			known[2*i].Hash, known[2*i+1].Hash = uint64(2*i), uint64(2*i+1)
+		}
+		tl.Apply(known)
+		tl.Journal()
+		alias := named("alias", 1<<40, at(900, &event.Identity{Kind: "service", Alias: "shop", Canonical: "store"}))
+		alias.Revision = 1
+		begun := time.Now()
+		tl.Apply([]event.Fact{alias})
+		took := time.Since(begun)
+		o := event.Observation{Service: "shop", Environment: "prod"}
+		o.Time = 5
+		if regions := tl.Pending(1); !slices.ContainsFunc(regions, func(r event.Region) bool { return covers(r, o) }) {
+			t.Errorf("in none of %+v", regions)
+		}
+		return took
+	})
 }
 
 // life is the facts of a deployment of shop that starts at t and is complete

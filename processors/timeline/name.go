@@ -109,10 +109,10 @@ func (t *Timeline) settleNames() {
 	}
 	// Only now that every chain is as it will be: a chain of n aliases said at
 	// once is gone along once, and not once an alias.
-	settled := map[*name]bool{}
+	settled, means := map[*name]bool{}, roots{}
 	for _, n := range moved {
 		if !settled[n] {
-			t.move(n, n.resolve().ownService(), settled)
+			t.move(n, means.of(n).ownService(), settled)
 		}
 	}
 	clear(t.renamed)
@@ -124,9 +124,9 @@ func (t *Timeline) settleNames() {
 // services. Each group of names is gone through once before and once after.
 func (t *Timeline) settleRepositories() {
 	var moved []*repository
-	seen := map[*name]bool{}
+	seen, means := map[*name]bool{}, roots{}
 	touch := func(r *repository) {
-		if root := r.resolve(); !seen[root] {
+		if root := means.of(r.name); !seen[root] {
 			seen[root] = true
 			t.touchRepository(r)
 		}
@@ -141,6 +141,7 @@ func (t *Timeline) settleRepositories() {
 		r.remean()
 	}
 	clear(seen)
+	clear(means)
 	for _, r := range moved {
 		touch(r)
 	}
@@ -239,6 +240,32 @@ func (n *name) resolve() *name {
 		return fast.meaning
 	}
 	return fast
+}
+
+// roots knows what names resolve to, while no meaning changes: of many names of
+// one chain each link is followed once.
+type roots map[*name]*name
+
+// following is the root of a name on the way whose end is not known yet.
+var following = &name{}
+
+func (r roots) of(n *name) *name {
+	end := n
+	for r[end] == nil && end.meaning != nil {
+		r[end] = following
+		end = end.meaning
+	}
+	root := end
+	switch known := r[end]; {
+	case known == following:
+		root = end.leastOfCycle()
+	case known != nil:
+		root = known
+	}
+	for ; r[n] == following; n = n.meaning {
+		r[n] = root
+	}
+	return root
 }
 
 func (n *name) leastOfCycle() *name {
