@@ -165,11 +165,8 @@ func (w *watched) finish() {
 }
 
 func rowsRewritten(n uint64) string {
-	switch n {
-	case 0:
+	if n == 0 {
 		return "no row was wrong"
-	case 1:
-		return "1 row was wrong and is rewritten"
 	}
-	return fmt.Sprintf("%s rows were wrong and are rewritten", display.Count(n))
+	return display.Quantity(n, "row was wrong and is rewritten", "rows were wrong and are rewritten")
 }

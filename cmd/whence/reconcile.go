@@ -224,9 +224,9 @@ func (s *reconcileStatus) print(w io.Writer, asJSON bool) error {
 	if s.Quiet {
 		fmt.Fprintln(w, "every fact is in every row it concerns")
 	} else {
-		fmt.Fprintf(w, "%s facts are not in every row yet\n", display.Count(s.PendingFacts))
+		fmt.Fprintf(w, "%s not in every row yet\n", display.Quantity(s.PendingFacts, "fact is", "facts are"))
 	}
-	fmt.Fprintf(w, "%s rows were corrected so far", display.Count(s.Corrected))
+	fmt.Fprintf(w, "%s corrected so far", display.Quantity(s.Corrected, "row was", "rows were"))
 	if s.LastClosed != nil {
 		fmt.Fprintf(w, ", the last fact was closed at %s", s.LastClosed.Format(time.RFC3339))
 	}
@@ -242,7 +242,7 @@ func (s *reconcileStatus) print(w io.Writer, asJSON bool) error {
 		case p.Revision>>40 != s.ContextEnd>>40 && p.Revision > 0:
 			behind = "what it promised was of a former context log"
 		case p.Revision > 0:
-			behind = fmt.Sprintf("%s facts behind", display.Count(s.ContextEnd-p.Revision))
+			behind = display.Quantity(s.ContextEnd-p.Revision, "fact", "facts") + " behind"
 		}
 		if p.Other {
 			behind += otherConfiguration

@@ -216,8 +216,8 @@ func (r replay) replay(ctx context.Context, w *worker, reader kafka.Replay, stre
 			return err
 		}
 	}
-	fmt.Fprintf(stdout, "replayed %s records: %s observations, %s facts\n",
-		display.Count(records), display.Count(observations), display.Count(facts))
+	fmt.Fprintf(stdout, "replayed %s: %s, %s\n", display.Quantity(records, "record", "records"),
+		display.Quantity(observations, "observation", "observations"), display.Quantity(facts, "fact", "facts"))
 	return nil
 }
 

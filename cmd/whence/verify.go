@@ -184,8 +184,9 @@ func remedy(report *oracle.Report) string {
 }
 
 func tell(w io.Writer, report *oracle.Report) error {
-	fmt.Fprintf(w, "compared %s observations in %s minutes, %s entities and %s facts", display.Count(report.Observations),
-		display.Count(report.Minutes), display.Count(report.Entities), display.Count(report.Facts))
+	fmt.Fprintf(w, "compared %s in %s, %s and %s", display.Quantity(report.Observations, "observation", "observations"),
+		display.Quantity(report.Minutes, "minute", "minutes"), display.Quantity(report.Entities, "entity", "entities"),
+		display.Quantity(report.Facts, "fact", "facts"))
 	if !report.Vitals {
 		fmt.Fprint(w, "; there are no vitals")
 	}
@@ -196,17 +197,17 @@ func tell(w io.Writer, report *oracle.Report) error {
 		return err
 	}
 	if report.Unsettled > 0 {
-		fmt.Fprintf(w, "%s were written while they were looked at, and are for another time\n", display.Count(report.Unsettled))
+		fmt.Fprintf(w, "%s written while being looked at, left for another time\n", display.Quantity(report.Unsettled, "row", "rows"))
 	}
 	if report.Repeated > 0 {
-		fmt.Fprintf(w, "%s rows are there again, as if for the first time: they count once, but in a view of your own that counts rows as they come\n", display.Count(report.Repeated))
+		fmt.Fprintf(w, "%s there again, as if for the first time: counted once, but in a view of your own that counts rows as they come\n", display.Quantity(report.Repeated, "row is", "rows are"))
 	}
 	if report.Waiting > 0 {
 		since := ""
 		if report.WaitingSince != nil {
 			since = " since " + report.WaitingSince.Format(time.RFC3339)
 		}
-		fmt.Fprintf(w, "%s facts wait for their corrections%s\n", display.Count(report.Waiting), since)
+		fmt.Fprintf(w, "%s for corrections%s\n", display.Quantity(report.Waiting, "fact waits", "facts wait"), since)
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/whencehq/whence/pipeline/display"
 )
 
 // Options of Verify.
@@ -408,7 +410,7 @@ func (v *verification) waiting(ctx context.Context) error {
 	v.report.WaitingSince = &since
 	if age := time.Since(since); age > stalled {
 		v.report.Troubles = append(v.report.Troubles, Trouble{Trouble: "stalled",
-			Detail: fmt.Sprintf("%d facts are not in the rows that they concern, the first for %s", v.report.Waiting, age.Round(time.Minute))})
+			Detail: fmt.Sprintf("%s not in all rows, the first for %s", display.Quantity(v.report.Waiting, "fact is", "facts are"), age.Round(time.Minute))})
 	}
 	return nil
 }
