@@ -125,8 +125,6 @@ type lettersReplay struct {
 	outcomes map[outcome]int
 	withheld map[string]int64 // topic -> the first offset of a letter without its bytes
 	config   string           // the file, as it was named
-	seen     event.Region     // of the observations it has brought
-	rows     int
 }
 
 // outcome is what letters of a reason have become, for the summary.
@@ -150,17 +148,13 @@ func (r *lettersReplay) through(ctx context.Context, w *worker) error {
 		Decode: decoding(w.cfg), Rules: w.rules,
 		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer, Outlet: w.producer, Replay: r.name,
 	})
-	r.stages = slices.Insert(stages, len(stages)-1, pipeline.Processor(keeper{w.store}))
+	keeper := &keeper{store: w.store}
+	r.stages = slices.Insert(stages, len(stages)-1, pipeline.Processor(keeper))
 	return w.following(ctx, begin, contextTopic.End, func(ctx context.Context) error {
-		err := r.run(ctx, w.cfg.Kafka.Topics.ContextName())
-		if r.rows == 0 {
-			return err
+		if err := r.run(ctx, w.cfg.Kafka.Topics.ContextName()); err != nil {
+			return keeper.hint(err)
 		}
-		if err == nil {
-			return w.levelUp(ctx, r.seen, r.stderr)
-		}
-		return &pipeline.Error{Err: err, Hint: fmt.Sprintf("whence rebuild --from %s --to %s corrects what was replayed so far",
-			r.seen.From.Time().Format(time.RFC3339), (r.seen.To + 999).Time().Format(time.RFC3339))}
+		return w.levelUp(ctx, keeper, r.stderr)
 	})
 }
 
@@ -168,7 +162,6 @@ func (r *lettersReplay) through(ctx context.Context, w *worker) error {
 const lettersAtOnce = 500
 
 func (r *lettersReplay) run(ctx context.Context, contextTopic string) error {
-	r.seen = event.Region{AnyEnvironment: true, From: event.Forever, To: event.Always}
 	total, err := r.store.CountLetters(ctx, r.picked)
 	if err != nil {
 		return err
@@ -258,15 +251,7 @@ func (r *lettersReplay) batch(ctx context.Context, letters []clickhouse.Replayed
 		}
 	}
 	pipeline.Failpoint("letters/before-mark")
-	if err := r.mark(ctx, b, letters); err != nil {
-		return err
-	}
-	r.rows += len(b.Observations)
-	for i := range b.Observations {
-		at := b.Observations[i].Time
-		r.seen.From, r.seen.To = min(r.seen.From, at), max(r.seen.To, at+1)
-	}
-	return nil
+	return r.mark(ctx, b, letters)
 }
 
 // mark notes what has become of the letters of b.

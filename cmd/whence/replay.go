@@ -161,10 +161,11 @@ func (r replay) run(ctx context.Context, w *worker, stdout, stderr io.Writer) er
 		Decode: decoding(w.cfg), Rules: w.rules,
 		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer, Replay: name,
 	})
-	reader.Stages = slices.Insert(stages, len(stages)-1, pipeline.Processor(keeper{w.store}))
+	keeper := &keeper{store: w.store}
+	reader.Stages = slices.Insert(stages, len(stages)-1, pipeline.Processor(keeper))
 	reader.Stages = append(reader.Stages, letterCloser{w.store, name, event.MillisOf(now)})
 	return w.following(ctx, begin, contextTopic.End, func(ctx context.Context) error {
-		return r.replay(ctx, w, reader, stretches, stdout, stderr)
+		return r.replay(ctx, w, reader, stretches, keeper, stdout, stderr)
 	})
 }
 
@@ -191,30 +192,20 @@ func recordsIn(stretches []kafka.Stretch) (total int64) {
 	return total
 }
 
-func (r replay) replay(ctx context.Context, w *worker, reader kafka.Replay, stretches []kafka.Stretch, stdout, stderr io.Writer) error {
+func (r replay) replay(ctx context.Context, w *worker, reader kafka.Replay, stretches []kafka.Stretch, kept *keeper, stdout, stderr io.Writer) error {
 	bar := progress(stderr, recordsIn(stretches), "replaying")
 	reader.Retrying = retrying(w.log, bar)
-	seen := event.Region{AnyEnvironment: true, From: event.Forever, To: event.Always}
 	var records, observations, facts int
 	err := reader.Run(ctx, stretches, func(b *pipeline.Batch) {
 		_ = bar.Add(len(b.Records))
 		records, observations, facts = records+len(b.Records), observations+len(b.Observations), facts+len(b.Facts)
-		for i := range b.Observations {
-			seen.From, seen.To = min(seen.From, b.Observations[i].Time), max(seen.To, b.Observations[i].Time+1)
-		}
 	})
 	_ = bar.Finish()
 	if err != nil {
-		if observations > 0 {
-			err = &pipeline.Error{Err: err, Hint: fmt.Sprintf("whence rebuild --from %s --to %s corrects what was replayed so far",
-				seen.From.Time().Format(time.RFC3339), (seen.To + 999).Time().Format(time.RFC3339))}
-		}
-		return err
+		return kept.hint(err)
 	}
-	if observations > 0 {
-		if err := w.levelUp(ctx, seen, stderr); err != nil {
-			return err
-		}
+	if err := w.levelUp(ctx, kept, stderr); err != nil {
+		return err
 	}
 	fmt.Fprintf(stdout, "replayed %s: %s, %s\n", display.Quantity(records, "record", "records"),
 		display.Quantity(observations, "observation", "observations"), display.Quantity(facts, "fact", "facts"))
@@ -222,12 +213,22 @@ func (r replay) replay(ctx context.Context, w *worker, reader kafka.Replay, stre
 }
 
 // keeper is the stage before the last: what is stored of the batch already goes
-// into the history.
-type keeper struct{ store *clickhouse.Client }
+// into the history. It knows the times of all that was stored or may have been, that
+// of a batch which failed later included.
+type keeper struct {
+	store *clickhouse.Client
+	times *event.Region // nil: there was nothing
+}
 
-func (keeper) Name() string { return "keep" }
+func (*keeper) Name() string { return "keep" }
 
-func (k keeper) Process(ctx context.Context, b *pipeline.Batch) error {
+func (k *keeper) Process(ctx context.Context, b *pipeline.Batch) error {
+	for i := range b.Observations {
+		if k.times == nil {
+			k.times = &event.Region{AnyEnvironment: true, From: event.Forever, To: event.Always}
+		}
+		k.times.From, k.times.To = min(k.times.From, b.Observations[i].Time), max(k.times.To, b.Observations[i].Time+1)
+	}
 	for some := range slices.Chunk(b.Observations, 10_000) {
 		if err := k.store.Keep(ctx, some); err != nil {
 			return err
@@ -236,9 +237,25 @@ func (k keeper) Process(ctx context.Context, b *pipeline.Batch) error {
 	return nil
 }
 
+// hint says how to correct what was replayed before a replay failed.
+func (k *keeper) hint(failed error) error {
+	if k.times == nil {
+		return failed
+	}
+	hint := fmt.Sprintf("whence rebuild --from %s --to %s corrects what was replayed so far",
+		k.times.From.Time().Format(time.RFC3339), (k.times.To + 999).Time().Format(time.RFC3339))
+	if why := pipeline.HintOf(failed); why != "" {
+		hint = why + "; " + hint
+	}
+	return &pipeline.Error{Class: pipeline.ClassOf(failed), Err: failed, Hint: hint}
+}
+
 // levelUp corrects the replayed rows by what the workers may have closed while
 // the replay was behind: no promise of theirs speaks for it.
-func (w *worker) levelUp(ctx context.Context, seen event.Region, stderr io.Writer) error {
+func (w *worker) levelUp(ctx context.Context, kept *keeper, stderr io.Writer) error {
+	if kept.times == nil {
+		return nil
+	}
 	end, err := w.end.Revision(ctx)
 	if err != nil {
 		return err
@@ -247,6 +264,6 @@ func (w *worker) levelUp(ctx context.Context, seen event.Region, stderr io.Write
 		return err
 	}
 	f := forced{store: w.store, timeline: w.timeline, known: end}
-	_, err = f.correct(ctx, []event.Region{seen}, stderr)
+	_, err = f.correct(ctx, []event.Region{*kept.times}, stderr)
 	return err
 }
