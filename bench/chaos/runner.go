@@ -46,6 +46,9 @@ func newRunner(s *system, seed uint64, all []*fault) *runner {
 		}
 		r.all = append(r.all, f)
 	}
+	if len(r.all) == 0 {
+		s.Fatal("no fault is left of those that -fault and -without choose")
+	}
 	return r
 }
 

@@ -150,12 +150,12 @@ func (r *lettersReplay) through(ctx context.Context, w *worker) error {
 	})
 	keeper := &keeper{store: w.store}
 	r.stages = slices.Insert(stages, len(stages)-1, pipeline.Processor(keeper))
-	return w.following(ctx, begin, contextTopic.End, func(ctx context.Context) error {
+	return keeper.hint(w.following(ctx, begin, contextTopic.End, func(ctx context.Context) error {
 		if err := r.run(ctx, w.cfg.Kafka.Topics.ContextName()); err != nil {
-			return keeper.hint(err)
+			return err
 		}
 		return w.levelUp(ctx, keeper, r.stderr)
-	})
+	}))
 }
 
 // lettersAtOnce is how many letters are read and stored at a time. Their bytes are in memory.

@@ -164,9 +164,9 @@ func (r replay) run(ctx context.Context, w *worker, stdout, stderr io.Writer) er
 	keeper := &keeper{store: w.store}
 	reader.Stages = slices.Insert(stages, len(stages)-1, pipeline.Processor(keeper))
 	reader.Stages = append(reader.Stages, letterCloser{w.store, name, event.MillisOf(now)})
-	return w.following(ctx, begin, contextTopic.End, func(ctx context.Context) error {
+	return keeper.hint(w.following(ctx, begin, contextTopic.End, func(ctx context.Context) error {
 		return r.replay(ctx, w, reader, stretches, keeper, stdout, stderr)
-	})
+	}))
 }
 
 // stretches are the offsets in question, and who reads them.
@@ -202,7 +202,7 @@ func (r replay) replay(ctx context.Context, w *worker, reader kafka.Replay, stre
 	})
 	_ = bar.Finish()
 	if err != nil {
-		return kept.hint(err)
+		return err
 	}
 	if err := w.levelUp(ctx, kept, stderr); err != nil {
 		return err
@@ -237,9 +237,9 @@ func (k *keeper) Process(ctx context.Context, b *pipeline.Batch) error {
 	return nil
 }
 
-// hint says how to correct what was replayed before a replay failed.
+// hint says how to correct what was replayed before a replay failed, if it did.
 func (k *keeper) hint(failed error) error {
-	if k.times == nil {
+	if failed == nil || k.times == nil {
 		return failed
 	}
 	hint := fmt.Sprintf("whence rebuild --from %s --to %s corrects what was replayed so far",

@@ -127,8 +127,9 @@ func (c *replayCheck) tell() error {
 		summary = c.stderr
 	}
 	alike := c.observations - c.states[outdone] - c.states[missing]
-	fmt.Fprintf(summary, "compared %s records: of %s observations %s are stored as said, %s are outdone by another content under their id, %s are missing\n",
-		display.Count(c.records), display.Count(c.observations), display.Count(alike), display.Count(c.states[outdone]), display.Count(c.states[missing]))
+	fmt.Fprintf(summary, "compared %s: of %s %s stored as said, %s outdone by another content under their id, %s missing\n",
+		display.Quantity(c.records, "record", "records"), display.Quantity(c.observations, "observation", "observations"),
+		display.Quantity(alike, "is", "are"), display.Quantity(c.states[outdone], "is", "are"), display.Quantity(c.states[missing], "is", "are"))
 	if len(c.examples) > 0 {
 		lines := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(lines, "STATE\tRECORD\tSOURCE\tID\tTIME")

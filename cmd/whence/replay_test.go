@@ -26,6 +26,9 @@ func TestAReplayThatFailsSaysWhichTimesItMayHaveStored(t *testing.T) {
 	if got := pipeline.HintOf(k.hint(failed)); got != "make room" {
 		t.Errorf("nothing was stored, and the hint is %q", got)
 	}
+	if err := k.hint(nil); err != nil {
+		t.Errorf("what has not failed says %v", err)
+	}
 	for _, second := range []event.Millis{50, 10} {
 		var b pipeline.Batch
 		b.Observations = make([]event.Observation, 1)

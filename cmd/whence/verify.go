@@ -197,7 +197,7 @@ func tell(w io.Writer, report *oracle.Report) error {
 		return err
 	}
 	if report.Unsettled > 0 {
-		fmt.Fprintf(w, "%s written while being looked at, left for another time\n", display.Quantity(report.Unsettled, "row", "rows"))
+		fmt.Fprintf(w, "%s written while being looked at, or with newer facts: left for another time\n", display.Quantity(report.Unsettled, "row or minute was", "rows or minutes were"))
 	}
 	if report.Repeated > 0 {
 		fmt.Fprintf(w, "%s there again, as if for the first time: counted once, but in a view of your own that counts rows as they come\n", display.Quantity(report.Repeated, "row is", "rows are"))

@@ -381,7 +381,7 @@ func (v *verification) beyond(ctx context.Context) (*Trouble, error) {
 		return nil, err
 	}
 	return &Trouble{Trouble: "ahead", Key: fmt.Sprint(found[0].Least),
-		Detail: fmt.Sprintf("%d rows are of revisions %d to %d, and the facts that are stored end at %d", found[0].Count, found[0].Least, found[0].Greatest, stored)}, nil
+		Detail: fmt.Sprintf("%s of revisions %d to %d, and the facts that are stored end at %d", display.Quantity(found[0].Count, "row is", "rows are"), found[0].Least, found[0].Greatest, stored)}, nil
 }
 
 // waiting says which facts are stored and not closed.

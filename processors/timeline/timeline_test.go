@@ -65,17 +65,17 @@ func TestManyAliasesComeAndGoInTimeThatGrowsWithTheirNumberOnly(t *testing.T) {
 	})
 }
 
-func TestALongChainOfAliasesIsFollowedInTimeThatGrowsWithItsLengthOnly(t *testing.T) {
-	chain := func(links int) (facts []event.Fact) {
+func TestALongChainOfNamesIsFollowedInTimeThatGrowsWithItsLengthOnly(t *testing.T) {
+	chain := func(kind string, links int) (facts []event.Fact) {
 		for i := range links {
-			facts = append(facts, named(fmt.Sprint(i), 1, at(1, &event.Identity{Kind: "service", Alias: fmt.Sprint("name ", i), Canonical: fmt.Sprint("name ", i+1)})))
+			facts = append(facts, named(fmt.Sprint(i), 1, at(1, &event.Identity{Kind: kind, Alias: fmt.Sprint("name ", i), Canonical: fmt.Sprint("name ", i+1)})))
 		}
 		return facts
 	}
 	for name, order := range map[string]func([]event.Fact){"forwards": func([]event.Fact) {}, "backwards": slices.Reverse[[]event.Fact]} {
-		t.Run(name, func(t *testing.T) {
-			growth.Linear(t, 625, func(links int) time.Duration {
-				facts := chain(links)
+		t.Run("of services, "+name, func(t *testing.T) {
+			growth.Linear(t, 1250, func(links int) time.Duration {
+				facts := chain("service", links)
 				order(facts)
 				tl, out := timeline.New(), make([]event.Enrichment, 1)
 				o := asks(3, "", "")
@@ -86,6 +86,25 @@ func TestALongChainOfAliasesIsFollowedInTimeThatGrowsWithItsLengthOnly(t *testin
 				took := time.Since(begun)
 				if out[0].CanonicalService != fmt.Sprint("name ", links) {
 					t.Errorf("the first name means %s", out[0].CanonicalService)
+				}
+				return took
+			})
+		})
+		t.Run("of repositories, "+name, func(t *testing.T) {
+			growth.Linear(t, 1250, func(links int) time.Duration {
+				facts := chain("repository", links)
+				order(facts)
+				listing, found := declared("", ""), finding(event.FindingOpened)
+				listing.Repositories = []string{fmt.Sprint("name ", links)}
+				found.Service, found.Repository = "", "name 0"
+				facts = append(facts, at(1, listing), at(10, found))
+				tl, out := timeline.New(), make([]event.Enrichment, 1)
+				begun := time.Now()
+				tl.Apply(facts)
+				tl.Enrich([]event.Observation{asks(50, "", "")}, out)
+				took := time.Since(begun)
+				if !slices.Equal(out[0].FindingIDs, []string{"cve"}) {
+					t.Errorf("shop has the findings %q", out[0].FindingIDs)
 				}
 				return took
 			})
