@@ -50,6 +50,52 @@ func (c *Client) stale(ctx context.Context, question string) (all []event.Stale,
 	return all, rows.Err()
 }
 
+// Among counts the rows that stale observations have to be looked for among, right
+// ones included. Its error may be pipeline.ErrTooLong.
+func (c *Client) Among(ctx context.Context, stale []event.Stale) error {
+	if len(stale) == 0 {
+		return nil
+	}
+	all, err := c.among(ctx, tables.ObservationsAmong(stale))
+	if err != nil {
+		return fmt.Errorf("rows among which observations are stale: %w", orTooLong(ctx, Classify(err)))
+	}
+	for i := range stale {
+		stale[i].Among = all[groupOf(&stale[i])]
+	}
+	return nil
+}
+
+// group is what Stale and Among tell apart: a service on a day.
+type group struct {
+	service, environment string
+	day                  event.Millis
+}
+
+func groupOf(s *event.Stale) group {
+	const millis = event.Millis(24 * time.Hour / time.Millisecond)
+	return group{s.Service, s.Environment, s.First / millis}
+}
+
+func (c *Client) among(ctx context.Context, question string) (map[group]uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
+	defer cancel()
+	rows, err := c.db.QueryContext(settings(ctx, map[string]any{"max_query_size": longStatement, "max_ast_elements": longStatement}), question)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	all := map[group]uint64{}
+	for rows.Next() {
+		var s event.Stale
+		if err := rows.Scan(&s.Service, &s.Environment, (*int64)(&s.First), &s.Among); err != nil {
+			return nil, err
+		}
+		all[groupOf(&s)] = s.Among
+	}
+	return all, rows.Err()
+}
+
 // Times are those of the first and the last observation there is; the parts of the
 // table know them. Of none both are the same.
 func (c *Client) Times(ctx context.Context) (first, last event.Millis, err error) {
@@ -113,15 +159,15 @@ func (c *Client) Correct(ctx context.Context, k tables.Correction, contexts []ev
 // rewriteKept rewrites the rows that were kept at a moment. Where these are the
 // half of what was looked at, to look for them costs more than it spares.
 func (c *Client) rewriteKept(ctx context.Context, k tables.Correction, at event.Millis, kept uint64) error {
-	var stale uint64
+	var among uint64
 	for _, s := range k.Stale {
-		stale += s.Rows
+		among += max(s.Rows, s.Among)
 	}
 	sharded, err := c.sharded(ctx)
 	if err != nil {
 		return err
 	}
-	if !sharded && kept < stale/2 {
+	if !sharded && kept < among/2 {
 		if _, err := c.rewrite(ctx, k.RewriteKept(at)); err != nil {
 			return err
 		}

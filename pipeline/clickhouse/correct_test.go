@@ -144,6 +144,29 @@ func TestACorrectionOfDaysFarApartReadsNoneBetweenThem(t *testing.T) {
 	}
 }
 
+func TestRowsThatAreRightAreAmongThoseThatAreLookedThrough(t *testing.T) {
+	client := connect(t)
+	empty(t, client, "whence.observations", "whence.observations_history")
+	const day = 86_400
+	for i, row := range []struct{ at, revision int64 }{{5, 300}, {10, 100}, {15, 300}, {20, 100}, {25, 300}, {30 + day, 100}, {35 + day, 300}} {
+		storeSeen(t, client, fmt.Sprintf("%s|%d", t.Name(), i), storedRow(fmt.Sprint(i), row.at, uint64(row.revision), nil))
+	}
+	ever := shopOfThatDay
+	ever.To = event.Forever
+	stale, err := client.Stale(t.Context(), []event.Region{ever}, 200)
+	must(t, err)
+	must(t, client.Among(t.Context(), stale))
+	var got [][2]uint64
+	for _, s := range stale {
+		got = append(got, [2]uint64{s.Rows, s.Among})
+	}
+	// The first day's until its end: a day is what they are counted by.
+	if want := [][2]uint64{{2, 4}, {1, 1}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	must(t, client.Among(t.Context(), nil))
+}
+
 // Of many that are looked at few are wrong. The history's copies lead to these;
 // where the copies are gone, all are looked at again.
 func TestFewWrongRowsAmongManyAreRewrittenWithTheirCopiesAndWithout(t *testing.T) {

@@ -43,6 +43,9 @@ type Rows interface {
 	// by day. Its error, and that of Touch, is pipeline.ErrTooLong where fewer
 	// regions, or shorter ones, may do.
 	Stale(ctx context.Context, regions []event.Region, below uint64) ([]event.Stale, error)
+	// Among completes what Stale lists by the rows, right ones included, that these
+	// have to be looked for among. Its error may be pipeline.ErrTooLong.
+	Among(ctx context.Context, stale []event.Stale) error
 	// Announce lets everybody know that a pass is about to rewrite rows at a
 	// revision, and only then looks what others have announced that it has to know
 	// of.
@@ -375,9 +378,13 @@ func (r *Reconciler) stale(ctx context.Context, regions []event.Region, below ui
 	if err != nil {
 		return nil, err
 	}
-	return slices.SortedFunc(maps.Values(found), func(a, b event.Stale) int {
+	all := slices.SortedFunc(maps.Values(found), func(a, b event.Stale) int {
 		return cmp.Or(cmp.Compare(a.First/day, b.First/day), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Environment, b.Environment))
-	}), nil
+	})
+	if err := r.rows.Among(ctx, all); err != nil && !errors.Is(err, pipeline.ErrTooLong) {
+		return nil, err
+	}
+	return all, nil
 }
 
 func union(a, b []string) []string {
@@ -444,6 +451,10 @@ var errIndivisible = &pipeline.Error{
 	Err:  errors.New("the observations of one millisecond and version take longer to correct than a statement may, or more memory"),
 }
 
+// effort is of how many rows a statement would be that took as long: to find that a
+// row is right costs about a quarter of what it costs to write it.
+func effort(s *event.Stale) uint64 { return max(s.Rows, s.Among/4) }
+
 // chunks cuts stale observations into statements of about so many rows.
 func chunks(stale []event.Stale, rows uint64) (all [][]event.Stale) {
 	var chunk []event.Stale
@@ -455,18 +466,18 @@ func chunks(stale []event.Stale, rows uint64) (all [][]event.Stale) {
 		chunk, held = nil, 0
 	}
 	for _, s := range stale {
-		if s.Rows > rows {
+		if effort(&s) > rows {
 			flush()
-			for _, part := range cut(s, s.Rows/rows+1) {
+			for _, part := range cut(s, effort(&s)/rows+1) {
 				all = append(all, []event.Stale{part})
 			}
 			continue
 		}
-		if held+s.Rows > rows {
+		if held+effort(&s) > rows {
 			flush()
 		}
 		chunk = append(chunk, s)
-		held += s.Rows
+		held += effort(&s)
 	}
 	flush()
 	return all
@@ -478,7 +489,7 @@ func cut(s event.Stale, n uint64) []event.Stale {
 	var all []event.Stale
 	for from := s.First; from <= s.Last; from += step {
 		part := s
-		part.First, part.Last, part.Rows = from, min(from+step-1, s.Last), s.Rows/n
+		part.First, part.Last, part.Rows, part.Among = from, min(from+step-1, s.Last), s.Rows/n, s.Among/n
 		all = append(all, part)
 	}
 	return all

@@ -29,10 +29,11 @@ type world struct {
 	forgotten uint64
 	promises  []uint64 // one an answer, the last for ever
 	stale     []event.Stale
-	limit     int    // contexts that a chunk of more than so many rows needs too many of
-	words     int    // instances that a statement takes; 0: all
-	slow      uint64 // rows that take too long; 0: none
-	past      error  // of who is asked for facts of the past
+	among     func([]event.Stale) error // nil: nothing is known of it
+	limit     int                       // contexts that a chunk of more than so many rows needs too many of
+	words     int                       // instances that a statement takes; 0: all
+	slow      uint64                    // rows that take too long; 0: none
+	past      error                     // of who is asked for facts of the past
 	cursor    uint64
 	rivals    []reconcile.Rivals // one an announcement, then none
 	passes    []uint64           // that announced something, in order
@@ -94,6 +95,13 @@ func (w *world) Least(context.Context) (uint64, error) {
 
 func (w *world) Stale(_ context.Context, regions []event.Region, below uint64) ([]event.Stale, error) {
 	return w.stale, w.call("stale below %d in %d", below, len(regions))
+}
+
+func (w *world) Among(_ context.Context, stale []event.Stale) error {
+	if w.among == nil {
+		return nil
+	}
+	return w.among(stale)
 }
 
 func (w *world) Announce(_ context.Context, pass, revision uint64) (rivals reconcile.Rivals, err error) {
@@ -268,6 +276,30 @@ func TestManyRowsAreCutIntoStatements(t *testing.T) {
 	want := []string{"0+999 0+999", "0+999", "0+249", "250+249", "500+249", "750+249"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestFewWrongRowsAmongManyAreAsManyStatementsAsItTakesToReadThem(t *testing.T) {
+	w := newWorld()
+	w.stale[0].First, w.stale[0].Last, w.stale[0].Rows = 0, 999, 10
+	w.among = func(stale []event.Stale) error { stale[0].Among = 1500; return nil }
+	if _, err := w.reconciler(reconcile.Config{Rows: 100}).Correct(t.Context(), w.pending, 7); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.corrected) != 4 {
+		t.Errorf("%d statements", len(w.corrected))
+	}
+}
+
+func TestWhereToCountTheRowsTakesTooLongTheStaleOnesAreCounted(t *testing.T) {
+	w := newWorld()
+	w.among = func([]event.Stale) error { return pipeline.ErrTooLong }
+	if _, err := w.reconciler(reconcile.Config{}).Correct(t.Context(), w.pending, 7); err != nil || len(w.corrected) != 1 {
+		t.Errorf("%d statements, %v", len(w.corrected), err)
+	}
+	w.among = func([]event.Stale) error { return errors.New("away") }
+	if _, err := w.reconciler(reconcile.Config{}).Correct(t.Context(), w.pending, 7); err == nil {
+		t.Error("another error is none")
 	}
 }
 

@@ -141,6 +141,15 @@ GROUP BY toDate(time), service, environment
 ORDER BY toDate(time), first`, below, InRegions(regions))
 }
 
+// ObservationsAmong is the question how many rows the stale observations are found
+// among: one row a day, service and environment, with one of its times.
+func ObservationsAmong(stale []event.Stale) string {
+	return `SELECT toString(service), toString(environment), toUnixTimestamp64Milli(min(time)), count()
+FROM whence.observations
+WHERE ` + inStale(stale) + `
+GROUP BY toDate(time), service, environment`
+}
+
 // enriched says for each column of the context what a run computes for it, of
 // an observation o, its context c and its serving s. An observation that
 // states a version belongs to what serves that version, or to nothing but what
