@@ -50,18 +50,17 @@ func (c *Client) stale(ctx context.Context, question string) (all []event.Stale,
 	return all, rows.Err()
 }
 
-// Among counts the rows that stale observations have to be looked for among, right
-// ones included. Its error may be pipeline.ErrTooLong.
-func (c *Client) Among(ctx context.Context, stale []event.Stale) error {
-	if len(stale) == 0 {
-		return nil
-	}
-	all, err := c.among(ctx, tables.ObservationsAmong(stale))
-	if err != nil {
-		return fmt.Errorf("rows among which observations are stale: %w", orTooLong(ctx, Classify(err)))
-	}
-	for i := range stale {
-		stale[i].Among = all[groupOf(&stale[i])]
+// Among counts the rows that a correction of stale observations reads, right ones
+// included. Without regions these are all of the services and times.
+func (c *Client) Among(ctx context.Context, regions []event.Region, stale []event.Stale) error {
+	for some := range slices.Chunk(stale, atOnce) {
+		all, err := c.among(ctx, tables.ObservationsAmong(regions, some))
+		if err != nil {
+			return fmt.Errorf("rows among which observations are stale: %w", Classify(err))
+		}
+		for i := range some {
+			some[i].Among = all[groupOf(&some[i])]
+		}
 	}
 	return nil
 }

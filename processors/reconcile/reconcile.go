@@ -43,9 +43,9 @@ type Rows interface {
 	// by day. Its error, and that of Touch, is pipeline.ErrTooLong where fewer
 	// regions, or shorter ones, may do.
 	Stale(ctx context.Context, regions []event.Region, below uint64) ([]event.Stale, error)
-	// Among completes what Stale lists by the rows, right ones included, that these
-	// have to be looked for among. Its error may be pipeline.ErrTooLong.
-	Among(ctx context.Context, stale []event.Stale) error
+	// Among completes what Stale lists by how many rows, right ones included, a
+	// correction reads to find these.
+	Among(ctx context.Context, regions []event.Region, stale []event.Stale) error
 	// Announce lets everybody know that a pass is about to rewrite rows at a
 	// revision, and only then looks what others have announced that it has to know
 	// of.
@@ -116,7 +116,8 @@ type Config struct {
 	Every time.Duration
 	// Poll is how often promises are asked for while a pass waits. Default 250 ms.
 	Poll time.Duration
-	// Rows is how many rows one statement looks at, about. Default 500,000.
+	// Rows is how many rows one statement writes, about, or a quarter of those that
+	// it reads. Default 500,000.
 	Rows uint64
 	// AtOnce is how many statements run at the same time, each on rows of its
 	// own. Default 2: a part of a table is written by one thread, which is half of
@@ -277,6 +278,8 @@ func (r *Reconciler) correctAll(ctx context.Context, said *announced, regions []
 	if len(regions) > regionsAtOnce {
 		regions = nil // to compare a few rows more costs less than the conditions
 	}
+	// It is an estimate: without it statements are cut when they have taken too long.
+	_ = r.rows.Among(ctx, regions, stale)
 	var corrected atomic.Uint64
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(r.config.AtOnce)
@@ -378,13 +381,9 @@ func (r *Reconciler) stale(ctx context.Context, regions []event.Region, below ui
 	if err != nil {
 		return nil, err
 	}
-	all := slices.SortedFunc(maps.Values(found), func(a, b event.Stale) int {
+	return slices.SortedFunc(maps.Values(found), func(a, b event.Stale) int {
 		return cmp.Or(cmp.Compare(a.First/day, b.First/day), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Environment, b.Environment))
-	})
-	if err := r.rows.Among(ctx, all); err != nil && !errors.Is(err, pipeline.ErrTooLong) {
-		return nil, err
-	}
-	return all, nil
+	}), nil
 }
 
 func union(a, b []string) []string {
@@ -455,7 +454,7 @@ var errIndivisible = &pipeline.Error{
 // row is right costs about a quarter of what it costs to write it.
 func effort(s *event.Stale) uint64 { return max(s.Rows, s.Among/4) }
 
-// chunks cuts stale observations into statements of about so many rows.
+// chunks cuts stale observations into statements of about that effort.
 func chunks(stale []event.Stale, rows uint64) (all [][]event.Stale) {
 	var chunk []event.Stale
 	var held uint64

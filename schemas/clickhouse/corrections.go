@@ -141,13 +141,21 @@ GROUP BY toDate(time), service, environment
 ORDER BY toDate(time), first`, below, InRegions(regions))
 }
 
-// ObservationsAmong is the question how many rows the stale observations are found
-// among: one row a day, service and environment, with one of its times.
-func ObservationsAmong(stale []event.Stale) string {
-	return `SELECT toString(service), toString(environment), toUnixTimestamp64Milli(min(time)), count()
+// ObservationsAmong is the question how many rows a correction of the stale ones
+// reads: one row a day, service and environment, with one of its times.
+func ObservationsAmong(regions []event.Region, stale []event.Stale) string {
+	return fmt.Sprintf(`SELECT toString(service), toString(environment), toUnixTimestamp64Milli(min(time)), count()
 FROM whence.observations
-WHERE ` + inStale(stale) + `
-GROUP BY toDate(time), service, environment`
+WHERE (%s) AND (%s)
+GROUP BY toDate(time), service, environment`, within(regions), inStale(stale))
+}
+
+// within is the condition that regions narrow a correction by.
+func within(regions []event.Region) string {
+	if len(regions) == 0 {
+		return "1"
+	}
+	return InRegions(regions)
 }
 
 // enriched says for each column of the context what a run computes for it, of
@@ -183,10 +191,6 @@ func (c *Correction) from(narrower string) string {
 	for _, e := range enriched {
 		differs = append(differs, fmt.Sprintf("NOT (o.%s <=> %s)", e[0], e[1]))
 	}
-	where := "1"
-	if len(c.Regions) > 0 {
-		where = InRegions(c.Regions)
-	}
 	return fmt.Sprintf(`
 FROM (SELECT * FROM whence.observations FINAL WHERE revision < %[1]d AND (%[2]s) AND (%[3]s)%[6]s) AS o
 ASOF INNER JOIN (SELECT * FROM whence_state.contexts WHERE run = %[4]d) AS c
@@ -195,7 +199,7 @@ ASOF LEFT JOIN (SELECT * FROM whence_state.servings WHERE run = %[4]d) AS s
     ON s.service = o.service AND s.environment = o.environment
     AND s.version = o.version AND s.instance = if(o.version = '', o.instance, '') AND s.since <= o.time
 WHERE o.time <= c.until AND (o.version = '' AND o.instance = '' OR s.run = %[4]d AND o.time <= s.until)
-    AND (%[5]s)`, c.Below, where, inStale(c.Stale), c.Run, strings.Join(differs, " OR "), narrower)
+    AND (%[5]s)`, c.Below, within(c.Regions), inStale(c.Stale), c.Run, strings.Join(differs, " OR "), narrower)
 }
 
 // KeepHistory is the statement that copies what the correction will supersede, as

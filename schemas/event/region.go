@@ -27,7 +27,7 @@ type Stale struct {
 	Service, Environment string
 	First, Last          Millis   // the times of the first and the last
 	Rows                 uint64   // at most so many: superseded ones count too
-	Among                uint64   // at most so many rows, of any revision, that these are found among; 0: not known
+	Among                uint64   // about so many rows, of any revision, are read to find these; 0: not known
 	Versions, Instances  []string // that they state; an instance counts where no version is stated
 }
 
