@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,23 +32,30 @@ func (c *Client) Stale(ctx context.Context, regions []event.Region, below uint64
 }
 
 func (c *Client) stale(ctx context.Context, question string) (all []event.Stale, err error) {
+	err = c.list(ctx, question, func(rows *sql.Rows) error {
+		var s event.Stale
+		err := rows.Scan(&s.Service, &s.Environment, (*int64)(&s.First), (*int64)(&s.Last), &s.Rows, &s.Versions, &s.Instances)
+		all = append(all, s)
+		return err
+	})
+	return all, err
+}
+
+// list asks a question that may be long, and scans each row of the answer.
+func (c *Client) list(ctx context.Context, question string, scan func(*sql.Rows) error) error {
 	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
 	defer cancel()
 	rows, err := c.db.QueryContext(settings(ctx, map[string]any{"max_query_size": longStatement, "max_ast_elements": longStatement}), question)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var s event.Stale
-		var first, last int64
-		if err := rows.Scan(&s.Service, &s.Environment, &first, &last, &s.Rows, &s.Versions, &s.Instances); err != nil {
-			return nil, err
+		if err := scan(rows); err != nil {
+			return err
 		}
-		s.First, s.Last = event.Millis(first), event.Millis(last)
-		all = append(all, s)
 	}
-	return all, rows.Err()
+	return rows.Err()
 }
 
 // Among counts the rows that a correction of stale observations reads, right ones
@@ -77,22 +85,14 @@ func groupOf(s *event.Stale) group {
 }
 
 func (c *Client) among(ctx context.Context, question string) (map[group]uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.config.QueryTimeout)
-	defer cancel()
-	rows, err := c.db.QueryContext(settings(ctx, map[string]any{"max_query_size": longStatement, "max_ast_elements": longStatement}), question)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	all := map[group]uint64{}
-	for rows.Next() {
+	err := c.list(ctx, question, func(rows *sql.Rows) error {
 		var s event.Stale
-		if err := rows.Scan(&s.Service, &s.Environment, (*int64)(&s.First), &s.Among); err != nil {
-			return nil, err
-		}
+		err := rows.Scan(&s.Service, &s.Environment, (*int64)(&s.First), &s.Among)
 		all[groupOf(&s)] = s.Among
-	}
-	return all, rows.Err()
+		return err
+	})
+	return all, err
 }
 
 // Times are those of the first and the last observation there is; the parts of the
