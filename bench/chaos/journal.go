@@ -25,6 +25,7 @@ var sayings = []struct{ line, word string }{
 	{"waiting for kafka", "waits for kafka"},
 	{"was trimmed or made anew", "context logs lost"},
 	{"failpoint events/after-enrich holds", "batches held"},
+	{"failpoint events/before-commit holds", "commits held"},
 	{"failpoint reconcile/after-history holds", "rewrites held"},
 }
 

@@ -15,6 +15,8 @@ import (
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/pipelinetest"
 	"github.com/whencehq/whence/pipeline/pipelinetest/world"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // stories each lead a worker to the one moment at which a safeguard is needed.
@@ -128,39 +130,49 @@ func tellOfARepetition(r *round) {
 	r.awaitEnd(r.lone("events/before-commit=kill@3"))
 }
 
-// A worker is slow between insert and commit. Another one joins, takes over
-// and dies between insert and commit of a later batch, after the slow one's
-// commit.
+// A worker holds a batch of all partitions between insert and commit. Another
+// one joins and takes over, by whole workers not before that commit, and dies
+// between insert and commit of a later batch, after it.
 func tellOfALateCommit(r *round) {
 	r.publisher.resume()
-	slow := r.lone("events/before-commit=15s@3")
-	r.goesOn(1)
-	other := r.lone("events/before-commit=1m@6")
-	r.goesBack(25 * time.Second)
+	r.publishes(4000)
+	former := r.lone("events/before-commit=hold")
+	r.eventually("a commit is held", func() error {
+		if r.heard("commits held") == 0 {
+			return errors.New("none yet")
+		}
+		return nil
+	})
+	other := r.lone("events/before-commit=hold@6")
+	r.Log(r.sees("another one goes on", heldFor, func() bool { return r.heard("commits held") > 1 }))
+	before := r.committed()
+	former.release()
+	r.Log(r.sees("an offset goes back", heldFor, func() bool { return back(before, r.committed()) }))
 	r.fleet.kill(other)
-	r.fleet.kill(slow)
+	r.fleet.kill(former)
 	r.publishes(4000)
 }
 
-// goesBack waits until an offset of the group goes back, or the time is over:
-// no worker ever commits less than what is committed.
-func (r *round) goesBack(within time.Duration) {
-	seen := map[string]int64{}
-	r.sees("an offset goes back", within, func() bool {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		offsets, err := r.cluster.Admin.FetchOffsets(ctx, group)
-		if err != nil {
-			return false
+// committed are the group's offsets.
+func (r *round) committed() kadm.Offsets {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	offsets, err := r.cluster.Admin.FetchOffsets(ctx, group)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return offsets.Offsets()
+}
+
+// back tells whether an offset is less than it was: no worker ever commits less
+// than what is committed.
+func back(was, is kadm.Offsets) bool {
+	for _, o := range is.Sorted() {
+		if before, ok := was.Lookup(o.Topic, o.Partition); ok && o.At < before.At {
+			return true
 		}
-		back := false
-		for _, o := range offsets.Offsets().Sorted() {
-			p := fmt.Sprintf("%s/%d", o.Topic, o.Partition)
-			back = back || o.At < seen[p]
-			seen[p] = o.At
-		}
-		return back
-	})
+	}
+	return false
 }
 
 // A worker holds a batch that is enriched and not stored. A fact comes that

@@ -136,6 +136,24 @@ func FreeAddress(t testing.TB) string {
 func Eventually(t testing.TB, within time.Duration, what string, ask func() error) {
 	t.Helper()
 	deadline := time.After(within)
+	await(t, what, ask, fmt.Sprintf("not within %s", within), func(error) <-chan time.Time { return deadline })
+}
+
+// Advancing is Eventually for what takes the longer the slower the machine is:
+// it fails when the answer has not changed for so long.
+func Advancing(t testing.TB, still time.Duration, what string, ask func() error) {
+	t.Helper()
+	last, deadline := "", time.After(still)
+	await(t, what, ask, fmt.Sprintf("nothing new for %s", still), func(err error) <-chan time.Time {
+		if now := err.Error(); now != last {
+			last, deadline = now, time.After(still)
+		}
+		return deadline
+	})
+}
+
+func await(t testing.TB, what string, ask func() error, late string, deadline func(error) <-chan time.Time) {
+	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -144,8 +162,8 @@ func Eventually(t testing.TB, within time.Duration, what string, ask func() erro
 			return
 		}
 		select {
-		case <-deadline:
-			t.Fatalf("%s: not within %s: %v", what, within, err)
+		case <-deadline(err):
+			t.Fatalf("%s: %s: %v", what, late, err)
 		case <-tick.C:
 		}
 	}

@@ -92,8 +92,8 @@ func newSetup(t *testing.T) *setup {
 	s.write(s.config, fmt.Sprintf(`
 kafka:
   seeds: [%s]
-  session_timeout: 4s
-  rebalance_timeout: 20s
+  session_timeout: 6s
+  rebalance_timeout: 30s
   topics:
     inputs:
       - {name: behavior, partitions: 3}
@@ -101,7 +101,7 @@ kafka:
   fetch: {min_bytes: 4KiB, max_wait: 100ms, max_records: 5000}
 clickhouse:
   url: http://%s
-  insert_timeout: 3s
+  insert_timeout: 5s
 observe:
   listen: 127.0.0.1:0
 `, s.broker.Addr, s.clickhouse))
@@ -278,7 +278,7 @@ func (s *setup) settle() {
 	spare := s.worker("")
 	// The ledger is written last: what it accounts for is all there. The
 	// context log may hold a fact more than once, so its end is asked for.
-	pipelinetest.Eventually(s, 2*time.Minute, "everything is in the ledger", func() error {
+	pipelinetest.Advancing(s, 2*time.Minute, "everything is in the ledger", func() error {
 		if n := s.ledger("whence.behavior"); n != published {
 			return fmt.Errorf("%d of %d observations", n, published)
 		}
