@@ -93,7 +93,7 @@ func newSetup(t *testing.T) *setup {
 kafka:
   seeds: [%s]
   session_timeout: 6s
-  rebalance_timeout: 30s
+  rebalance_timeout: 20s
   topics:
     inputs:
       - {name: behavior, partitions: 3}
