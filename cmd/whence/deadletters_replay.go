@@ -122,6 +122,9 @@ type lettersReplay struct {
 	name   string // of the replay, empty: nothing is stored
 	now    event.Millis
 
+	levelUp  func() error // corrects what is stored so far
+	notes    []note
+	noted    int // letters that notes are of
 	outcomes map[outcome]int
 	withheld map[string]int64 // topic -> the first offset of a letter without its bytes
 	config   string           // the file, as it was named
@@ -151,15 +154,17 @@ func (r *lettersReplay) through(ctx context.Context, w *worker) error {
 	keeper := &keeper{store: w.store}
 	r.stages = slices.Insert(stages, len(stages)-1, pipeline.Processor(keeper))
 	return keeper.hint(w.following(ctx, begin, contextTopic.End, func(ctx context.Context) error {
-		if err := r.run(ctx, w.cfg.Kafka.Topics.ContextName()); err != nil {
-			return err
-		}
-		return w.levelUp(ctx, keeper, r.stderr)
+		r.levelUp = func() error { return w.levelUp(ctx, keeper, r.stderr) }
+		return r.run(ctx, w.cfg.Kafka.Topics.ContextName())
 	}))
 }
 
 // lettersAtOnce is how many letters are read and stored at a time. Their bytes are in memory.
 const lettersAtOnce = 500
+
+// notesAtOnce is how many letters are stored until it is noted what has become of
+// them: before that their rows are corrected, which reads all rows of their time.
+const notesAtOnce = 20_000
 
 func (r *lettersReplay) run(ctx context.Context, contextTopic string) error {
 	total, err := r.store.CountLetters(ctx, r.picked)
@@ -190,8 +195,16 @@ func (r *lettersReplay) run(ctx context.Context, contextTopic string) error {
 				return err
 			}
 		}
+		if r.noted >= notesAtOnce {
+			if err := r.close(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	_ = bar.Finish()
+	if err := r.close(ctx); err != nil {
+		return err
+	}
 	return r.summary()
 }
 
@@ -229,8 +242,8 @@ func (r *lettersReplay) leaveDone(group []clickhouse.ReplayedLetter) []clickhous
 	return open
 }
 
-// batch takes letters of one partition through the stages, and then notes what
-// has become of them. Killed in between, it is as if they had not been replayed.
+// batch takes letters of one partition through the stages, and tells what has
+// become of them.
 func (r *lettersReplay) batch(ctx context.Context, letters []clickhouse.ReplayedLetter) error {
 	first, last := &letters[0], &letters[len(letters)-1]
 	b := &pipeline.Batch{Topic: first.Topic, TopicID: first.TopicID, Partition: first.Partition, From: first.Offset, To: last.Offset + 1}
@@ -250,12 +263,38 @@ func (r *lettersReplay) batch(ctx context.Context, letters []clickhouse.Replayed
 			return fmt.Errorf("%s: %s/%d [%d, %d): %w", stage.Name(), b.Topic, b.Partition, b.From, b.To, err)
 		}
 	}
-	pipeline.Failpoint("letters/before-mark")
-	return r.mark(ctx, b, letters)
+	r.note(b, letters)
+	return nil
 }
 
-// mark notes what has become of the letters of b.
-func (r *lettersReplay) mark(ctx context.Context, b *pipeline.Batch, letters []clickhouse.ReplayedLetter) error {
+// note is what has become of the letters of a batch, to be stored under a token.
+type note struct {
+	block *tables.LetterReplays
+	token string
+}
+
+// close stores the notes: these letters are not replayed again. So it comes after
+// their rows are corrected by what was closed while they were behind. Killed before
+// it, it is as if they had not been replayed.
+func (r *lettersReplay) close(ctx context.Context) error {
+	if r.noted == 0 {
+		return nil
+	}
+	if err := r.levelUp(); err != nil {
+		return err
+	}
+	pipeline.Failpoint("letters/before-mark")
+	for _, n := range r.notes {
+		if err := r.store.Insert(ctx, n.block, n.token); err != nil {
+			return err
+		}
+	}
+	r.notes, r.noted = nil, 0
+	return nil
+}
+
+// note keeps what has become of the letters of b.
+func (r *lettersReplay) note(b *pipeline.Batch, letters []clickhouse.ReplayedLetter) {
 	fates := fatesOf(b)
 	block := tables.NewLetterReplays()
 	for i := range letters {
@@ -276,9 +315,10 @@ func (r *lettersReplay) mark(ctx context.Context, b *pipeline.Batch, letters []c
 		r.say(l, row.Outcome, what)
 	}
 	if r.name == "" {
-		return nil
+		return
 	}
-	return r.store.Insert(ctx, block, "replay "+r.name+"|"+b.Token(block.Table()))
+	r.notes = append(r.notes, note{block, "replay " + r.name + "|" + b.Token(block.Table())})
+	r.noted += len(letters)
 }
 
 // told is why a letter is dead still: for a table, where details would make each

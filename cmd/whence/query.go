@@ -118,7 +118,7 @@ func unanswered(at *url.URL, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = errors.New("no answer within 10 s: is it ClickHouse's HTTP port?")
 	}
-	return &pipeline.Error{Err: fmt.Errorf("clickhouse at %s: %w", at.Host, err), Hint: "name it with --clickhouse URL or $" + envClickHouse + ", or start one: whence up"}
+	return &pipeline.Error{Err: fmt.Errorf("clickhouse at %s: %w", at.Host, err), Hint: nameClickHouse}
 }
 
 func refused(text string) error {

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/whencehq/whence/pipeline/clickhouse"
-	"github.com/whencehq/whence/processors/reconcile"
 	"github.com/whencehq/whence/schemas/event"
 )
 
@@ -39,10 +38,6 @@ whence replay reads Kafka again instead, for events that ClickHouse has lost.`,
 				all := []event.Region{{AnyEnvironment: true, From: within.from.at, To: within.to.at}}
 				wrong, err := f.correct(ctx, all, cmd.ErrOrStderr())
 				if err != nil {
-					return err
-				}
-				rows := correctable{store}
-				if err := reconcile.InParts(ctx, rows, all, func(some []event.Region) error { return rows.touch(ctx, some, "1") }); err != nil {
 					return err
 				}
 				if err := store.DeriveAll(ctx, f.known); err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -104,6 +105,9 @@ func withStore(ctx context.Context, c clickHouseFlags, do func(context.Context, 
 	}
 	defer store.Close()
 	if err := store.Ping(ctx); err != nil {
+		if exception := new(clickhouse.Exception); !errors.As(err, &exception) { // it did not even refuse
+			return &pipeline.Error{Err: err, Hint: nameClickHouse}
+		}
 		return err
 	}
 	return do(ctx, store)

@@ -264,6 +264,8 @@ func (w *worker) levelUp(ctx context.Context, kept *keeper, stderr io.Writer) er
 		return err
 	}
 	f := forced{store: w.store, timeline: w.timeline, known: end}
-	_, err = f.correct(ctx, []event.Region{*kept.times}, stderr)
+	if _, err = f.correct(ctx, []event.Region{*kept.times}, stderr); err == nil {
+		kept.times = nil
+	}
 	return err
 }

@@ -16,6 +16,9 @@ import (
 const (
 	envKafka      = "WHENCE_KAFKA"
 	envClickHouse = "WHENCE_CLICKHOUSE_URL"
+
+	// nameClickHouse helps those whose ClickHouse does not answer.
+	nameClickHouse = "name it with --clickhouse URL or $" + envClickHouse + ", or start one: whence up"
 )
 
 // kafkaFlags name a Kafka: by flag, else by a configuration, which alone knows TLS

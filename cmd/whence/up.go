@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -94,6 +95,11 @@ loopback.`,
 // configuration that names others than the default addresses, which are the
 // embedded pair's, means real ones too.
 func (o *upOptions) configure(file string) (*config.Config, error) {
+	for _, listen := range []struct{ flag, on string }{{"--listen-kafka", o.ListenKafka}, {"--listen-clickhouse", o.ListenClickHouse}} {
+		if _, _, err := net.SplitHostPort(listen.on); err != nil {
+			return nil, usagef("%s: want HOST:PORT, have %q", listen.flag, listen.on)
+		}
+	}
 	cfg := config.Default()
 	if file != "" {
 		var err error

@@ -55,18 +55,15 @@ to a scratch database of its own that it drops at the end.`,
 			if err != nil {
 				return err
 			}
-			store, err := clickhouse.Open(cmd.Context(), c.config())
-			if err != nil {
-				return err
-			}
-			defer store.Close()
-			report, err := oracle.Verify(cmd.Context(), asker(store, int64(memory)), oracle.Options{
-				Scope: scope, Progress: comparing(cmd.ErrOrStderr()),
+			return withStore(cmd.Context(), c, func(ctx context.Context, store *clickhouse.Client) error {
+				report, err := oracle.Verify(ctx, asker(store, int64(memory)), oracle.Options{
+					Scope: scope, Progress: comparing(cmd.ErrOrStderr()),
+				})
+				if err != nil {
+					return explained(err)
+				}
+				return show(cmd.OutOrStdout(), report, asJSON)
 			})
-			if err != nil {
-				return explained(err)
-			}
-			return show(cmd.OutOrStdout(), report, asJSON)
 		},
 	}
 	c.add(cmd)

@@ -55,7 +55,7 @@ is known of it is told all the same. Every incident, alert and breach is ranked
 within seconds; a finding too, unless only scans list it and none names the
 revision that brought it, for then there is nothing to look for.`,
 		Example: `  whence why inc-310
-  whence why inc-310 --as-of 2026-03-12T10:42:00Z
+  whence why inc-310 --as-of 10m
   whence why payments-4.2.0 --json | jq '.blamed_for'`,
 		Args: exactly("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -69,10 +69,10 @@ func TestTheCatalogListsNamesOfFactsAndObservationsWithTheirUses(t *testing.T) {
 		"checkout\t[declaration deployment instance]")
 	expect(t, client, "SELECT kind, name, reason, events, example_id FROM whence.catalog_unmapped ORDER BY ALL",
 		"service\tcart\tobserved, but nothing deploys or declares it\t2\t3",
-		"service\tcheckout-svc\tnothing deploys, declares or observes it\t1\tf",
-		"service\tcheckout-web\tnothing deploys, declares or observes it\t2\tp",
-		"service\tpayments\tnothing deploys, declares or observes it\t1\tdeclared-checkout-10",
-		"service\tstock\tnothing deploys, declares or observes it\t0\t")
+		"service\tcheckout-svc\tnot deployed or declared, nor observed since 2000-01-01\t1\tf",
+		"service\tcheckout-web\tnot deployed or declared, nor observed since 2000-01-01\t2\tp",
+		"service\tpayments\tnot deployed or declared, nor observed since 2000-01-01\t1\tdeclared-checkout-10",
+		"service\tstock\tnot deployed or declared, nor observed since 2000-01-01\t0\t")
 	tell(t, client, 100, named("service", "checkout-svc", "Checkout API", 300), named("service", "checkout-web", "checkout", 300))
 	expect(t, client, "SELECT name FROM whence.catalog_unmapped ORDER BY ALL", "cart", "payments", "stock")
 }

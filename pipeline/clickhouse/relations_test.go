@@ -213,6 +213,38 @@ func TestIncidentImpactCountsUsersRequestsAndConversionsAgainstTheForecast(t *te
 	expect(t, client, "SELECT DISTINCT incident_id FROM whence.incident_conversions ORDER BY ALL", "counted", "going-on")
 }
 
+// Where nothing was seen before, nothing was missing either: half an hour in which
+// 30 carts were filled is not an hour of 30.
+func TestAForecastCountsOnlyTheTimeInWhichAnythingWasSeen(t *testing.T) {
+	client := connect(t)
+	const onset = 8 * 24 * 3600
+	for _, c := range []struct {
+		name     string
+		others   int64 // seconds before the onset at which another service was seen
+		forecast float64
+	}{
+		{"all began half an hour before", 1800, 30},
+		{"others were there two hours before", 7200, 15},
+		{"others were there a day before", 86_400, 15},
+		{"others were there a week before, and then nothing was", 7 * 86_400, 30},
+	} {
+		empty(t, client, append(factTables(), "whence.observations", "whence_state.touches")...)
+		tell(t, client, 100, said("i", "incident.opened", onset,
+			fmt.Sprintf(`{"incident_id":"i","service":"shop","environment":"production","severity":"high","started_at":%q}`, moment(onset))))
+		all := []*event.Observation{
+			witnessed(200, "mail", "production", onset-c.others, func(*event.Observation) {}),
+			witnessed(201, "mail", "production", onset+1799, func(*event.Observation) {}),
+		}
+		for i := range int64(30) {
+			all = append(all, witnessed(int(i), "shop", "production", onset-1800+60*i, func(o *event.Observation) { o.Name = "cart.added" }))
+		}
+		observe(t, client, all...)
+		touchAll(t, client)
+		t.Log(c.name)
+		expect(t, client, "SELECT conversion, basis, round(forecast, 6), actual FROM whence.incident_conversions", fmt.Sprintf("cart.added\thour before\t%g\t0", c.forecast))
+	}
+}
+
 // An incident that nobody resolved: the forecast of an hour in which 60 carts were
 // filled must not run on for the months since.
 func TestAnOpenIncidentIsCountedForADayAndNoFurtherThanAnythingWasSeen(t *testing.T) {

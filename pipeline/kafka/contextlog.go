@@ -216,7 +216,7 @@ func DescribeContext(ctx context.Context, c Connection, topic string) (ContextTo
 	admin := kadm.NewClient(client)
 	details, err := admin.ListTopics(ctx, topic)
 	if err != nil {
-		return ContextTopic{}, fmt.Errorf("context log: %w", err)
+		return ContextTopic{}, unreached(c.Seeds, err)
 	}
 	d := details[topic]
 	if d.Err != nil {

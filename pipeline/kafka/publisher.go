@@ -83,11 +83,15 @@ func (p *Publisher) Reach(ctx context.Context, notify func(err error, next time.
 			notify(err, next)
 		}
 		if !sleep(ctx, next) {
-			return &pipeline.Error{
-				Err:  fmt.Errorf("kafka at %s: %w", strings.Join(p.seeds, ","), err),
-				Hint: "name the brokers with --kafka HOST:PORT or $WHENCE_KAFKA, or start them: whence up",
-			}
+			return unreached(p.seeds, err)
 		}
+	}
+}
+
+func unreached(seeds []string, err error) error {
+	return &pipeline.Error{
+		Err:  fmt.Errorf("kafka at %s: %w", strings.Join(seeds, ","), err),
+		Hint: "name the brokers with --kafka HOST:PORT or $WHENCE_KAFKA, or start them: whence up",
 	}
 }
 

@@ -60,11 +60,8 @@ func timeOfDay(s string) (event.Millis, bool) {
 		return 0, false
 	}
 	whole := event.Millis(((hour*60+minute)*60+second)*1000 - offset)
-	if second == 60 {
-		const day = 24 * 60 * 60 * 1000
-		return whole, whole%day == 0
-	}
-	return whole + event.Millis(fraction), true
+	const day = 24 * 60 * 60 * 1000
+	return whole + event.Millis(fraction), second < 60 || whole%day == 0
 }
 
 // cutFraction takes a fraction off s, if it has one, in milliseconds; -1 where

@@ -27,6 +27,10 @@ func (r *Report) Tell(w io.Writer) error {
 	lines := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(lines, "\n\t\t%s\t%s\tCHANGE\n", r.Current, r.Model.Name)
 	for _, s := range r.Scores {
+		if s.Incidents == 0 {
+			fmt.Fprintf(lines, "%s\tno incidents\n", s.Set)
+			continue
+		}
 		fmt.Fprintf(lines, "%s\tlog loss\t%s\t%s\t%s\n", s.Set, s.LogLoss.Before, s.LogLoss.After, s.LogLoss.Change)
 		fmt.Fprintf(lines, "\tcause first\t%s\t%s\t%s\n", s.First.Before, s.First.After, s.First.Change)
 		fmt.Fprintf(lines, "\tBrier\t%s\t%s\t%s\n", s.Brier.Before, s.Brier.After, s.Brier.Change)

@@ -36,7 +36,7 @@ SELECT change_id, title, author, repository FROM whence.what_shipped WHERE deplo
 	if d.EndedAt != 0 {
 		marks = append(marks, Mark{At: d.EndedAt, Sign: "x", Words: "ends"})
 	}
-	if s.Signal, err = r.signal(ctx, d.Service, d.Environment, d.StartedAt, 0, marks, ""); err != nil {
+	if s.Signal, err = r.signal(ctx, d.Service, d.Environment, d.StartedAt, 0, marks, s.reproach()); err != nil {
 		return err
 	}
 	for _, b := range s.Blamed {
@@ -45,6 +45,17 @@ SELECT change_id, title, author, repository FROM whence.what_shipped WHERE deplo
 		}
 	}
 	return nil
+}
+
+// reproach is what the strongest evidence against the deployment is seen by, of the
+// effect that most likely is its doing. Empty: none is seen by anything.
+func (s *Story) reproach() string {
+	for _, b := range s.Blamed {
+		if what := shows[b.Term]; what != "" {
+			return what
+		}
+	}
+	return ""
 }
 
 // blamed reads the effects that have the deployment among their hypotheses, as
@@ -60,8 +71,8 @@ func (r *reader) blamed(ctx context.Context) ([]Blame, error) {
 	return Rows[Blame](ctx, r.ask, with(`
 SELECT toString(effect_kind) AS effect_kind, effect_id, toString(service) AS service, toUnixTimestamp64Milli(onset) AS onset, rank, probability,
     toUnixTimestamp64Milli(computed_at) AS computed_at,
-    JSONExtractString(arraySort(term -> -JSONExtractFloat(term, 'value') * JSONExtractFloat(term, 'weight'),
-        JSONExtractArrayRaw(evidence))[1], 'words') AS words
+    arraySort(term -> -JSONExtractFloat(term, 'value') * JSONExtractFloat(term, 'weight'), JSONExtractArrayRaw(evidence))[1] AS strongest,
+    JSONExtractString(strongest, 'term') AS term, JSONExtractString(strongest, 'words') AS words
 FROM `+links+` AS links
 WHERE cause_kind = 'deployment' AND cause_id = {id}`+current+`
 ORDER BY probability DESC, effect_kind, effect_id

@@ -443,8 +443,8 @@ const describing = 500
 // telling is how many hypotheses are looked at closely.
 const telling = 5
 
-// late reads the facts about the effect and its first hypotheses that came after
-// it was ranked.
+// late reads the facts about the effect and its first hypotheses that came, or
+// were retracted, after it was ranked.
 func (r *reader) late(ctx context.Context, s *Story) error {
 	if len(s.History) == 0 {
 		return nil
@@ -459,10 +459,11 @@ func (r *reader) late(ctx context.Context, s *Story) error {
 	first := s.History[0].ComputedAt
 	var err error
 	s.Late, err = Rows[LateFact](ctx, r.ask, with(`
-SELECT toUnixTimestamp64Milli(ifNull(known_at, received_at)) AS known_at, toUnixTimestamp64Milli(time) AS time, type, entity_kind, entity_id, source
+SELECT toUnixTimestamp64Milli(heard.1) AS known_at, toUnixTimestamp64Milli(time) AS time, type, entity_kind, entity_id, source, heard.2 AS retracted
 FROM (`+strings.Join(parts, " UNION ALL ")+`) AS said
-WHERE since IS NOT NULL AND said.time < {first} AND ifNull(said.known_at, received_at) > {first} AND ifNull(said.known_at, received_at) <= {until}
-ORDER BY known_at, time
+ARRAY JOIN [(ifNull(said.known_at, received_at), false), (ifNull(until_at, received_at), true)] AS heard
+WHERE since IS NOT NULL AND if(retracted, ended_by = 'retracted', said.time < {first}) AND heard.1 > {first} AND heard.1 <= {until}
+ORDER BY known_at, time, retracted
 LIMIT 50`, "first", first, "until", r.known()))
 	return err
 }

@@ -33,7 +33,7 @@ type Story struct {
 	Ranking    *Ranking     `json:"ranking,omitempty"`
 	Hypotheses []Hypothesis `json:"hypotheses"` // by rank; probabilities sum to one
 	History    []Said       `json:"history"`    // the leader of every ranking up to AsOf, the first one first
-	Late       []LateFact   `json:"late"`       // what was only known after the first ranking, though it had happened
+	Late       []LateFact   `json:"late"`       // what was only known after the first ranking, though it had happened, and what was retracted since
 	Confirmed  []Confirmed  `json:"confirmed"`  // what people said it was
 
 	Deployment *Deployment `json:"deployment,omitempty"`
@@ -142,7 +142,8 @@ type Said struct {
 	Changed     bool    `json:"changed"` // another than in the ranking before
 }
 
-// LateFact is a fact that was not known when the effect was first ranked.
+// LateFact is a fact that was not known when the effect was first ranked, or one
+// that was retracted since, and when that was known.
 type LateFact struct {
 	KnownAt    Moment `json:"known_at"`
 	Time       Moment `json:"time"`
@@ -150,6 +151,7 @@ type LateFact struct {
 	EntityKind string `json:"entity_kind"`
 	EntityID   string `json:"entity_id"`
 	Source     string `json:"source"`
+	Retracted  bool   `json:"retracted"`
 }
 
 // Confirmed is what somebody said the cause was.
@@ -195,7 +197,8 @@ type Blame struct {
 	Rank        int     `json:"rank"`
 	Probability float64 `json:"probability"`
 	ComputedAt  Moment  `json:"computed_at"`
-	Words       string  `json:"words"` // of the strongest evidence
+	Term        string  `json:"term"` // the strongest evidence
+	Words       string  `json:"words"`
 }
 
 // Signal is what the service showed around the onset, a value a minute.

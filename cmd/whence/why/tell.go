@@ -336,19 +336,20 @@ func (h *Hypothesis) about(onset Moment) string {
 	return strings.Join(nonempty(h.What, state, when), " · ")
 }
 
-// history tells when the leader changed, and what came to be known between.
+// history tells when the leader changed, since when it is said as it is now, and
+// what came to be known between.
 func (t *teller) history() {
 	if len(t.History) == 0 {
 		return
 	}
 	t.heading("What was said when (UTC, by the clock of who ranked)")
-	late, first := t.Late, t.History[0].ComputedAt
+	late, first, last := t.Late, t.History[0].ComputedAt, t.lastNews()
 	for i, said := range t.History {
 		for len(late) > 0 && late[0].KnownAt <= said.ComputedAt {
 			t.lateFact(late[0], first)
 			late = late[1:]
 		}
-		if said.Changed || i == len(t.History)-1 {
+		if said.Changed || i == last {
 			t.say("  %s  %s %s", clock(said.ComputedAt, first), share(said.Probability), causeName(said.Kind, said.ID, said.Service))
 		}
 	}
@@ -357,8 +358,23 @@ func (t *teller) history() {
 	}
 }
 
+// lastNews is the first of the last rankings that put the same cause first with
+// the same share: an effect is ranked again whenever something it was ranked by is
+// another.
+func (t *teller) lastNews() int {
+	i := len(t.History) - 1
+	for i > 0 && !t.History[i].Changed && share(t.History[i].Probability) == share(t.History[i-1].Probability) {
+		i--
+	}
+	return i
+}
+
 func (t *teller) lateFact(f LateFact, day Moment) {
-	t.say("  %s", t.faint(fmt.Sprintf("%s  learned %s of %s %s, which was at %s", clock(f.KnownAt, day),
+	verb := "learned"
+	if f.Retracted {
+		verb = "retracted:"
+	}
+	t.say("  %s", t.faint(fmt.Sprintf("%s  %s %s of %s %s, which was at %s", clock(f.KnownAt, day), verb,
 		strings.TrimPrefix(f.Type, "io.whence."), f.EntityKind, f.EntityID, clock(f.Time, t.Effect.Onset))))
 }
 

@@ -144,26 +144,29 @@ SELECT * FROM whence.finding_exposure_of(finding = '');
 -- the last minute in which anything was seen in its environment: after that nothing can be said to be missing. Parameter
 -- incident: its id; empty: all. Of one service's silence while others are seen nothing is taken away: that is an outage.
 -- `over` is the same without the last: a touch comes after its rows, and what was seen meanwhile is not left out.
+-- `compared_from` is an hour before the onset, but not before the first minute in which anything was seen there, if that is
+-- within a day of the onset: before it nothing can be said to have been missing either.
 -- touches is read by its key, the hours in question, and tells of all services what the observations would tell of each.
 CREATE OR REPLACE VIEW whence_state.incident_bounds ON CLUSTER '{cluster}' AS
 WITH hours AS
 (
-    SELECT incident_id, environment, arrayJoin(arrayMap(n -> toStartOfHour(toDateTime(started_at, 'UTC')) + toIntervalHour(n), range(25))) AS hour
+    SELECT incident_id, environment, arrayJoin(arrayMap(n -> toStartOfHour(toDateTime(started_at, 'UTC')) + toIntervalHour(n), range(-25, 25))) AS hour
     FROM whence.incidents FINAL
     WHERE {incident:String} = '' OR incident_id = {incident:String}
 )
 SELECT
     incidents.*,
     greatest(started_at, least(ifNull(ended_at, now64(3, 'UTC')), started_at + INTERVAL 24 HOUR)) AS over,
-    greatest(started_at, least(over, toDateTime64(seen.last, 3, 'UTC'))) AS counted_until
+    greatest(started_at, least(over, toDateTime64(seen.last, 3, 'UTC'))) AS counted_until,
+    least(started_at, greatest(started_at - INTERVAL 1 HOUR, toDateTime64(seen.first, 3, 'UTC'))) AS compared_from
 FROM (SELECT * FROM whence.incidents FINAL WHERE {incident:String} = '' OR incident_id = {incident:String}) AS incidents
 LEFT JOIN
 (
-    SELECT incident_id AS seen_id, max(last) AS last
+    SELECT incident_id AS seen_id, min(first) AS first, max(last) AS last
     FROM hours
     INNER JOIN
     (
-        SELECT environment, toStartOfHour(minute) AS hour, max(minute) + INTERVAL 1 MINUTE AS last
+        SELECT environment, toStartOfHour(minute) AS hour, min(minute) AS first, max(minute) + INTERVAL 1 MINUTE AS last
         FROM whence_state.touches
         WHERE service != '' AND toStartOfHour(minute) IN (SELECT hour FROM hours)
         GROUP BY environment, hour
@@ -184,7 +187,7 @@ FROM
         incident_id, toLowCardinality(arrayJoin(arrayDistinct(arrayConcat(services, arrayFlatten(arrayMap(s -> known[s], services)))))) AS service, environment,
         arrayJoin([
             ('during', started_at, over),
-            ('hour before', started_at - INTERVAL 1 HOUR, started_at),
+            ('hour before', compared_from, started_at),
             ('week before', started_at - INTERVAL 1 WEEK, counted_until - INTERVAL 1 WEEK)]) AS span
     FROM whence_state.incident_bounds(incident = {incident:String})
 );
@@ -220,13 +223,13 @@ WITH
     (period = 'hour before') AS before
 SELECT
     incidents.*, counts.*,
-    dateDiff('millisecond', started_at, counted_until) / 3600000 AS hours,
+    dateDiff('millisecond', started_at, counted_until) / dateDiff('millisecond', compared_from, started_at) AS lengths,
     arrayMap(
         name -> (
             name,
             multiIf(mapContains(conversions_week, name), 'week before', mapContains(conversions_before, name), 'hour before', ''),
             multiIf(mapContains(conversions_week, name), conversions_week[name],
-                mapContains(conversions_before, name), conversions_before[name] * hours, NULL),
+                mapContains(conversions_before, name), conversions_before[name] * lengths, NULL),
             conversions_during[name]),
         arraySort(arrayDistinct(arrayConcat(mapKeys(conversions_during), mapKeys(conversions_before), mapKeys(conversions_week))))) AS conversions
 FROM whence_state.incident_bounds(incident = {incident:String}) AS incidents
@@ -264,8 +267,8 @@ FROM (SELECT *, arrayJoin(conversions) AS c FROM whence_state.incident_counts(in
 -- counted_until: the incident's end, or now, but at most a day after the onset, and at most the last minute in which
 -- anything was seen in its environment, after which nothing can be said to be missing.
 -- actual: how often it went well (ok is not false) in [onset, counted_until), by weight, where vitals count users.
--- forecast: how often in the same minutes of the week before; if that shows none, how often in the hour before the onset,
--- for as long as is counted; null if that shows none either.
+-- forecast: how often in the same minutes of the week before; if that shows none, as often as in the hour before the onset,
+-- or in what there is of it where nothing was seen in the environment earlier; null if that shows none either.
 -- basis says which: 'week before', 'hour before', empty. lost: forecast less actual, negative where there were more.
 -- The week before is taken as it was: an incident in it makes the forecast too low.
 CREATE OR REPLACE VIEW whence.incident_conversions ON CLUSTER '{cluster}' AS

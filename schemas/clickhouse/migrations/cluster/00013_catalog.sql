@@ -215,6 +215,7 @@ WHERE entity_kind = 'identity' AND live AND JSONExtractString(data, 'canonical')
 CREATE OR REPLACE VIEW whence.catalog_unmapped_since ON CLUSTER '{cluster}' AS
 WITH
     names AS (SELECT * FROM whence.catalog_names_since(since = {since:String})),
+    toString(toDate(parseDateTimeBestEffort({since:String}, 'UTC'))) AS looked,
     listed AS
     (
         SELECT DISTINCT if(meanings.canonical = '', r, meanings.canonical) AS repository
@@ -254,9 +255,9 @@ FROM
         max(has(roles, 'observation')) OVER (PARTITION BY kind, canonical) AS is_observed,
         multiIf(
             is_declared OR is_deployed AND is_observed OR roles = ['alias'], '',
-            is_deployed, 'deployed, but nothing observes or declares it',
+            is_deployed, concat('deployed, but not declared, nor observed since ', looked),
             is_observed, 'observed, but nothing deploys or declares it',
-            'nothing deploys, declares or observes it') AS reason,
+            concat('not deployed or declared, nor observed since ', looked)) AS reason,
         name, sources, events, first_seen, last_seen, example_source, example_id
     FROM names
     WHERE kind = 'service'
