@@ -162,6 +162,7 @@ func (r replay) run(ctx context.Context, w *worker, stdout, stderr io.Writer) er
 		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer, Replay: name,
 	})
 	keeper := &keeper{store: w.store}
+	reader.Width = w.width
 	reader.Stages = slices.Insert(stages, len(stages)-1, pipeline.Processor(keeper))
 	reader.Stages = append(reader.Stages, letterCloser{w.store, name, event.MillisOf(now)})
 	return keeper.hint(w.following(ctx, begin, contextTopic.End, func(ctx context.Context) error {

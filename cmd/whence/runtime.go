@@ -325,10 +325,13 @@ func (w *worker) events(state *readiness) *kafka.Consumer {
 		Decode: decoding(w.cfg), Rules: w.rules,
 		Timeline: w.timeline, ContextLog: w.producer, Sink: w.sink(), Graveyard: w.producer, Outlet: w.producer,
 	})
-	c.Floor, c.Await = w.end.Revision, w.timeline.Wait
+	c.Floor, c.Await, c.Width = w.end.Revision, w.timeline.Wait, w.width
 	c.Observer = observer{w.metrics, state, w.correlating, sparing(w.log)}
 	return c
 }
+
+// width is how wide rows are now.
+func (w *worker) width() int { return w.timeline.Width(event.MillisOf(time.Now())) }
 
 // facts consumes the context log, and stores it.
 func (w *worker) facts(state *readiness) *kafka.Consumer {

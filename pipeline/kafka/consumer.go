@@ -85,6 +85,10 @@ type Consumer struct {
 	// has promised with its commits.
 	Floor func(context.Context) (revision uint64, err error)
 	Await func(ctx context.Context, revision uint64) error
+	// Width, if set, tells about how many bytes the stages add to each row at most, as
+	// things are now. A batch is cut by it: one that is announced can't be made smaller
+	// by whoever can't hold it.
+	Width func() int
 	// WhileOwning, if set, runs in the sessions that own a partition, from the
 	// first assignment until the last is revoked or the session ends, when its
 	// context does. A session of another member may overlap with it.
@@ -105,9 +109,12 @@ const (
 	promiseEvery = 500 * time.Millisecond
 	// maxDecompressed bounds one batch of records in memory.
 	maxDecompressed = 256 << 20
-	// roundBytes bounds the values that one round works on: what a fetch brings is
-	// bounded as compressed, and a record of OTLP is a thousand events.
+	// roundBytes bounds the values that one round works on, and what their rows get
+	// besides: what a fetch brings is bounded as compressed, a record of OTLP is a
+	// thousand events, and each of them may be in the middle of a hundred incidents.
 	roundBytes = 64 << 20
+	// widthEvery is how often the width of rows is asked for though no fact came.
+	widthEvery = 10 * time.Second
 )
 
 // Run consumes until ctx is done, then finishes the round under way and leaves

@@ -48,7 +48,7 @@ func (p *partition) hold(records []*kgo.Record) {
 // where there is one, else as many as fit what is left of the round's bytes, the
 // first in any case. It returns nil where an announced batch is not complete yet,
 // and where nothing is left. What was announced may have been inserted before.
-func (p *partition) cut(left *int) (*pipeline.Batch, error) {
+func (p *partition) cut(left *int, width int) (*pipeline.Batch, error) {
 	if p.stopped || len(p.held) == 0 {
 		return nil, nil
 	}
@@ -57,7 +57,7 @@ func (p *partition) cut(left *int) (*pipeline.Batch, error) {
 	}
 	n := len(p.held)
 	if p.announced.End == 0 {
-		if n = p.fitting(*left); n == 0 {
+		if n = p.fitting(*left, width); n == 0 {
 			return nil, nil
 		}
 	}
@@ -78,7 +78,7 @@ func (p *partition) cut(left *int) (*pipeline.Batch, error) {
 	b.Hash = pipeline.HashRecords(b.Records)
 	p.held = p.held[n:]
 	for i := range b.Records {
-		*left -= len(b.Records[i].Value)
+		*left -= weight(b.Records[i].Value, width)
 	}
 	if p.announced.End > 0 {
 		if err := p.announced.keep(b); err != nil {
@@ -88,13 +88,20 @@ func (p *partition) cut(left *int) (*pipeline.Batch, error) {
 	return b, nil
 }
 
-// fitting is how many of the held records have so many bytes together.
-func (p *partition) fitting(left int) int {
+// weight is about how many bytes are worked on for a record: its own, and the width
+// that each of its rows gets. How many rows it has nobody knows before it is decoded;
+// of what has many, one takes half a kilobyte or so.
+func weight(value []byte, width int) int {
+	return len(value) + (1+len(value)/512)*width
+}
+
+// fitting is how many of the held records weigh so much together.
+func (p *partition) fitting(left, width int) int {
 	if left <= 0 {
 		return 0
 	}
 	for i := range p.held {
-		if left -= len(p.held[i].Value); left < 0 {
+		if left -= weight(p.held[i].Value, width); left < 0 {
 			return max(i, 1)
 		}
 	}

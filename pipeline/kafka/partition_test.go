@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
@@ -37,7 +38,7 @@ func TestARoundTakesNoMoreBytesThanItMay(t *testing.T) {
 		var got []string
 		for {
 			left := c.left
-			b, err := p.cut(&left)
+			b, err := p.cut(&left, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,27 +56,64 @@ func TestARoundTakesNoMoreBytesThanItMay(t *testing.T) {
 
 func TestWhatIsLeftOfARoundIsForThePartitionsAfter(t *testing.T) {
 	left := 60
-	if b, err := holding(50, 50).cut(&left); err != nil || len(b.Records) != 1 || left != 10 {
+	if b, err := holding(50, 50).cut(&left, 0); err != nil || len(b.Records) != 1 || left != 10 {
 		t.Errorf("%+v %v, %d left", b, err, left)
 	}
-	if b, err := holding(50).cut(&left); err != nil || len(b.Records) != 1 || left != -40 {
+	if b, err := holding(50).cut(&left, 0); err != nil || len(b.Records) != 1 || left != -40 {
 		t.Errorf("%+v %v, %d left", b, err, left)
 	}
-	if b, err := holding(1).cut(&left); err != nil || b != nil {
+	if b, err := holding(1).cut(&left, 0); err != nil || b != nil {
 		t.Errorf("a round that is full takes %+v, %v", b, err)
+	}
+}
+
+func TestRecordsWeighWhatTheirRowsGetToo(t *testing.T) {
+	left := 500
+	if b, err := holding(50, 50, 50, 50).cut(&left, 200); err != nil || len(b.Records) != 2 || left != 0 {
+		t.Errorf("%+v %v, %d left", b, err, left)
+	}
+	left = 2000
+	if b, err := holding(1024, 1024).cut(&left, 200); err != nil || len(b.Records) != 1 || left != 2000-1024-3*200 {
+		t.Errorf("a record of many rows: %+v %v, %d left", b, err, left)
+	}
+	left = 500
+	if b, err := holding(50, 50).cut(&left, 1<<20); err != nil || len(b.Records) != 1 {
+		t.Errorf("a row that is too wide for any round: %+v %v", b, err)
+	}
+}
+
+func TestTheWidthOfRowsIsMeasuredAnewWhenAnotherFactIsKnown(t *testing.T) {
+	asked, known := 0, uint64(1)
+	s := session{Consumer: &Consumer{
+		Width:    func() int { asked++; return 100 * asked },
+		Revision: func() uint64 { return known },
+	}}
+	for range 3 {
+		s.measure()
+	}
+	if s.width != 100 {
+		t.Errorf("measured %d times of one state of knowledge", asked)
+	}
+	known, s.took = 2, 0
+	if s.measure(); s.width != 200 {
+		t.Errorf("a fact came, and rows are as wide as before: %d", s.width)
+	}
+	known, s.took = 3, time.Hour
+	if s.measure(); s.width != 200 {
+		t.Error("what takes an hour is measured with every fact")
 	}
 }
 
 func TestAnAnnouncedBatchIsCutAsItWasHoweverFullTheRoundIs(t *testing.T) {
 	left := 1000
-	first, err := holding(50, 60).cut(&left)
+	first, err := holding(50, 60).cut(&left, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	again := holding(50, 60, 70)
 	again.announced = announce(first, 0)
 	left = 0
-	if b, err := again.cut(&left); err != nil || b == nil || len(b.Records) != 2 || b.Hash != first.Hash {
+	if b, err := again.cut(&left, 0); err != nil || b == nil || len(b.Records) != 2 || b.Hash != first.Hash {
 		t.Errorf("%+v %v", b, err)
 	}
 }

@@ -22,6 +22,7 @@ type Replay struct {
 	Topic      string
 	MaxRecords int // in one batch
 	Stages     []pipeline.Processor
+	Width      func() int // see Consumer
 	// Retrying is told why a batch is tried again: at the first failure, and then
 	// once a minute.
 	Retrying func(err error)
@@ -140,9 +141,13 @@ func (r *Replay) Run(ctx context.Context, stretches []Stretch, done func(b *pipe
 // batch processes the records that lie before end.
 func (r *Replay) batch(ctx context.Context, p *partition, records []*kgo.Record, end int64, done func(*pipeline.Batch)) error {
 	p.hold(slices.DeleteFunc(slices.Clone(records), func(r *kgo.Record) bool { return r.Offset >= end || r.Attrs.IsControl() }))
+	width := 0
+	if r.Width != nil {
+		width = r.Width()
+	}
 	for {
 		left := roundBytes
-		b, err := p.cut(&left)
+		b, err := p.cut(&left, width)
 		if err != nil || b == nil {
 			return err
 		}

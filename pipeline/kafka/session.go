@@ -31,6 +31,11 @@ type session struct {
 	lease  *lease
 	spoken time.Time // when idle partitions last made their promises
 
+	width    int       // of rows, when it was measured
+	measured time.Time // and how long that took, and what was known
+	took     time.Duration
+	known    uint64
+
 	mu         sync.Mutex // callbacks and rounds never overlap by design; the race detector should see it too
 	partitions map[topicPartition]*partition
 	owning     context.CancelFunc // of WhileOwning; nil: it does not run
@@ -467,12 +472,13 @@ func (s *session) round(ctx context.Context) error {
 var errRoundTooLong = errors.New("half of the rebalance timeout is over")
 
 func (s *session) cut() []*pipeline.Batch {
+	s.measure()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var batches []*pipeline.Batch
 	left := roundBytes
 	for _, p := range s.partitions {
-		b, err := p.cut(&left)
+		b, err := p.cut(&left, s.width)
 		if err != nil {
 			s.stop(p, err)
 		} else if b != nil {
@@ -480,6 +486,21 @@ func (s *session) cut() []*pipeline.Batch {
 		}
 	}
 	return batches
+}
+
+// measure keeps up with how wide rows are: with each fact, but for a fiftieth of the
+// time at most, and as facts begin and cease to hold.
+func (s *session) measure() {
+	if s.Width == nil {
+		return
+	}
+	known, ago := s.Revision(), time.Since(s.measured)
+	if ago < widthEvery && (known == s.known || ago < 50*s.took) {
+		return
+	}
+	begun := time.Now()
+	s.width = s.Width()
+	s.measured, s.took, s.known = time.Now(), time.Since(begun), known
 }
 
 // store takes batches of different partitions through the protocol.

@@ -68,9 +68,13 @@ func (t *Timeline) contexts(stale []event.Stale, limit int) (contexts []event.Co
 	return contexts, servings, t.revision, size <= limit
 }
 
-// size is how many entries c needs.
+// size is how many entries c needs; a flag with long rules is several.
 func (c *constants) size() int {
-	return 1 + len(c.last.changes) + len(c.rollouts) + len(c.incidents) + len(c.findings) + len(c.flags)
+	n := 1 + len(c.last.changes) + len(c.rollouts) + len(c.incidents) + len(c.findings) + len(c.flags)
+	for i := range c.flags {
+		n += len(c.flags[i].Value) >> 10
+	}
+	return n
 }
 
 func (c *constants) said(s *event.Stale, since event.Millis, canonical string) event.Context {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -222,6 +223,26 @@ func TestEveryObservationOfAFullSetIsAnsweredAsTheModelDoes(t *testing.T) {
 		obs := sample(t)
 		if d := differs(tl, facts, obs); d != "" {
 			t.Fatal(d)
+		}
+	})
+}
+
+func TestNoRowIsWiderThanTheWidthOfItsTime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tl := timeline.New()
+		tl.Apply(rapid.SliceOfN(rapid.Custom(anyFact), 1, 60).Draw(t, "facts"))
+		obs := sample(t)
+		out := make([]event.Enrichment, len(obs))
+		tl.Enrich(obs, out)
+		for i := range out {
+			e := &out[i]
+			width := len(strings.Join(slices.Concat(e.IncidentIDs, e.FindingIDs, e.RolloutIDs), ""))
+			for _, f := range e.Flags {
+				width += len(f.Key) + len(f.Value)
+			}
+			if widest := tl.Width(obs[i].Time); width > widest {
+				t.Fatalf("%d bytes, and the widest row has %d: %+v", width, widest, e)
+			}
 		}
 	})
 }
