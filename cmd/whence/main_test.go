@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,6 +23,7 @@ import (
 	"github.com/whencehq/whence/pipeline"
 	"github.com/whencehq/whence/pipeline/embedded/engine"
 	"github.com/whencehq/whence/pipeline/oracle"
+	"github.com/whencehq/whence/pipeline/pipelinetest"
 )
 
 func TestMain(m *testing.M) {
@@ -55,7 +55,7 @@ func TestCommands(t *testing.T) {
 			env.Defer(forge.Close)
 			env.Setenv("FORGE", forge.URL)
 			for _, name := range []string{"ENGINE", "BROKER", "METRICS", "INGEST"} {
-				address, err := freeAddress()
+				address, err := pipelinetest.UnusedAddress()
 				if err != nil {
 					return err
 				}
@@ -235,14 +235,6 @@ func eventually(ts *testscript.TestScript, try func() error) {
 			ts.Fatalf("after a minute: %v", err)
 		}
 	}
-}
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // setEngine names the library: scripts run in folders of their own.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -123,12 +124,32 @@ func java(t testing.TB, class string, arguments ...string) {
 
 // FreeAddress returns a loopback address that nobody listens on.
 func FreeAddress(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	t.Helper()
+	address, err := UnusedAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
+}
+
+var given sync.Map // addresses
+
+// UnusedAddress is [FreeAddress] where there is no test yet. It gives no address
+// twice: the system may, before anybody listens there.
+func UnusedAddress() (string, error) {
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", err
+		}
+		address := l.Addr().String()
+		if err := l.Close(); err != nil {
+			return "", err
+		}
+		if _, twice := given.LoadOrStore(address, nil); !twice {
+			return address, nil
+		}
+	}
 }
 
 // Eventually asks until the answer is nil, and fails the test with the last
