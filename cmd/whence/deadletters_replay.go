@@ -164,7 +164,8 @@ const lettersAtOnce = 500
 
 // notesAtOnce is how many letters are stored until it is noted what has become of
 // them: before that their rows are corrected, which reads all rows of their time.
-const notesAtOnce = 20_000
+// Until then observations_at takes the rows for what was there all along.
+const notesAtOnce = 200_000
 
 func (r *lettersReplay) run(ctx context.Context, contextTopic string) error {
 	total, err := r.store.CountLetters(ctx, r.picked)

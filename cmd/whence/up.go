@@ -95,11 +95,6 @@ loopback.`,
 // configuration that names others than the default addresses, which are the
 // embedded pair's, means real ones too.
 func (o *upOptions) configure(file string) (*config.Config, error) {
-	for _, listen := range []struct{ flag, on string }{{"--listen-kafka", o.ListenKafka}, {"--listen-clickhouse", o.ListenClickHouse}} {
-		if _, _, err := net.SplitHostPort(listen.on); err != nil {
-			return nil, usagef("%s: want HOST:PORT, have %q", listen.flag, listen.on)
-		}
-	}
 	cfg := config.Default()
 	if file != "" {
 		var err error
@@ -121,6 +116,13 @@ func (o *upOptions) configure(file string) (*config.Config, error) {
 	}
 	if o.ClickHouse != "" {
 		cfg.ClickHouse.URL = o.ClickHouse
+	}
+	for _, own := range []struct{ flag, on, instead string }{
+		{"--listen-kafka", o.ListenKafka, o.Kafka}, {"--listen-clickhouse", o.ListenClickHouse, o.ClickHouse},
+	} {
+		if _, _, err := net.SplitHostPort(own.on); err != nil && own.instead == "" {
+			return nil, usagef("%s: want HOST:PORT, have %q", own.flag, own.on)
+		}
 	}
 	return cfg, checkServers(cfg)
 }

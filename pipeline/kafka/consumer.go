@@ -113,6 +113,11 @@ const (
 	// besides: what a fetch brings is bounded as compressed, a record of OTLP is a
 	// thousand events, and each of them may be in the middle of a hundred incidents.
 	roundBytes = 64 << 20
+	// leastRecords is how many small records are taken at once however wide rows are:
+	// they are as wide as the widest, which few of them may be.
+	leastRecords = 500
+	// batchesAtOnce is how many such batches are made of one poll.
+	batchesAtOnce = 8
 	// widthEvery is how often the width of rows is asked for though no fact came.
 	widthEvery = 10 * time.Second
 )

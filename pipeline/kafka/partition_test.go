@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -101,6 +102,19 @@ func TestTheWidthOfRowsIsMeasuredAnewWhenAnotherFactIsKnown(t *testing.T) {
 	known, s.took = 3, time.Hour
 	if s.measure(); s.width != 200 {
 		t.Error("what takes an hour is measured with every fact")
+	}
+}
+
+func TestOfTheWidestRowsAPollBringsAFewBatchesOfHundreds(t *testing.T) {
+	for width, want := range map[int]int{0: 50_000, 2000: 50_000, 20_000: 26_173, 150_000: 3984, 10 << 20: 3984} {
+		s := session{Consumer: &Consumer{MaxPollRecords: 50_000, Width: func() int { return width }, Revision: func() uint64 { return 0 }}}
+		if got := s.most(); got != want {
+			t.Errorf("%d records of rows that are %d bytes wide, want %d", got, width, want)
+		}
+		left := roundBytes
+		if b, err := holding(slices.Repeat([]int{300}, 1000)...).cut(&left, s.width); err != nil || len(b.Records) < leastRecords*9/10 {
+			t.Errorf("%d records a batch, %v", len(b.Records), err)
+		}
 	}
 }
 

@@ -85,8 +85,9 @@ func (c *Consumer) session(ctx context.Context, log *zap.Logger) error {
 func (s *session) poll(ctx context.Context) kgo.Fetches {
 	while, cancel := context.WithTimeout(ctx, promiseEvery)
 	defer cancel()
+	most := s.most()
 	for {
-		fetches := s.client.PollRecords(while, s.MaxPollRecords)
+		fetches := s.client.PollRecords(while, most)
 		if while.Err() != nil && errors.Is(fetches.Err0(), while.Err()) {
 			return nil
 		}
@@ -488,6 +489,14 @@ func (s *session) cut() []*pipeline.Batch {
 	return batches
 }
 
+// most is how many records a round begins with: as many as make a few batches. A
+// round of hundreds would hold rebalances up, and corrections, which wait for the
+// promises after it.
+func (s *session) most() int {
+	s.measure()
+	return min(s.MaxPollRecords, batchesAtOnce*roundBytes/(512+s.width))
+}
+
 // measure keeps up with how wide rows are: with each fact, but for a fiftieth of the
 // time at most, and as facts begin and cease to hold.
 func (s *session) measure() {
@@ -499,7 +508,7 @@ func (s *session) measure() {
 		return
 	}
 	begun := time.Now()
-	s.width = s.Width()
+	s.width = min(s.Width(), roundBytes/leastRecords)
 	s.measured, s.took, s.known = time.Now(), time.Since(begun), known
 }
 

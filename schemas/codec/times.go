@@ -11,8 +11,8 @@ import (
 // z in either case), truncated to milliseconds. time.Parse takes more than that:
 // an hour of one digit, a comma, offsets of 24:00 and 02:60.
 //
-// A leap second is the second after it, as in POSIX time, which has none: :60,
-// whatever its fraction, is midnight UTC, and no time at any other moment. Which
+// A leap second is the second after it, as in POSIX time, which has none: :60 is the
+// first second of the day in UTC, and no time at any other moment. Which
 // days had one is not looked up.
 func parseTime(s string) (event.Millis, bool) {
 	var c clock

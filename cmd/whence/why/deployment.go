@@ -72,7 +72,7 @@ func (r *reader) blamed(ctx context.Context) ([]Blame, error) {
 SELECT toString(effect_kind) AS effect_kind, effect_id, toString(service) AS service, toUnixTimestamp64Milli(onset) AS onset, rank, probability,
     toUnixTimestamp64Milli(computed_at) AS computed_at,
     arraySort(term -> -JSONExtractFloat(term, 'value') * JSONExtractFloat(term, 'weight'), JSONExtractArrayRaw(evidence))[1] AS strongest,
-    JSONExtractString(strongest, 'term') AS term, JSONExtractString(strongest, 'words') AS words
+    if(JSONExtractFloat(strongest, 'value') * JSONExtractFloat(strongest, 'weight') > 0, JSONExtractString(strongest, 'term'), '') AS term, JSONExtractString(strongest, 'words') AS words
 FROM `+links+` AS links
 WHERE cause_kind = 'deployment' AND cause_id = {id}`+current+`
 ORDER BY probability DESC, effect_kind, effect_id

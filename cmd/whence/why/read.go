@@ -459,7 +459,7 @@ func (r *reader) late(ctx context.Context, s *Story) error {
 	first := s.History[0].ComputedAt
 	var err error
 	s.Late, err = Rows[LateFact](ctx, r.ask, with(`
-SELECT toUnixTimestamp64Milli(heard.1) AS known_at, toUnixTimestamp64Milli(time) AS time, type, entity_kind, entity_id, source, heard.2 AS retracted
+SELECT DISTINCT toUnixTimestamp64Milli(heard.1) AS known_at, toUnixTimestamp64Milli(time) AS time, type, entity_kind, entity_id, source, heard.2 AS retracted
 FROM (`+strings.Join(parts, " UNION ALL ")+`) AS said
 ARRAY JOIN [(ifNull(said.known_at, received_at), false), (ifNull(until_at, received_at), true)] AS heard
 WHERE since IS NOT NULL AND if(retracted, ended_by = 'retracted', said.time < {first}) AND heard.1 > {first} AND heard.1 <= {until}

@@ -197,7 +197,7 @@ type Blame struct {
 	Rank        int     `json:"rank"`
 	Probability float64 `json:"probability"`
 	ComputedAt  Moment  `json:"computed_at"`
-	Term        string  `json:"term"` // the strongest evidence
+	Term        string  `json:"term"` // the strongest evidence for it; empty: none speaks for it
 	Words       string  `json:"words"`
 }
 

@@ -215,7 +215,7 @@ WHERE entity_kind = 'identity' AND live AND JSONExtractString(data, 'canonical')
 CREATE OR REPLACE VIEW whence.catalog_unmapped_since ON CLUSTER '{cluster}' AS
 WITH
     names AS (SELECT * FROM whence.catalog_names_since(since = {since:String})),
-    toString(toDate(parseDateTimeBestEffort({since:String}, 'UTC'))) AS looked,
+    replaceOne(toString(parseDateTimeBestEffort({since:String}, 'UTC')), ' 00:00:00', '') AS looked,
     listed AS
     (
         SELECT DISTINCT if(meanings.canonical = '', r, meanings.canonical) AS repository

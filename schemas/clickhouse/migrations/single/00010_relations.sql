@@ -223,13 +223,14 @@ WITH
     (period = 'hour before') AS before
 SELECT
     incidents.*, counts.*,
-    dateDiff('millisecond', started_at, counted_until) / dateDiff('millisecond', compared_from, started_at) AS lengths,
+    dateDiff('millisecond', compared_from, started_at) AS compared_ms,
+    dateDiff('millisecond', started_at, counted_until) / compared_ms AS lengths,
     arrayMap(
         name -> (
             name,
-            multiIf(mapContains(conversions_week, name), 'week before', mapContains(conversions_before, name), 'hour before', ''),
+            multiIf(mapContains(conversions_week, name), 'week before', mapContains(conversions_before, name) AND compared_ms >= 600000, 'hour before', ''),
             multiIf(mapContains(conversions_week, name), conversions_week[name],
-                mapContains(conversions_before, name), conversions_before[name] * lengths, NULL),
+                mapContains(conversions_before, name) AND compared_ms >= 600000, conversions_before[name] * lengths, NULL),
             conversions_during[name]),
         arraySort(arrayDistinct(arrayConcat(mapKeys(conversions_during), mapKeys(conversions_before), mapKeys(conversions_week))))) AS conversions
 FROM whence_state.incident_bounds(incident = {incident:String}) AS incidents
@@ -268,7 +269,8 @@ FROM (SELECT *, arrayJoin(conversions) AS c FROM whence_state.incident_counts(in
 -- anything was seen in its environment, after which nothing can be said to be missing.
 -- actual: how often it went well (ok is not false) in [onset, counted_until), by weight, where vitals count users.
 -- forecast: how often in the same minutes of the week before; if that shows none, as often as in the hour before the onset,
--- or in what there is of it where nothing was seen in the environment earlier; null if that shows none either.
+-- or in what there is of it where nothing was seen in the environment earlier, ten minutes at least; null if that shows none
+-- either.
 -- basis says which: 'week before', 'hour before', empty. lost: forecast less actual, negative where there were more.
 -- The week before is taken as it was: an incident in it makes the forecast too low.
 CREATE OR REPLACE VIEW whence.incident_conversions AS
