@@ -98,6 +98,18 @@ func (r *round) awaitEnd(w *worker) {
 	r.fleet.forget(w)
 }
 
+// awaitWord waits until a worker or a command has said something since the story
+// began.
+func (r *round) awaitWord(word string) {
+	r.Helper()
+	r.eventually(word, func() error {
+		if r.heard(word) == 0 {
+			return errors.New("none yet")
+		}
+		return nil
+	})
+}
+
 // publishes waits until so many more observations are acknowledged.
 func (r *round) publishes(n int) {
 	r.Helper()
@@ -137,12 +149,7 @@ func tellOfALateCommit(r *round) {
 	r.publisher.resume()
 	r.publishes(4000)
 	former := r.lone("events/before-commit=hold")
-	r.eventually("a commit is held", func() error {
-		if r.heard("commits held") == 0 {
-			return errors.New("none yet")
-		}
-		return nil
-	})
+	r.awaitWord("commits held")
 	other := r.lone("events/before-commit=hold@6")
 	r.Log(r.sees("another one goes on", heldFor, func() bool { return r.heard("commits held") > 1 }))
 	before := r.committed()
@@ -182,12 +189,7 @@ func back(was, is kadm.Offsets) bool {
 func tellOfAnOldTimeline(r *round) {
 	r.publisher.resume()
 	w := r.lone("events/after-enrich=hold@9")
-	r.eventually("a batch is held", func() error {
-		if r.heard("batches held") == 0 {
-			return errors.New("none yet")
-		}
-		return nil
-	})
+	r.awaitWord("batches held")
 	r.publisher.pause()
 	last := r.tellContext(correction(r.world))
 	r.Log(r.sees("the fact is closed", heldFor, func() bool { return r.closed(last) }))
@@ -241,12 +243,7 @@ func tellOfALateRewrite(r *round) {
 	r.fleet.kill(held)
 	environment := append(slices.Clone(r.fleet.environment), pipeline.FailpointsVariable+"=reconcile/after-history=hold")
 	command := pipelinetest.RunTo(r.T, r.journal.of("rebuild"), environment, "rebuild", "--clickhouse", "http://"+r.address)
-	r.eventually("a rewrite is held", func() error {
-		if r.heard("rewrites held") == 0 {
-			return errors.New("none yet")
-		}
-		return nil
-	})
+	r.awaitWord("rewrites held")
 	r.tellContext(r.world.Retract(id))
 	r.fleet.start("")
 	r.quieten()

@@ -123,9 +123,8 @@ func (f *forced) correct(ctx context.Context, regions []event.Region, stderr io.
 	r := reconcile.New(reconcile.Config{}, f.timeline, nil, rows, pipeline.SystemClock{}, reconcileLog{zap.NewNop(), observe.NewMetrics()})
 	wrong, err = r.Correct(ctx, regions, f.known+1)
 	// Also where it was interrupted: what is rewritten already has valid seals.
-	return wrong, errors.Join(err, reconcile.InParts(context.WithoutCancel(ctx), rows, regions, func(some []event.Region) error {
-		return rows.touch(context.WithoutCancel(ctx), some, "1")
-	}))
+	ctx = context.WithoutCancel(ctx)
+	return wrong, errors.Join(err, reconcile.InParts(ctx, rows, regions, func(some []event.Region) error { return rows.touch(ctx, some, "1") }))
 }
 
 // watched shows on a terminal how far a correction is.

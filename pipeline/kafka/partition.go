@@ -88,6 +88,15 @@ func (p *partition) cut(left *int, width int) (*pipeline.Batch, error) {
 	return b, nil
 }
 
+// widthOf is the width to weigh records with: none where nothing tells, and not so
+// much that hardly any went into a batch.
+func widthOf(tell func() int) int {
+	if tell == nil {
+		return 0
+	}
+	return min(tell(), roundBytes/leastRecords)
+}
+
 // weight is about how many bytes are worked on for a record: its own, and the width
 // that each of its rows gets. How many rows it has nobody knows before it is decoded;
 // of what has many, one takes half a kilobyte or so.

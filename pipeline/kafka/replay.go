@@ -141,10 +141,7 @@ func (r *Replay) Run(ctx context.Context, stretches []Stretch, done func(b *pipe
 // batch processes the records that lie before end.
 func (r *Replay) batch(ctx context.Context, p *partition, records []*kgo.Record, end int64, done func(*pipeline.Batch)) error {
 	p.hold(slices.DeleteFunc(slices.Clone(records), func(r *kgo.Record) bool { return r.Offset >= end || r.Attrs.IsControl() }))
-	width := 0
-	if r.Width != nil {
-		width = r.Width()
-	}
+	width := widthOf(r.Width)
 	for {
 		left := roundBytes
 		b, err := p.cut(&left, width)

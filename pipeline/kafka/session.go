@@ -500,15 +500,12 @@ func (s *session) most() int {
 // measure keeps up with how wide rows are: with each fact, but for a fiftieth of the
 // time at most, and as facts begin and cease to hold.
 func (s *session) measure() {
-	if s.Width == nil {
-		return
-	}
 	known, ago := s.Revision(), time.Since(s.measured)
 	if ago < widthEvery && (known == s.known || ago < 50*s.took) {
 		return
 	}
 	begun := time.Now()
-	s.width = min(s.Width(), roundBytes/leastRecords)
+	s.width = widthOf(s.Width)
 	s.measured, s.took, s.known = time.Now(), time.Since(begun), known
 }
 

@@ -224,13 +224,14 @@ WITH
 SELECT
     incidents.*, counts.*,
     dateDiff('millisecond', compared_from, started_at) AS compared_ms,
+    mapFilter((name, times) -> compared_ms >= 600000, conversions_before) AS comparable,
     dateDiff('millisecond', started_at, counted_until) / compared_ms AS lengths,
     arrayMap(
         name -> (
             name,
-            multiIf(mapContains(conversions_week, name), 'week before', mapContains(conversions_before, name) AND compared_ms >= 600000, 'hour before', ''),
+            multiIf(mapContains(conversions_week, name), 'week before', mapContains(comparable, name), 'hour before', ''),
             multiIf(mapContains(conversions_week, name), conversions_week[name],
-                mapContains(conversions_before, name) AND compared_ms >= 600000, conversions_before[name] * lengths, NULL),
+                mapContains(comparable, name), comparable[name] * lengths, NULL),
             conversions_during[name]),
         arraySort(arrayDistinct(arrayConcat(mapKeys(conversions_during), mapKeys(conversions_before), mapKeys(conversions_week))))) AS conversions
 FROM whence_state.incident_bounds(incident = {incident:String}) AS incidents
